@@ -1,0 +1,1 @@
+"""Steer: hold the wheel of a running MPI program."""

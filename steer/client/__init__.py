@@ -1,0 +1,1 @@
+"""What a person's program holds: client, views, results, clusters."""

@@ -1,0 +1,1 @@
+"""The hub process: sockets to core.hub and back, the journal, the jobs it started."""

@@ -1,0 +1,1 @@
+"""What travels: messages, frames, user payloads. Pure: no clock, no socket, no thread."""
