@@ -1,0 +1,174 @@
+"""What can happen to the hub, and what it can want done.
+
+Events go into `HubCore.handle`, actions come out of it; the shell (`steer.hub.shell`) makes
+the ones and carries out the others.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from steer.wire.messages import Message, Part, Result, Store, Submit
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """Something happened."""
+
+
+class Action(msgspec.Struct, frozen=True, gc=False):
+    """Something is to be done."""
+
+
+# -- events
+
+
+class Linked(Event):
+    """A peer's socket was connected, for the first time or again."""
+
+    peer: bytes
+
+
+class Heard(Event):
+    """A message came."""
+
+    peer: bytes
+    message: Message
+    frames: Sequence[Any] = ()
+
+
+class Died(Event):
+    """A process that was watched is gone: an engine's or a client's."""
+
+    uuid: str
+    how: str
+    """Ends a sentence: "was killed by SIGKILL"."""
+    signal: str = ""
+    status: int | None = None
+
+
+class JobBegan(Event):
+    """A job's launcher runs."""
+
+    job: str
+    size: int
+    command: str
+
+
+class JobEnded(Event):
+    """A job's launcher is gone; `text` says how, with the end of its log."""
+
+    job: str
+    how: str
+    text: str
+
+
+class Saved(Event):
+    """The journal holds the results of these (request, engine) pairs."""
+
+    results: tuple[tuple[str, int], ...]
+
+
+class Recalled(Event):
+    """What the journal knows about a request that came again."""
+
+    client: str
+    submit: Submit
+    frames: Sequence[Any]
+    parts: tuple[tuple[Part, Sequence[Any]], ...]
+
+
+class Tick(Event):
+    """The deadline has come."""
+
+
+# -- actions
+
+
+class Send(Action):
+    """Send a message to some peers."""
+
+    peers: tuple[bytes, ...]
+    message: Message
+    frames: Sequence[Any] = ()
+
+
+class Watch(Action):
+    """Report when this process ends."""
+
+    uuid: str
+    pid: int
+    began: int
+
+
+class Unwatch(Action):
+    """It does not matter any more."""
+
+    uuid: str
+
+
+class Kill(Action):
+    """Send a signal to these processes (pid, began)."""
+
+    processes: tuple[tuple[int, int], ...]
+    signum: int
+
+
+class KillJobs(Action):
+    """Send a signal to the launchers of all jobs, or of one."""
+
+    signum: int
+    job: str = ""
+
+
+class Sweep(Action):
+    """Remove what a dead world left in shared memory."""
+
+    names: tuple[str, ...]
+
+
+class Note(Action):
+    """The journal should hold this request as it is now (see `Fanout.requests`)."""
+
+    id: str
+
+
+class Late(Action):
+    """An answer to a request that this hub does not know: the journal may."""
+
+    engine: int
+    result: Result
+    frames: Sequence[Any]
+
+
+class Recall(Action):
+    """Look a request up in the journal and come back with Recalled."""
+
+    client: str
+    submit: Submit
+    frames: Sequence[Any]
+
+
+class Drop(Action):
+    """Nobody needs this shared memory any more."""
+
+    store: Store
+
+
+class Look(Action):
+    """A question that needs the journal or the jobs; the shell answers it."""
+
+    peer: bytes
+    id: str
+    what: str
+    arguments: dict[str, Any]
+
+
+class Say(Action):
+    """Write a line into the log."""
+
+    text: str
+
+
+class End(Action):
+    """All is done: the hub goes."""

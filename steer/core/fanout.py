@@ -1,0 +1,380 @@
+"""One request to many engines, their answers gathered.
+
+A request::
+
+    open --last engine answered, died or refused--> finished --saved and released--> forgotten
+
+Answers are merged on the way back: engines that gave the same bytes share a part, so
+that `None` from ten thousand ranks is one part. What is merged waits for company at most
+REPLY_WINDOW (answers) or OUTPUT_WINDOW (output), and never when the request is finished or
+an engine failed: those go at once. What an engine printed is sent before its answer.
+
+A finished request is kept until the journal holds it and, if answers lie in shared memory,
+until the client has taken them. A client that is away gets nothing; it asks the journal later.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+from steer.core.events import Action, Drop, Late, Note, Send
+from steer.core.registry import Engine
+from steer.ranks import RankSet
+from steer.wire.frames import pack
+from steer.wire.messages import (
+    ErrorInfo,
+    Output,
+    Outputs,
+    Part,
+    Piece,
+    Replies,
+    Result,
+    Status,
+    Store,
+    Stream,
+    Submit,
+)
+from steer.wire.peers import peer_name
+
+REPLY_WINDOW = 0.005
+OUTPUT_WINDOW = 0.02
+OUTPUT_BYTES = 256 << 10
+"""Output of one request is sent at once when this much of it waits."""
+
+ALIKE = 64 << 10
+"""Bytes. Larger answers are not compared: they are seldom equal, and comparing costs."""
+
+KEPT_OUTPUT = 1 << 20
+"""Bytes of an engine's text that the journal keeps for one request; the head, that is."""
+
+
+@dataclasses.dataclass(slots=True)
+class Answered:
+    """The same answer of some engines."""
+
+    engines: list[int]
+    status: Status
+    frames: Sequence[Any]
+    started: list[float]
+    completed: list[float]
+    count: int = 0
+    store: Store | None = None
+
+    def part(self) -> Part:
+        order = sorted(range(len(self.engines)), key=self.engines.__getitem__)
+        return Part(
+            ranks=str(RankSet(self.engines)),
+            status=self.status,
+            frames=len(self.frames),
+            started=tuple([self.started[i] for i in order]),
+            completed=tuple([self.completed[i] for i in order]),
+            count=self.count,
+            store=self.store,
+        )
+
+
+@dataclasses.dataclass(slots=True)
+class Printed:
+    """The same output of some engines."""
+
+    engines: list[int]
+    stream: Stream
+    frame: bytes
+
+
+@dataclasses.dataclass(slots=True)
+class Request:
+    """A request and what came back so far."""
+
+    submit: Submit
+    client: str
+    frames: Sequence[Any]
+    pending: dict[int, str]
+    """Engine ids that have not answered, with their uuids: ids are used again."""
+    uuids: dict[int, str]
+    answers: list[Answered] = dataclasses.field(default_factory=list)
+    sent: int = 0
+    """How many of the answers the client has been sent."""
+    mergeable: dict[tuple[str, int, bytes], Answered] = dataclasses.field(
+        default_factory=dict
+    )
+    """Unsent answers that others may join."""
+    printed: list[Printed] = dataclasses.field(default_factory=list)
+    printed_bytes: int = 0
+    kept: dict[int, dict[str, list[bytes]]] = dataclasses.field(default_factory=dict)
+    kept_bytes: dict[int, int] = dataclasses.field(default_factory=dict)
+    saved: set[int] = dataclasses.field(default_factory=set)
+    released: bool = False
+    scheduled: bool = False
+
+    @property
+    def stores(self) -> list[Store]:
+        return [a.store for a in self.answers if a.store is not None]
+
+
+class Fanout:
+    """The requests under way, and those finished but not yet safe."""
+
+    def __init__(self) -> None:
+        self.requests: dict[str, Request] = {}
+        self.clients: dict[str, bytes] = {}
+        """Clients that are there, with the name of their in-socket."""
+        self._due: list[tuple[float, str]] = []
+
+    # -- requests
+
+    def open(
+        self, client: str, submit: Submit, frames: Sequence[Any], engines: list[Engine]
+    ) -> list[Action]:
+        """Send a request to its engines."""
+        uuids = {engine.id: engine.uuid for engine in engines}
+        request = Request(submit, client, frames, dict(uuids), uuids)
+        self.requests[submit.id] = request
+        peers = tuple([engine.work for engine in engines])
+        return [Send(peers, submit, frames), Note(submit.id)]
+
+    def absent(
+        self, submit: Submit, engines: Sequence[int], error: ErrorInfo, now: float
+    ) -> list[Action]:
+        """Add engines that are gone for good to an open request, as failed."""
+        request = self.requests[submit.id]
+        frames = (pack(error),)
+        for engine in engines:
+            request.uuids[engine] = ""
+            self._merge(request, engine, Result(submit.id, "error", 0.0, 0.0), frames)
+        return self._after(request, urgent=True, now=now)
+
+    def recalled(
+        self, submit: Submit, parts: Sequence[tuple[Part, Sequence[Any]]]
+    ) -> list[Action]:
+        """Add to an open request the answers that the journal already holds."""
+        request = self.requests[submit.id]
+        for part, frames in parts:
+            engines = list(RankSet.parse(part.ranks))
+            for engine in engines:
+                request.uuids.setdefault(engine, "")
+                request.saved.add(engine)
+            request.answers.append(
+                Answered(
+                    engines, part.status, frames, list(part.started),
+                    list(part.completed), part.count,
+                )  # fmt: skip
+            )
+        return self._flush(request) if parts else []
+
+    def answer(
+        self, engine: Engine, message: Result, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        """An engine has answered. Double answers are dropped.
+
+        An answer to an unknown request was asked for through a hub that is no more.
+        """
+        request = self.requests.get(message.id)
+        if request is None:
+            return [Late(engine.id, message, frames)]
+        if request.pending.get(engine.id) != engine.uuid:
+            return [] if message.store is None else [Drop(message.store)]
+        del request.pending[engine.id]
+        self._merge(request, engine.id, message, frames)
+        return self._after(request, urgent=message.status != "ok", now=now)
+
+    def fail(self, engine: Engine, error: ErrorInfo, now: float) -> list[Action]:
+        """An engine is gone: everything it owed ends with this error."""
+        actions: list[Action] = []
+        frames = (pack(error),)
+        for request in list(self.requests.values()):
+            if request.pending.get(engine.id) != engine.uuid:
+                continue
+            del request.pending[engine.id]
+            result = Result(request.submit.id, "error", 0.0, 0.0)
+            self._merge(request, engine.id, result, frames)
+            actions += self._after(request, urgent=True, now=now)
+        return actions
+
+    def _merge(
+        self, request: Request, engine: int, message: Result, frames: Sequence[Any]
+    ) -> None:
+        key = None
+        if message.store is None and len(frames) == 1 and len(frames[0]) <= ALIKE:
+            key = (message.status, message.count, bytes(frames[0]))
+            other = request.mergeable.get(key)
+            if other is not None:
+                other.engines.append(engine)
+                other.started.append(message.started)
+                other.completed.append(message.completed)
+                return
+        answered = Answered(
+            [engine], message.status, frames, [message.started],
+            [message.completed], message.count, message.store,
+        )  # fmt: skip
+        request.answers.append(answered)
+        if key is not None:
+            request.mergeable[key] = answered
+
+    def _after(self, request: Request, *, urgent: bool, now: float) -> list[Action]:
+        if request.pending and not urgent:
+            self._schedule(request, now + REPLY_WINDOW)
+            return []
+        actions = self._flush(request)
+        if not request.pending:
+            actions.append(Note(request.submit.id))
+            if request.submit.store is not None:
+                actions.append(Drop(request.submit.store))
+        return actions
+
+    # -- output
+
+    def output(
+        self, engine: Engine, message: Output, frame: bytes, now: float
+    ) -> list[Action]:
+        """An engine has printed or displayed something."""
+        request = self.requests.get(message.id)
+        if request is None:  # printed by a thread that outlived its request
+            return self._stray(engine, message, frame)
+        self._keep(request, engine.id, message.stream, frame)
+        self._join(request, engine.id, message.stream, frame)
+        if request.printed_bytes >= OUTPUT_BYTES:
+            return self._flush(request)
+        self._schedule(request, now + OUTPUT_WINDOW)
+        return []
+
+    def _stray(self, engine: Engine, message: Output, frame: bytes) -> list[Action]:
+        peer = self.clients.get(message.id.partition("-")[0])
+        if peer is None:
+            return []
+        piece = Piece(message.id, str(engine.id), message.stream)
+        return [Send((peer,), Outputs((piece,)), (frame,))]
+
+    def _keep(self, request: Request, engine: int, stream: Stream, frame: bytes) -> None:
+        used = request.kept_bytes.get(engine, 0)
+        if used < KEPT_OUTPUT:
+            request.kept_bytes[engine] = used + len(frame)
+            streams = request.kept.setdefault(engine, {})
+            streams.setdefault(stream.value, []).append(frame)
+
+    def _join(self, request: Request, engine: int, stream: Stream, frame: bytes) -> None:
+        """Share an equal piece of others, if it lies behind all that this engine said."""
+        for piece in reversed(request.printed):
+            if engine in piece.engines:
+                break
+            if piece.stream == stream and piece.frame == frame:
+                piece.engines.append(engine)
+                return
+        request.printed.append(Printed([engine], stream, frame))
+        request.printed_bytes += len(frame)
+
+    # -- what waits for company
+
+    def _schedule(self, request: Request, due: float) -> None:
+        if not request.scheduled:
+            request.scheduled = True
+            heapq.heappush(self._due, (due, request.submit.id))
+
+    def deadline(self) -> float | None:
+        return self._due[0][0] if self._due else None
+
+    def tick(self, now: float) -> list[Action]:
+        """Send what has waited long enough."""
+        actions: list[Action] = []
+        while self._due and self._due[0][0] <= now:
+            request = self.requests.get(heapq.heappop(self._due)[1])
+            if request is not None:
+                request.scheduled = False
+                actions += self._flush(request)
+        return actions
+
+    def _flush(self, request: Request) -> list[Action]:
+        actions: list[Action] = []
+        peer = self.clients.get(request.client)
+        if request.printed:
+            pieces = tuple(
+                Piece(request.submit.id, str(RankSet(p.engines)), p.stream)
+                for p in request.printed
+            )
+            if peer is not None:
+                frames = tuple(p.frame for p in request.printed)
+                actions.append(Send((peer,), Outputs(pieces), frames))
+            request.printed = []
+            request.printed_bytes = 0
+        fresh = request.answers[request.sent :]
+        if fresh:
+            request.sent = len(request.answers)
+            request.mergeable.clear()
+            if peer is not None:
+                parts = tuple([answered.part() for answered in fresh])
+                body = [frame for answered in fresh for frame in answered.frames]
+                actions.append(Send((peer,), Replies(request.submit.id, parts), body))
+        return actions
+
+    # -- clients
+
+    def welcome(self, client: str) -> None:
+        """A client is there."""
+        self.clients[client] = peer_name("in", client)
+
+    def again(self, request: Request) -> list[Action]:
+        """The client asks again: send all answers so far."""
+        request.sent = 0
+        return self._flush(request)
+
+    def goodbye(self, client: str) -> list[Action]:
+        """A client is gone: its work goes on, and the journal takes what it holds."""
+        if self.clients.pop(client, None) is None:
+            return []
+        actions: list[Action] = []
+        for request in list(self.requests.values()):
+            if request.client != client:
+                continue
+            request.printed = []
+            request.printed_bytes = 0
+            if request.stores and not request.released:
+                request.saved.clear()
+                actions.append(Note(request.submit.id))
+            actions += self.release(request.submit.id)
+        return actions
+
+    # -- the end of a request
+
+    def saved(self, request_id: str, engine: int) -> list[Action]:
+        """The journal holds this answer."""
+        request = self.requests.get(request_id)
+        if request is None:
+            return []
+        request.saved.add(engine)
+        return self._forget(request)
+
+    def release(self, request_id: str) -> list[Action]:
+        """The client has taken what lies in shared memory, or will never come for it."""
+        request = self.requests.get(request_id)
+        if request is None:
+            return []
+        request.released = True
+        return self._forget(request)
+
+    def _forget(self, request: Request) -> list[Action]:
+        if request.pending or len(request.saved) < len(request.uuids):
+            return []
+        if request.stores and not request.released and request.client in self.clients:
+            return []
+        del self.requests[request.submit.id]
+        return [Drop(store) for store in request.stores]
+
+    def unanswered(self, engine: Engine) -> list[Request]:
+        """The requests that this engine owes an answer to, oldest first."""
+        return [
+            request
+            for request in self.requests.values()
+            if request.pending.get(engine.id) == engine.uuid
+        ]
+
+    def check(self) -> None:
+        """Assert that nothing is lost and nothing is counted twice."""
+        for request in self.requests.values():
+            answered = [e for a in request.answers for e in a.engines]
+            assert len(answered) == len(set(answered)), request
+            assert not set(answered) & set(request.pending), request
+            assert set(answered) | set(request.pending) == set(request.uuids), request
+            assert request.sent <= len(request.answers)

@@ -1,0 +1,640 @@
+"""The hub's decisions: the registry, the fan-out and the ending behind one `handle`.
+
+What happens to an engine's death, for example: the node reports `Died`; the registry forgets
+the engine; the fan-out ends what it owed with an EngineError that names rank, host and
+signal; clients are told that it left; if the cluster is ending, the next step is looked at.
+
+All of this is soft state. A hub that was killed and started again learns it anew: sockets
+link, strangers are asked who they are, engines say which requests they know, clients send
+again what was not answered, and duplicates are dropped by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from steer.core.ending import Ending, Step
+from steer.core.events import (
+    Action,
+    Died,
+    Drop,
+    Event,
+    Heard,
+    JobBegan,
+    JobEnded,
+    Kill,
+    KillJobs,
+    Linked,
+    Look,
+    Recall,
+    Recalled,
+    Saved,
+    Say,
+    Send,
+    Sweep,
+    Tick,
+    Unwatch,
+    Watch,
+)
+from steer.core.fanout import Fanout
+from steer.core.registry import ASK_EVERY, SILENCE, Engine, Registry
+from steer.core.story import Story
+from steer.errors import ProtocolError
+from steer.ranks import RankSet
+from steer.wire.frames import pack, unpack
+from steer.wire.messages import (
+    VERSION,
+    Abort,
+    Acknowledge,
+    Answer,
+    Ask,
+    Enrolled,
+    ErrorInfo,
+    Goodbye,
+    Hello,
+    Interrupt,
+    Joined,
+    Leaving,
+    Left,
+    Message,
+    Notice,
+    Output,
+    Ping,
+    Pong,
+    Quit,
+    Ready,
+    Refused,
+    Register,
+    Release,
+    Result,
+    Shutdown,
+    Signal,
+    Submit,
+    Welcome,
+    WhoAreYou,
+)
+from steer.wire.peers import parse_peer, peer_name
+
+RETURN_WITHIN = 10.0
+"""Seconds that a new hub waits for the engines of an old one."""
+
+ORPHANS_AFTER = 2.0
+"""Seconds after its launcher's end that an engine may still be alive."""
+
+LOOKS = frozenset({"query", "history", "purge", "fetch", "start", "jobs"})
+"""Questions that the shell answers, from the journal and the jobs."""
+
+
+class HubCore:
+    """Events in, actions out."""
+
+    def __init__(self, *, pid: int, boot: str, cluster: str, probe: int = -1) -> None:
+        self.pid = pid
+        self.cluster = cluster
+        self.probe = probe
+        self.registry = Registry(boot)
+        self.fanout = Fanout()
+        self.jobs: dict[str, int] = {}
+        self.ending = Ending(self.registry, self.jobs)
+        self.shares: dict[str, bool] = {}
+        """Clients whose shared memory the shell could open."""
+        self.watchers: dict[str, list[tuple[str, str]]] = {}
+        """Requests that other clients wait for: (client, question)."""
+        self.story = Story()
+        self.orphans: list[tuple[float, str]] = []
+        self.returning: list[tuple[float, Recalled]] = []
+        """Requests from an old hub's time whose engines are not back yet."""
+        self.next_ping: float | None = None
+        self._on_message: dict[type, Callable[..., list[Action]]] = {
+            Submit: self._submit,
+            Result: self._result,
+            Output: self._output,
+            Release: self._release,
+            Hello: self._hello,
+            Abort: self._abort,
+            Signal: self._signal,
+            Shutdown: self._shutdown,
+            Ask: self._ask,
+            Goodbye: self._goodbye,
+            Register: self._register,
+            Ready: self._ready,
+            Leaving: self._leaving,
+            Pong: self._pong,
+        }
+        self._on_event: dict[type, Callable[[Any, float], list[Action]]] = {
+            Heard: self._heard,
+            Linked: self._linked,
+            Died: self._died,
+            JobBegan: self._job_began,
+            JobEnded: self._job_ended,
+            Saved: self._saved,
+            Recalled: self._recalled,
+            Tick: self._tick,
+        }
+
+    # -- the three doors
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """What to do about an event."""
+        actions = self._on_event[type(event)](event, now)
+        self.story.add(now, event, actions)
+        return actions
+
+    def deadline(self) -> float | None:
+        """When to come with a Tick at the latest."""
+        dues = [self.fanout.deadline(), self.ending.deadline(), self.next_ping]
+        if self.orphans:
+            dues.append(self.orphans[0][0])
+        if self.returning:
+            dues.append(self.returning[0][0])
+        known = [due for due in dues if due is not None]
+        return min(known) if known else None
+
+    def check(self) -> None:
+        """Assert what must always hold."""
+        self.registry.check()
+        self.fanout.check()
+        for request in self.fanout.requests.values():
+            for engine, uuid in request.pending.items():
+                assert self.registry.by_id[engine].uuid == uuid, (engine, uuid)
+
+    # -- messages
+
+    def _heard(self, event: Heard, now: float) -> list[Action]:
+        role, who = parse_peer(event.peer)
+        handler = self._on_message.get(type(event.message))
+        try:
+            if handler is None:
+                raise ProtocolError(
+                    f"A {type(event.message).__name__} message is not for a hub."
+                )
+            return handler(who, event.message, event.frames, now)
+        except (ProtocolError, ValueError) as error:
+            return self._refuse(role, who, event.message, error)
+
+    def _refuse(
+        self, role: str | None, who: str, message: Message, error: Exception
+    ) -> list[Action]:
+        text = str(error)
+        say = Say(f"refused {type(message).__name__} from {role} {who}: {text}")
+        if role not in ("out", "in"):
+            return [say]
+        info = ErrorInfo("ProtocolError", text)
+        answer = Refused(getattr(message, "id", ""), info)
+        return [Send((peer_name("in", who),), answer), say]
+
+    # -- clients
+
+    def _linked(self, event: Linked, now: float) -> list[Action]:
+        role, who = parse_peer(event.peer)
+        if role in ("work", "control"):
+            engine = self.registry.link(who, role)
+            if engine.info is None and role == "work":
+                return []
+            if engine.info is not None and engine.here:
+                return self._resend(engine)
+            if engine.info is not None:
+                return self._enrol(engine, now)
+        elif role != "in" or who in self.fanout.clients:
+            return []
+        return [Send((event.peer,), WhoAreYou(self.pid))]
+
+    def _hello(
+        self, who: str, message: Hello, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        if message.version != VERSION:
+            raise ProtocolError(
+                f"The client speaks version {message.version} and the hub {VERSION}; "
+                "install the same Steer on both sides."
+            )
+        self.fanout.welcome(who)
+        welcome = Welcome(
+            version=VERSION,
+            pid=self.pid,
+            cluster=self.cluster,
+            shares=self.shares.get(who, False),
+            probe=self.probe,
+            engines=tuple(e.public() for e in self.registry.here()),
+        )
+        actions: list[Action] = [Send((peer_name("in", who),), welcome)]
+        if message.boot == self.registry.boot:
+            actions.append(Watch(who, message.pid, message.began))
+        return actions
+
+    def _submit(
+        self, who: str, message: Submit, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        if who not in self.fanout.clients:
+            return [Send((peer_name("in", who),), WhoAreYou(self.pid))]
+        if message.id.partition("-")[0] != who:
+            raise ProtocolError(f"Request {message.id} does not belong to client {who}.")
+        known = self.fanout.requests.get(message.id)
+        if known is not None:
+            return self.fanout.again(known) if message.resent else []
+        if message.resent:
+            return [Recall(who, message, frames)]
+        return self._open(who, message, frames, now)
+
+    def _open(
+        self, who: str, message: Submit, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        by_id = self.registry.by_id
+        engines = []
+        for number in RankSet.parse(message.targets):
+            engine = by_id.get(number)
+            if engine is None or not engine.here:
+                return self._nobody(who, message, number)
+            engines.append(engine)
+        if not engines:
+            return self._nobody(who, message, -1)
+        return self.fanout.open(who, message, frames, engines)
+
+    def _nobody(self, who: str, message: Submit, number: int) -> list[Action]:
+        here = RankSet(e.id for e in self.registry.here())
+        if here:
+            text = f"No engine {number} is here; there are {here}."
+        else:
+            text = (
+                "No engines are connected. Start some with `steer start -n 4`, or wait "
+                "with `client.wait_for_engines(4)`."
+            )
+        error = ErrorInfo("NoEnginesRegistered" if not here else "EngineError", text)
+        actions: list[Action] = [
+            Send((peer_name("in", who),), Refused(message.id, error))
+        ]
+        if message.store is not None:
+            actions.append(Drop(message.store))
+        return actions
+
+    def _release(
+        self, who: str, message: Release, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        return [a for id in message.ids for a in self.fanout.release(id)]
+
+    def _goodbye(
+        self, who: str, message: Goodbye, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        return [Unwatch(who), *self.fanout.goodbye(who)]
+
+    def _abort(
+        self, who: str, message: Abort, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        targets = RankSet.parse(message.targets)
+        wanted = set(message.ids)
+        ids: dict[int, list[str]] = {}
+        for request in self.fanout.requests.values():
+            if request.submit.id in wanted or (not wanted and request.client == who):
+                for engine in request.pending:
+                    if engine in targets:
+                        ids.setdefault(engine, []).append(request.submit.id)
+        everywhere = message.targets
+        return [
+            Send((self.registry.by_id[e].control,), Abort(tuple(some), everywhere))
+            for e, some in ids.items()
+        ]
+
+    def _signal(
+        self, who: str, message: Signal, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        engines = self._engines(message.targets)
+        near = [e for e in engines if self.registry.watchable(e)]
+        far = [e for e in engines if not self.registry.watchable(e)]
+        actions: list[Action] = []
+        if near:
+            processes = tuple((e.info.pid, e.info.began) for e in near if e.info)
+            actions.append(Kill(processes, message.signum))
+        if far:
+            peers = tuple(e.control for e in far)
+            actions.append(Send(peers, Interrupt(message.signum)))
+        done = str(RankSet(e.id for e in engines))
+        return [*actions, self._answer(who, message.id, {"signalled": done})]
+
+    def _engines(self, targets: str) -> list[Engine]:
+        by_id = self.registry.by_id
+        return [by_id[i] for i in RankSet.parse(targets) if i in by_id]
+
+    def _answer(self, who: str, id: str, content: Any) -> Action:
+        return Send((peer_name("in", who),), Answer(id), (pack(content),))
+
+    def _shutdown(
+        self, who: str, message: Shutdown, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        answer = self._answer(who, message.id, {})
+        if message.hub:
+            return [answer, *self.ending.begin(now)]
+        engines = self._engines(message.targets)
+        peers = tuple(p for e in engines for p in (e.work, e.control))
+        return [Send(peers, Quit("A client asked for it.")), answer]
+
+    def _ask(
+        self, who: str, message: Ask, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        try:
+            arguments = unpack(frames[0], type=dict[str, Any])
+        except (IndexError, msgspec.MsgspecError) as error:
+            raise ProtocolError(f"The arguments could not be read: {error}.") from None
+        peer = peer_name("in", who)
+        if message.what == "queue":
+            return [self._answer(who, message.id, self._queue(arguments))]
+        if message.what == "status":
+            return [self._answer(who, message.id, self._status(arguments))]
+        if message.what == "watch":
+            return self._watch_request(who, message.id, str(arguments.get("id")))
+        if message.what == "engines":
+            known = [e for e in self.registry.engines.values() if e.info]
+            facts = [{"here": e.here, **msgspec.to_builtins(e.info)} for e in known]
+            return [self._answer(who, message.id, {"engines": facts})]
+        if message.what in LOOKS:
+            return [Look(peer, message.id, message.what, arguments)]
+        raise ProtocolError(f"The hub has no answer to {message.what!r}.")
+
+    def _queue(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """For each engine the requests that it owes, oldest first."""
+        owed: dict[int, list[str]] = {e.id: [] for e in self.registry.here()}
+        for request in self.fanout.requests.values():
+            for engine in request.pending:
+                if engine in owed:
+                    owed[engine].append(f"{request.submit.id}_{engine}")
+        return {"engines": [[engine, ids] for engine, ids in owed.items()]}
+
+    def _watch_request(self, who: str, question: str, request_id: str) -> list[Action]:
+        """Answer when a request is finished, whoever sent it."""
+        request = self.fanout.requests.get(request_id)
+        if request is None or not request.pending:
+            return [self._answer(who, question, {"finished": request_id})]
+        self.watchers.setdefault(request_id, []).append((who, question))
+        return []
+
+    def _status(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Which of these requests are unfinished here."""
+        requests = self.fanout.requests
+        asked = [str(id) for id in arguments.get("ids", ())]
+        return {"pending": [i for i in asked if i in requests and requests[i].pending]}
+
+    # -- engines
+
+    def _register(
+        self, who: str, message: Register, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        if message.version != VERSION:
+            text = f"The hub speaks version {VERSION}; install the same Steer everywhere."
+            return [Send((peer_name("control", who),), Quit(text))]
+        if message.uuid != who:
+            raise ProtocolError(f"Engine {who} registers as {message.uuid}.")
+        if self.ending.step is not Step.RUNNING:
+            return [Send((peer_name("control", who),), Quit("The cluster stops."))]
+        engine = self.registry.register(message, now)
+        actions: list[Action] = []
+        if self.registry.watchable(engine):
+            actions.append(Watch(engine.uuid, message.pid, message.began))
+        elif self.next_ping is None:
+            self.next_ping = now + ASK_EVERY
+        return actions + self._enrol(engine, now)
+
+    def _enrol(self, engine: Engine, now: float) -> list[Action]:
+        """Tell an engine its id as soon as both of its sockets can be reached."""
+        assert engine.info is not None
+        if not engine.linked:
+            return []
+        enrolled = Enrolled(engine.id, self.pid, self.probe)
+        actions: list[Action] = [Send((engine.control,), enrolled)]
+        if engine.info.ready and not engine.here:
+            engine.here = True
+            actions += self._resend(engine) + self._joined(engine, now)
+        return actions
+
+    def _joined(self, engine: Engine, now: float) -> list[Action]:
+        return self._tell(Joined((engine.public(),))) + self._returned(now)
+
+    def _resend(self, engine: Engine) -> list[Action]:
+        """After a cut: what the engine owes and may not have got. It drops doubles."""
+        return [
+            Send((engine.work,), request.submit, request.frames)
+            for request in self.fanout.unanswered(engine)
+        ]
+
+    def _tell(self, message: Message, frames: Sequence[Any] = ()) -> list[Action]:
+        peers = tuple(self.fanout.clients.values())
+        return [Send(peers, message, frames)] if peers else []
+
+    def _ready(
+        self, who: str, message: Ready, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        engine = self.registry.engines.get(who)
+        if engine is None or engine.info is None:
+            return []
+        if message.problem:
+            content = {"job": engine.info.job, "text": message.problem}
+            notice = self._tell(Notice("problem"), (pack(content),))
+            return [*notice, Say(message.problem), *self._drop_job(engine.info.job)]
+        first = not engine.here
+        self.registry.ready(message)
+        return self._joined(engine, now) if first else []
+
+    def _drop_job(self, job: str) -> list[Action]:
+        peers = tuple(
+            peer
+            for e in self.registry.engines.values()
+            if e.info is not None and e.info.job == job
+            for peer in (e.work, e.control)
+        )
+        return [Send(peers, Quit("Its job was started wrongly."))]
+
+    def _result(
+        self, who: str, message: Result, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        engine = self.registry.engines.get(who)
+        if engine is None or engine.info is None:
+            return [] if message.store is None else [Drop(message.store)]
+        engine.heard = now
+        actions = self.fanout.answer(engine, message, frames, now)
+        return actions + self._told_watchers(message.id)
+
+    def _told_watchers(self, request_id: str) -> list[Action]:
+        """Answer those who asked for the results of another client's request."""
+        if request_id not in self.watchers:
+            return []
+        request = self.fanout.requests.get(request_id)
+        if request is not None and request.pending:
+            return []
+        content = {"finished": request_id}
+        waiting = self.watchers.pop(request_id)
+        return [self._answer(who, question, content) for who, question in waiting]
+
+    def _output(
+        self, who: str, message: Output, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        engine = self.registry.engines.get(who)
+        if engine is None or len(frames) != 1:
+            return []
+        return self.fanout.output(engine, message, bytes(frames[0]), now)
+
+    def _pong(
+        self, who: str, message: Pong, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        engine = self.registry.engines.get(who)
+        if engine is not None:
+            engine.heard = now
+        return []
+
+    def _leaving(
+        self, who: str, message: Leaving, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        """It is gone for clients; its process is watched until it really ends."""
+        engine = self.registry.engines.get(who)
+        if engine is None or not engine.here:
+            return []
+        engine.here = False
+        return self._lost(engine, message.why, now)
+
+    def _died(self, event: Died, now: float) -> list[Action]:
+        if event.uuid in self.fanout.clients:
+            return self.fanout.goodbye(event.uuid)
+        engine = self.registry.remove(event.uuid)
+        if engine is None:
+            return []
+        self.ending.remember(engine.segments)
+        actions: list[Action] = []
+        if engine.id >= 0:
+            actions += self._lost(engine, event.how, now)
+        if self.ending.step is Step.RUNNING and self.registry.world_is_empty(
+            engine.world
+        ):
+            names = tuple(self.ending.segments)
+            self.ending.segments.clear()
+            actions.append(Sweep(names))
+        return actions + self.ending.look(now)
+
+    def _lost(self, engine: Engine, how: str, now: float) -> list[Action]:
+        text = f"{engine.describe()} {how}"
+        text = text[0].upper() + text[1:]
+        error = ErrorInfo("EngineError", text + ".")
+        owed = [r.submit.id for r in self.fanout.unanswered(engine)]
+        actions = self.fanout.fail(engine, error, now)
+        for request_id in owed:
+            actions += self._told_watchers(request_id)
+        actions += self._tell(Left((engine.id,), (text + ".",)))
+        return [*actions, Say(text)]
+
+    # -- jobs
+
+    def _job_began(self, event: JobBegan, now: float) -> list[Action]:
+        self.jobs[event.job] = event.size
+        return []
+
+    def _job_ended(self, event: JobEnded, now: float) -> list[Action]:
+        """Say how it ended; its engines should be gone too, or are soon ended."""
+        self.jobs.pop(event.job, None)
+        content = {"job": event.job, "how": event.how, "text": event.text}
+        actions = self._tell(Notice("job_ended"), (pack(content),))
+        self.orphans.append((now + ORPHANS_AFTER, event.job))
+        actions.append(Say(f"job {event.job} {event.how}"))
+        return actions + self.ending.look(now)
+
+    def _end_orphans(self, job: str) -> list[Action]:
+        left = [
+            (e.info.pid, e.info.began)
+            for e in self.registry.engines.values()
+            if e.info is not None and e.info.job == job and self.registry.watchable(e)
+        ]
+        if not left:
+            return []
+        say = Say(f"{len(left)} engines outlived the launcher of job {job}; ended them")
+        return [Kill(tuple(left), 9), KillJobs(9, job), say]
+
+    # -- the journal
+
+    def _saved(self, event: Saved, now: float) -> list[Action]:
+        actions: list[Action] = []
+        acknowledged: dict[str, list[str]] = {}
+        for request_id, engine_id in event.results:
+            request = self.fanout.requests.get(request_id)
+            engine = self.registry.by_id.get(engine_id)
+            uuid = engine.uuid if engine is not None else ""
+            if request is not None:
+                if engine_id in request.pending:
+                    continue
+                uuid = request.uuids.get(engine_id, "")
+                actions += self.fanout.saved(request_id, engine_id)
+            acknowledged.setdefault(uuid, []).append(request_id)
+        for uuid, ids in acknowledged.items():
+            engine = self.registry.engines.get(uuid)
+            if engine is not None:
+                actions.append(Send((engine.control,), Acknowledge(tuple(ids))))
+        return actions
+
+    def _recalled(self, event: Recalled, now: float) -> list[Action]:
+        """A request came again: what the journal does not hold goes to its engines.
+
+        If the hub is new, they may not be back yet; it waits for them.
+        """
+        if event.submit.id in self.fanout.requests:
+            return self.fanout.again(self.fanout.requests[event.submit.id])
+        if self._absent(event):
+            self.returning.append((now + RETURN_WITHIN, event))
+            return []
+        return self._reopen(event, now)
+
+    def _absent(self, event: Recalled) -> list[int]:
+        done = {r for part, _ in event.parts for r in RankSet.parse(part.ranks)}
+        by_id = self.registry.by_id
+        return [
+            i
+            for i in RankSet.parse(event.submit.targets)
+            if i not in done and (i not in by_id or not by_id[i].here)
+        ]
+
+    def _reopen(self, event: Recalled, now: float) -> list[Action]:
+        submit = event.submit
+        done = {r for part, _ in event.parts for r in RankSet.parse(part.ranks)}
+        absent = self._absent(event)
+        owing = [
+            self.registry.by_id[i]
+            for i in RankSet.parse(submit.targets)
+            if i not in done and i not in absent
+        ]
+        actions = self.fanout.open(event.client, submit, event.frames, owing)
+        actions += self.fanout.recalled(submit, event.parts)
+        if absent:
+            text = f"Engines {RankSet(absent)} did not come back after the hub's restart."
+            error = ErrorInfo("EngineError", text)
+            actions += self.fanout.absent(submit, absent, error, now)
+        return actions
+
+    def _returned(self, now: float) -> list[Action]:
+        """Go on with requests whose engines are all back, or that waited too long."""
+        actions: list[Action] = []
+        waiting, self.returning = self.returning, []
+        for due, event in waiting:
+            if self._absent(event) and due > now:
+                self.returning.append((due, event))
+            else:
+                actions += self._reopen(event, now)
+        return actions
+
+    # -- time
+
+    def _tick(self, event: Tick, now: float) -> list[Action]:
+        actions = self.fanout.tick(now) + self.ending.look(now)
+        if self.returning and self.returning[0][0] <= now:
+            actions += self._returned(now)
+        while self.orphans and self.orphans[0][0] <= now:
+            actions += self._end_orphans(self.orphans.pop(0)[1])
+        if self.next_ping is not None and self.next_ping <= now:
+            actions += self._ping(now)
+        return actions
+
+    def _ping(self, now: float) -> list[Action]:
+        actions: list[Action] = []
+        alive = []
+        for engine in self.registry.unwatched():
+            if now - engine.heard > SILENCE:
+                how = f"did not answer for {SILENCE:.0f} s"
+                actions += self._died(Died(engine.uuid, how), now)
+            else:
+                alive.append(engine.control)
+        self.next_ping = now + ASK_EVERY if alive else None
+        return [*actions, Send(tuple(alive), Ping())] if alive else actions

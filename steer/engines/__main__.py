@@ -1,0 +1,130 @@
+"""The rank's process: `mpiexec -n 4 python -m steer.engines`.
+
+It registers at once, and starts MPI behind that, so that a slow start of MPI is seen as such.
+What it needs to know comes in the environment: STEER_CONNECTION, the connection file; STEER_JOB,
+STEER_SIZE, what its launcher was asked for; STEER_LOCAL, if it runs without MPI.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import uuid as uuids
+from typing import Any
+
+import zmq
+
+from steer import sockets
+from steer.config import Connection
+from steer.engines import here, mpi
+from steer.engines.io import Wire
+from steer.engines.namespace import Namespace
+from steer.engines.output import Capture
+from steer.engines.run import Runner
+from steer.errors import SteerError
+from steer.hosts import host_name, kernel
+from steer.node.processes import start_time
+from steer.wire.messages import VERSION, Ready, Register
+
+GOODBYE = 1.0
+"""Seconds that MPI has to finalize: it waits for ranks that may be dead."""
+
+
+class Life:
+    """One engine, from its first message to its last."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.uuid = uuids.uuid4().hex[:16]
+        self.local = bool(os.environ.get("STEER_LOCAL"))
+        self.asked = int(os.environ.get("STEER_SIZE") or 1)
+        self.place = mpi.environment_rank()
+        self.ready = False
+        url, keys = connection.endpoint()
+        context: zmq.Context[Any] = zmq.Context()
+        self.wire = Wire(context, url, keys, self.register, self.uuid)
+        self.capture = Capture(self.wire.loop, self.wire.emit)
+        self.namespace = Namespace()
+        self.runner = Runner(
+            context, self.wire, self.capture, self.namespace, (self.uuid, url, keys)
+        )
+        here.current = self.runner
+
+    def register(self) -> Register:
+        """Who this is, as far as it is known now; in the I/O thread."""
+        with self.wire.lock:
+            known, engine = self.wire.core.known(), self.wire.core.engine
+        pid = os.getpid()
+        return Register(
+            version=VERSION,
+            uuid=self.uuid,
+            pid=pid,
+            began=start_time(pid) or 0,
+            host=host_name(),
+            boot=kernel(),
+            job=os.environ.get("STEER_JOB", ""),
+            rank=-1 if self.local else self.place.rank,
+            size=1 if self.local else self.place.size,
+            engine=engine,
+            ready=self.ready,
+            known=known,
+        )
+
+    def run(self) -> int:
+        """Live."""
+        if not self.local:
+            # Under Open MPI ranks outlive a killed mpiexec as orphans.
+            self.wire.watch_parent(os.getppid(), lambda: os._exit(1))
+        self.wire.start()
+        self._get_ready()
+        self.runner.run()
+        self.capture.stop()
+        self.wire.stop()
+        self.runner.close()
+        if not self.local:
+            mpi.leave(GOODBYE)
+        return 0
+
+    def _get_ready(self) -> None:
+        """Start MPI and say so; nothing runs before the hub has answered."""
+        ready = Ready(self.uuid, 0, 1)
+        if not self.local:
+            world = mpi.init()
+            ready = Ready(
+                self.uuid,
+                world.rank,
+                world.size,
+                library=world.library,
+                segments=tuple(mpi.mapped_segments()),
+                problem=mpi.explain_singletons(world, self.asked),
+            )
+        self.wire.ready(ready)
+        self.ready = True
+
+
+def main() -> int:
+    """Run an engine."""
+    _restore_tmpdir()
+    try:
+        path = os.environ["STEER_CONNECTION"]
+        connection = Connection.read(path)
+    except KeyError:
+        print("An engine needs STEER_CONNECTION, the path of its cluster's connection "
+              "file; `steer engines` sets it.", file=sys.stderr)  # fmt: skip
+        return 2
+    except (SteerError, OSError) as error:
+        print(f"This engine cannot reach its cluster: {error}", file=sys.stderr)
+        return 2
+    return Life(connection).run()
+
+
+def _restore_tmpdir() -> None:
+    """Give user code its own TMPDIR; the launcher's was moved into the cluster's."""
+    original = os.environ.pop("STEER_TMPDIR", None)
+    if original is not None:
+        os.environ["TMPDIR"] = original
+        tempfile.tempdir = None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""The engine of this process, for code that runs on it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from steer.errors import UsageError
+
+
+class Publisher(Protocol):
+    """What can send data to the client whose request runs."""
+
+    def publish(self, values: dict[str, Any]) -> None:
+        """Send it."""
+
+
+current: Publisher | None = None
+
+
+def publish_data(values: dict[str, Any]) -> None:
+    """Send a dictionary to the client; it becomes `AsyncResult.data` there, merged."""
+    if not isinstance(values, dict):
+        raise UsageError(f"publish_data takes a dictionary, not {type(values).__name__}.")
+    if current is None:
+        raise UsageError(
+            "publish_data only works on an engine; call it in code that runs there."
+        )
+    current.publish(values)

@@ -1,0 +1,195 @@
+"""The engine's I/O thread: the control socket, output, and answers while main is busy.
+
+It never runs user code. Main and this thread share an `EngineCore` under one lock; everything
+else that crosses between them goes through `Loop.call_soon`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import zmq
+
+from steer import shm, sockets
+from steer.core.engine import EngineCore
+from steer.errors import ProtocolError
+from steer.loop import Loop, Timer
+from steer.wire.frames import decode, encode
+from steer.wire.messages import (
+    Abort,
+    Acknowledge,
+    Enrolled,
+    Interrupt,
+    Message,
+    Output,
+    Ping,
+    Pong,
+    Quit,
+    Ready,
+    Register,
+    Stream,
+    WhoAreYou,
+)
+from steer.wire.peers import peer_name
+
+HUB_TIMEOUT = 3600.0
+"""Seconds without a hub after which an engine ends; `steer start --restore` has as long."""
+
+INTERRUPTED_FOR = 0.5
+"""Seconds that running code has to end after Quit interrupted it."""
+
+
+class Wire:
+    """The I/O thread and what it holds."""
+
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        url: str,
+        keys: sockets.Keys | None,
+        register: Callable[[], Register],
+        uuid: str,
+        *,
+        hub_timeout: float = HUB_TIMEOUT,
+    ) -> None:
+        self.core = EngineCore()
+        self.lock = threading.Lock()
+        self.loop = Loop()
+        self.shelf = shm.Shelf()
+        self._ready: Ready | None = None
+        self.shares = False
+        self.quitting = threading.Event()
+        self._context = context
+        self._place = (peer_name("control", uuid), url, keys)
+        self._register = register
+        self._hub_timeout = hub_timeout
+        self._main = threading.main_thread().ident
+        self._leave_timer: Timer | None = None
+        self.thread = threading.Thread(target=self._run, name="steer-io")
+        # A daemon: an engine that dies of an error in main must not hang on its wire.
+        self.thread.daemon = True
+
+    # -- for main
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def stop(self) -> None:
+        """Send what is left and end the thread."""
+        self.loop.call_soon(self.loop.stop)
+        self.thread.join(2.0)
+
+    def post(self, message: Message, frames: Sequence[Any] = ()) -> None:
+        """Send from any thread, in order, through the control socket."""
+        self.loop.call_soon(lambda: self._send(message, frames))
+
+    def ready(self, message: Ready) -> None:
+        """Say that MPI is up, as soon as the hub knows us; main goes on at once."""
+        self.loop.call_soon(lambda: self._say_ready(message))
+
+    def emit(self, request_id: str, name: str, text: str) -> None:
+        """Send printed text; in the loop's thread."""
+        self._send(Output(request_id, Stream(name)), (text.encode(),))
+
+    def watch_parent(self, pid: int, on_end: Callable[[], None]) -> None:
+        """Call when the process that started us ends; before `start`."""
+        fd = os.pidfd_open(pid)
+        self.loop.add_reader(fd, on_end)
+
+    # -- in the thread
+
+    def _run(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals))
+        self._sock = sockets.dealer(self._context, *self._place)
+        monitor = sockets.watch_link(
+            self.loop, self._sock, self._on_link, self._on_cut
+        )
+        self.loop.add_reader(self._sock, self._readable)
+        self._on_cut()
+        try:
+            self.loop.run()
+        finally:
+            self._sock.disable_monitor()
+            monitor.close()
+            self._sock.close()
+
+    def _send(self, message: Message, frames: Sequence[Any] = ()) -> None:
+        sockets.send(self._sock, [encode(message), *frames])
+
+    def _readable(self) -> None:
+        sockets.receive_all(self._sock, self._heard)
+
+    def _heard(self, frames: list[Any]) -> None:
+        try:
+            message = decode(frames[0])
+        except ProtocolError:
+            return  # the hub does not send garbage; a newer one may send news
+        match message:
+            case WhoAreYou():
+                self._send(self._register())
+            case Enrolled():
+                self._on_enrolled(message)
+            case Acknowledge():
+                with self.lock:
+                    dropped = self.core.acknowledge(message.ids)
+                for result in dropped:
+                    self.shelf.drop(result.store)
+            case Abort():
+                with self.lock:
+                    self.core.abort(message.ids)
+            case Interrupt():
+                self.interrupt(message.signum)
+            case Ping():
+                self._send(Pong())
+            case Quit():
+                self._quit()
+            case _:
+                pass
+
+    def _say_ready(self, message: Ready) -> None:
+        """Before Enrolled the hub would not know whose word this is."""
+        self._ready = message
+        if self.core.engine >= 0:
+            ready = msgspec.structs.replace(message, shares=self.shares)
+            self._send(ready)
+
+    def _on_enrolled(self, message: Enrolled) -> None:
+        self.shares = shm.can_open(message.hub, message.probe)
+        with self.lock:
+            again = self.core.enrolled(message.engine, message.hub)
+        for result, frames in again:
+            self._send(result, frames)
+        if self._ready is not None:
+            self._say_ready(self._ready)
+
+    def interrupt(self, signum: int) -> None:
+        """Raise a signal in the main thread."""
+        assert self._main is not None
+        signal.pthread_kill(self._main, signum)
+
+    def _quit(self) -> None:
+        self.quitting.set()
+        with self.lock:
+            busy = self.core.running is not None
+        if busy:
+            self.interrupt(signal.SIGINT)
+            self.loop.call_later(INTERRUPTED_FOR, lambda: os._exit(0))
+
+    # -- the hub comes and goes
+
+    def _on_link(self) -> None:
+        if self._leave_timer is not None:
+            self._leave_timer.cancel()
+
+    def _on_cut(self) -> None:
+        self._on_link()
+        self._leave_timer = self.loop.call_later(self._hub_timeout, self._abandoned)
+
+    def _abandoned(self) -> None:
+        """The hub did not come back: nobody will ever ask for this rank again."""
+        os._exit(75)

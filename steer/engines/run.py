@@ -1,0 +1,250 @@
+"""The engine's main thread: take a request, run it, answer, wait for the next.
+
+Only this thread runs user code and calls MPI. It waits on its own socket, *work*, so that
+a request wakes it directly. Its answer leaves by the same socket, except after
+output: then it goes through the I/O thread, behind what was printed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any
+
+import zmq
+
+from steer import shm, sockets
+from steer.core.engine import Verdict
+from steer.engines.io import Wire
+from steer.engines.namespace import Namespace
+from steer.engines.output import Capture
+from steer.engines.shell import Shell
+from steer.engines.tracebacks import format_error
+from steer.errors import ProtocolError
+from steer.reference import Reference, resolve
+from steer.wire import payload
+from steer.wire.frames import decode, encode, pack
+from steer.wire.messages import (
+    ErrorInfo,
+    Output,
+    Quit,
+    Result,
+    Status,
+    Stream,
+    Submit,
+)
+from steer.wire.peers import peer_name
+
+IDLE_BEFORE_SHELL_MS = 300
+"""An engine that has nothing to do for so long imports IPython in the meantime."""
+
+
+class Runner:
+    """What runs requests."""
+
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        wire: Wire,
+        capture: Capture,
+        namespace: Namespace,
+        place: tuple[str, str, sockets.Keys | None],
+    ) -> None:
+        uuid, url, keys = place
+        self.wire = wire
+        self.core = wire.core
+        self.capture = capture
+        self.namespace = namespace
+        self.request = ""
+        self._sock = sockets.dealer(context, peer_name("work", uuid), url, keys)
+        self._shell: Shell | None = None
+        self._interruptible = False
+        self._spoke = False
+        self._kinds: dict[str, Callable[[Submit, list[Any]], list[Any]]] = {
+            "apply": self._apply,
+            "push": self._push,
+            "pull": self._pull,
+            "clear": self._clear,
+        }
+        signal.signal(signal.SIGINT, self._on_sigint)
+
+    # -- waiting
+
+    def run(self) -> None:
+        """Run requests until told to quit."""
+        if not self._sock.poll(IDLE_BEFORE_SHELL_MS) and not self.wire.quitting.is_set():
+            self._get_shell()
+        while not self.wire.quitting.is_set():
+            frames = sockets.receive(self._sock)
+            try:
+                message = decode(frames[0])
+            except ProtocolError:
+                continue  # see Wire._heard
+            if isinstance(message, Quit):
+                return
+            if isinstance(message, Submit):
+                self._take(message, frames[1:])
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def _on_sigint(self, signum: int, frame: FrameType | None) -> None:
+        """Interrupt user code, and only that: our own steps are never cut in half."""
+        if self._interruptible:
+            self._interruptible = False
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def _user_code(self) -> Iterator[None]:
+        self._interruptible = True
+        try:
+            yield
+        finally:
+            self._interruptible = False
+
+    # -- one request
+
+    def _take(self, submit: Submit, frames: list[Any]) -> None:
+        with self.wire.lock:
+            verdict = self.core.submit(submit.id)
+            held = self.core.held.get(submit.id)
+        match verdict:
+            case Verdict.RUN:
+                self._run(submit, frames)
+            case Verdict.ABORT:
+                error = ErrorInfo("TaskAborted", "Task aborted before it started.")
+                now = time.time()
+                result = Result(submit.id, "aborted", now, now)
+                self._answer(result, [pack(error)])
+            case Verdict.SEND_AGAIN:
+                assert held is not None
+                self._send(*held)
+            case Verdict.IGNORE:
+                pass
+
+    def _run(self, submit: Submit, frames: list[Any]) -> None:
+        self.request = submit.id
+        self._spoke = False
+        self.capture.begin(submit.id)
+        started = time.time()
+        status: Status = "ok"
+        count = 0
+        reply: list[Any]
+        try:
+            if submit.kind == "execute":
+                status, count, reply = self._execute(submit, frames)
+            else:
+                whole = shm.take(submit.store, frames)
+                reply = self._kinds[submit.kind](submit, whole)
+        except BaseException as error:  # what user code raises, it must not end us
+            status, reply = "error", [pack(self._describe(error))]
+        completed = time.time()
+        self._say_rest(submit.id)
+        store, reply = self._share(reply)
+        result = Result(submit.id, status, started, completed, count, store)
+        self._answer(result, reply)
+
+    def _share(self, reply: list[Any]) -> tuple[Any, list[Any]]:
+        return self.wire.shelf.put(reply) if self.wire.shares else (None, reply)
+
+    def _say_rest(self, request_id: str) -> None:
+        """Post what was printed and not sent yet, so that the answer comes behind it."""
+        for name, text in self.capture.end():
+            self._spoke = True
+            output = Output(request_id, Stream(name))
+            self.wire.post(output, (text.encode(),))
+
+    def _answer(self, result: Result, frames: Sequence[Any]) -> None:
+        with self.wire.lock:
+            self.core.done(result, frames)
+        self._send(result, frames)
+
+    def _send(self, result: Result, frames: Sequence[Any]) -> None:
+        if self._spoke or self.capture.spoke:
+            self.wire.post(result, frames)
+        else:
+            sockets.send(self._sock, [encode(result), *frames])
+
+    # -- kinds of requests
+
+    def _execute(
+        self, submit: Submit, frames: list[Any]
+    ) -> tuple[Status, int, list[Any]]:
+        code = bytes(frames[0]).decode()
+        shell = self._get_shell()
+        with self._user_code():
+            outcome = shell.run(
+                code, silent=submit.silent, store_history=submit.store_history
+            )
+        count = outcome.execution_count
+        if outcome.error is not None:
+            return "error", count, [pack(self._info(outcome.error))]
+        data = outcome.result_data
+        return "ok", count, [pack(data) if data is not None else b""]
+
+    def _apply(self, submit: Submit, frames: list[Any]) -> list[Any]:
+        function, args, kwargs = payload.loads(frames)
+        evaluate = self.namespace.evaluate
+        if isinstance(function, Reference):
+            function = evaluate(function.name)
+        function = self.namespace.bind(function)
+        args = resolve(args, evaluate)
+        kwargs = resolve(kwargs, evaluate)
+        with self._user_code():
+            value = function(*args, **kwargs)
+        return payload.dumps_result(value, submit.name)
+
+    def _push(self, submit: Submit, frames: list[Any]) -> list[Any]:
+        values = payload.loads(frames)
+        self.namespace.push(resolve(values, self.namespace.evaluate))
+        return [b""]
+
+    def _pull(self, submit: Submit, frames: list[Any]) -> list[Any]:
+        names = payload.loads(frames)
+        with self._user_code():
+            value = self.namespace.pull(names)
+        return payload.dumps_result(value, str(names))
+
+    def _clear(self, submit: Submit, frames: list[Any]) -> list[Any]:
+        self.namespace.clear()
+        return [b""]
+
+    # -- errors and displays
+
+    def _describe(self, error: BaseException) -> ErrorInfo:
+        return self._info(format_error(error), error)
+
+    def _info(self, error: Any, raised: BaseException | None = None) -> ErrorInfo:
+        raised = raised if raised is not None else error.exception
+        return ErrorInfo(
+            error.ename, error.evalue, tuple(error.traceback), payload.dumps_error(raised)
+        )
+
+    def _get_shell(self) -> Shell:
+        if self._shell is None:
+            self._shell = Shell(self.namespace, self._on_display)
+        return self._shell
+
+    def _on_display(
+        self,
+        kind: str,
+        data: dict[str, Any],
+        metadata: dict[str, Any],
+        transient: dict[str, Any],
+        update: bool,
+    ) -> None:
+        """Send a display behind the text printed before it."""
+        for name, text in self.capture.drain():
+            self.wire.post(Output(self.request, Stream(name)), (text.encode(),))
+        body = pack((data, metadata, transient, update))
+        self._spoke = True
+        self.wire.post(Output(self.request, Stream.DISPLAY), (body,))
+
+    def publish(self, values: dict[str, Any]) -> None:
+        """Send data for the request that runs, to become `AsyncResult.data`."""
+        self._spoke = True
+        body = b"".join(payload.dumps(values, payload.pickle_whole))
+        self.wire.post(Output(self.request, Stream.DATA), (body,))

@@ -1,0 +1,353 @@
+"""Every message that travels, its fields, and the version of the whole.
+
+A message is one header frame; user objects follow as further frames, which only the two
+ends open (`payload.py`). Messages are arrays in msgpack, so a new field may only be added at
+the end, with a default; anything else raises VERSION.
+
+Who speaks to whom::
+
+    client --Hello, Submit, Abort, Signal, Ask, Release, Goodbye--> hub
+    client <--Welcome, Joined, Left, Replies, Outputs, Answer, Refused, Notice, WhoAreYou-- hub
+    engine --Register, Ready, Result, Output, Leaving--> hub
+    engine <--Enrolled, Submit, Abort, Interrupt, Quit, Acknowledge, WhoAreYou-- hub
+
+Targets are sets of engine ids, written `0-63,65`.
+"""
+
+import enum
+from typing import Literal
+
+import msgspec
+
+VERSION = 1
+
+Kind = Literal["execute", "apply", "push", "pull", "clear"]
+Status = Literal["ok", "error", "aborted"]
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=True):
+    """What every message is: immutable, checked when it is decoded, an array on the wire."""
+
+
+class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A part of a message."""
+
+
+class Store(Fact):
+    """Frames that lie in shared memory instead of in the message.
+
+    The memory has no name: `fd` is a descriptor of process `pid`, and whoever may look into that
+    process opens it there. It goes away with its last holder, however that one ends.
+    """
+
+    pid: int
+    fd: int
+    size: int
+    spans: tuple[tuple[int, int, int], ...]
+    """For each such frame: its place among the frames, its offset, its size."""
+
+
+class ErrorInfo(Fact):
+    """An exception, as far as it can travel."""
+
+    ename: str
+    evalue: str
+    traceback: tuple[str, ...] = ()
+    pickled: bytes = b""
+
+
+class EngineInfo(Fact):
+    """An engine as clients know it."""
+
+    id: int
+    uuid: str
+    pid: int
+    host: str
+    rank: int
+    size: int
+    world: str
+
+
+class Part(Fact):
+    """The same answer from some engines: `frames` of the message's frames belong to it.
+
+    `started` and `completed` follow the order of `ranks`.
+    """
+
+    ranks: str
+    status: Status
+    frames: int
+    started: tuple[float, ...]
+    completed: tuple[float, ...]
+    count: int = 0
+    store: Store | None = None
+
+
+class Stream(enum.StrEnum):
+    """What an Output carries."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+    DISPLAY = "display"
+    """msgpack of (data, metadata, transient, update)."""
+    DATA = "data"
+    """A pickled dictionary from publish_data."""
+
+
+class Piece(Fact):
+    """Output that some engines gave alike; one frame belongs to it."""
+
+    id: str
+    ranks: str
+    stream: Stream
+
+
+# -- from a client
+
+
+class Hello(Message):
+    """A client is there, again or for the first time."""
+
+    version: int
+    client: str
+    pid: int
+    began: int
+    boot: str
+    """Of its kernel, as in Register: whether the hub's host can watch its process."""
+    probe: int = -1
+    """A descriptor of shared memory that the hub tries to open, to learn whether it can."""
+
+
+class Submit(Message):
+    """Work for some engines; goes to them as it is.
+
+    Frames: the code for execute, otherwise what `payload.dumps` made of the arguments.
+    """
+
+    id: str
+    kind: Kind
+    targets: str
+    silent: bool = True
+    store_history: bool = False
+    label: str = ""
+    name: str = ""
+    """What to call it in sentences: the function's name."""
+    store: Store | None = None
+    resent: bool = False
+    submitted: float = 0.0
+
+
+class Abort(Message):
+    """Do not start these requests any more; all of this client's if there are none."""
+
+    ids: tuple[str, ...]
+    targets: str
+
+
+class Signal(Message):
+    """Send a signal to the engines' processes."""
+
+    id: str
+    targets: str
+    signum: int
+
+
+class Shutdown(Message):
+    """End engines, and the hub with its jobs too if `hub`."""
+
+    id: str
+    targets: str
+    hub: bool = False
+
+
+class Ask(Message):
+    """A question to the hub; one frame, msgpack of a dictionary, holds its arguments."""
+
+    id: str
+    what: str
+
+
+class Release(Message):
+    """The client has taken what these requests hold in shared memory."""
+
+    ids: tuple[str, ...]
+
+
+class Goodbye(Message):
+    """The client leaves; its unfinished work goes on."""
+
+    client: str
+
+
+# -- to a client
+
+
+class Welcome(Message):
+    """The hub knows the client now."""
+
+    version: int
+    pid: int
+    cluster: str
+    shares: bool
+    """Whether hub and client can open each other's shared memory."""
+    probe: int
+    engines: tuple[EngineInfo, ...]
+
+
+class Joined(Message):
+    """Engines are there."""
+
+    engines: tuple[EngineInfo, ...]
+
+
+class Left(Message):
+    """Engines are gone; `why` is one sentence each."""
+
+    engines: tuple[int, ...]
+    why: tuple[str, ...]
+
+
+class Replies(Message):
+    """Answers to one request from some of its engines; the frames follow part by part."""
+
+    id: str
+    parts: tuple[Part, ...]
+
+
+class Outputs(Message):
+    """What engines printed or displayed, a frame a piece."""
+
+    pieces: tuple[Piece, ...]
+
+
+class Answer(Message):
+    """The answer to Ask, Signal or Shutdown; one frame, msgpack."""
+
+    id: str
+
+
+class Refused(Message):
+    """Nothing was done, because of this."""
+
+    id: str
+    error: ErrorInfo
+
+
+class Notice(Message):
+    """Something happened to the cluster: one frame, msgpack of a dictionary."""
+
+    what: str
+
+
+class WhoAreYou(Message):
+    """The hub does not know the sender: it was started anew. Introduce yourself again."""
+
+    pid: int
+
+
+# -- from an engine
+
+
+class Register(Message):
+    """A rank's process is there, before MPI is."""
+
+    version: int
+    uuid: str
+    pid: int
+    began: int
+    """When the process started, in the kernel's ticks: with pid it names the process for good."""
+    host: str
+    boot: str
+    """The kernel's boot id: whoever has the same sees the same processes."""
+    job: str
+    rank: int
+    size: int
+    engine: int = -1
+    """The id it had before the hub was started anew."""
+    ready: bool = False
+    known: tuple[str, ...] = ()
+    """Requests it has got and whose results the hub has not acknowledged."""
+
+
+class Ready(Message):
+    """MPI is up on this rank; work may come."""
+
+    uuid: str
+    rank: int
+    size: int
+    library: str = ""
+    segments: tuple[str, ...] = ()
+    """Files of shared memory that MPI made, to be swept if the rank dies."""
+    shares: bool = False
+    problem: str = ""
+
+
+class Result(Message):
+    """The outcome of one request on this engine."""
+
+    id: str
+    status: Status
+    started: float
+    completed: float
+    count: int = 0
+    store: Store | None = None
+
+
+class Output(Message):
+    """Something this engine printed or displayed for a request."""
+
+    id: str
+    stream: Stream
+
+
+class Leaving(Message):
+    """The engine ends of its own will."""
+
+    uuid: str
+    why: str
+
+
+# -- to an engine
+
+
+class Enrolled(Message):
+    """The engine has an id now."""
+
+    engine: int
+    hub: int
+    probe: int
+    """The hub's process, and a descriptor of shared memory to try."""
+
+
+class Acknowledge(Message):
+    """These results are safe: the engine may forget them."""
+
+    ids: tuple[str, ...]
+
+
+class Interrupt(Message):
+    """Raise this signal in the engine's main thread (sent where no node can do it)."""
+
+    signum: int
+
+
+class Quit(Message):
+    """End. What runs is interrupted."""
+
+    why: str
+
+
+class Ping(Message):
+    """Are you there? Asked of engines whose process nobody can watch."""
+
+
+class Pong(Message):
+    """Yes."""
+
+
+AnyMessage = (
+    Hello | Submit | Abort | Signal | Shutdown | Ask | Release | Goodbye
+    | Welcome | Joined | Left | Replies | Outputs | Answer | Refused | Notice | WhoAreYou
+    | Register | Ready | Result | Output | Leaving
+    | Enrolled | Acknowledge | Interrupt | Quit | Ping | Pong
+)  # fmt: skip
