@@ -1,1 +1,1 @@
-"""Recipes for starting engines: read them, render them, start the job, say how it ended."""
+"""Starting engines: read a recipe, render it, start the job, say how it ended."""

@@ -1,1 +1,1 @@
-"""What a host does for its ranks: watching processes, sending signals, sweeping up after them."""
+"""What a host does for its ranks: watch them, signal them, sweep up after them."""
