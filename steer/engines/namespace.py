@@ -1,0 +1,145 @@
+"""The user's variables on one rank: the dictionary of the module `__main__`.
+
+It is a module of its own, not the one that `python -m steer.engines` runs in, and it is
+in sys.modules: so classes defined in cells can be pickled, and functions that a client
+defined in its `__main__` see the engine's variables here (`bind`).
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+
+class Namespace:
+    """What `push`, `pull`, cells and functions work on: `variables`, a plain dict."""
+
+    def __init__(self) -> None:
+        self.module = types.ModuleType("__main__", "The variables of this engine.")
+        self.variables = self.module.__dict__
+        self.variables["__builtins__"] = builtins
+        self.on_clear: list[Callable[[], object]] = []
+        """Who keeps something of its own among the variables puts it back here."""
+        self._kept = set(self.variables)
+        sys.modules["__main__"] = self.module
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of a Python expression."""
+        found = self.variables.get(expression, self)  # most are names: 50 times faster
+        if found is not self:
+            return found
+        return eval(expression, self.variables)
+
+    def push(self, values: Mapping[str, Any]) -> None:
+        """Set variables; in a name like `a.b.c` the last part is an attribute."""
+        for name, value in values.items():
+            owner, _, attribute = name.rpartition(".")
+            if owner:
+                setattr(self.evaluate(owner), attribute, value)
+            else:
+                self.variables[name] = value
+
+    def pull(self, names: str | Iterable[str]) -> Any:
+        """The value of one expression, or the list of those of many."""
+        if isinstance(names, str):
+            return self.evaluate(names)
+        return [self.evaluate(name) for name in names]
+
+    def clear(self) -> None:
+        """Forget all that the user has set."""
+        for name in [name for name in self.variables if name not in self._kept]:
+            del self.variables[name]
+        self.variables["__builtins__"] = builtins
+        for put_back in self.on_clear:
+            put_back()
+
+    def bind(self, function: Any) -> Any:
+        """The function with the engine's variables as globals, if it is `__main__`'s.
+
+        Such a function came by value and brought what it names along. The engine's
+        variables win over that; what the engine does not have is lent to it while the
+        function runs, not kept: the next call may bring another value.
+        """
+        if isinstance(function, functools.partial):
+            inner = self.bind(function.func)
+            return functools.partial(inner, *function.args, **function.keywords)
+        if not isinstance(function, types.FunctionType):
+            return function
+        brought = function.__globals__
+        if function.__module__ != "__main__" or brought is self.variables:
+            return function
+        move = _Move(brought, self.variables)
+        lent = {
+            name: move(value)
+            for name, value in brought.items()
+            if name not in self.variables and not name.startswith("__")
+        }
+        bound = move(function)
+        return self._lending(bound, lent) if lent else bound
+
+    def _lending(self, function: Any, lent: dict[str, Any]) -> Callable[..., Any]:
+        variables = self.variables
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            variables.update(lent)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                for name, value in lent.items():
+                    if variables.get(name, variables) is value:
+                        del variables[name]
+
+        return call
+
+
+class _Move:
+    """Makes functions over so that their globals are another dictionary."""
+
+    def __init__(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+        self._old = old
+        self._new = new
+        self._moved: dict[types.FunctionType, types.FunctionType] = {}
+
+    def __call__(self, value: Any) -> Any:
+        """The value, or the function made over."""
+        if not self._concerns(value):
+            return value
+        if value not in self._moved:
+            self._make(value)
+        return self._moved[value]
+
+    def _concerns(self, value: Any) -> bool:
+        return isinstance(value, types.FunctionType) and value.__globals__ is self._old
+
+    def _make(self, old: types.FunctionType) -> None:
+        cells = [self._cell(cell) for cell in old.__closure__ or ()]
+        new = types.FunctionType(
+            old.__code__,
+            self._new,
+            old.__name__,
+            old.__defaults__,
+            tuple(cells) or None,
+        )
+        self._moved[old] = new  # before its cells are filled: it may be in one of them
+        new.__kwdefaults__ = old.__kwdefaults__
+        new.__annotations__ = old.__annotations__
+        new.__doc__ = old.__doc__
+        new.__module__ = old.__module__
+        new.__qualname__ = old.__qualname__
+        new.__dict__.update(old.__dict__)
+        for mine, theirs in zip(cells, old.__closure__ or (), strict=True):
+            if mine is not theirs:
+                mine.cell_contents = self(theirs.cell_contents)
+
+    def _cell(self, cell: types.CellType) -> types.CellType:
+        """The cell itself, which functions may share, or an empty one to fill."""
+        try:
+            concerns = self._concerns(cell.cell_contents)
+        except ValueError:  # it is empty, and stays so
+            return cell
+        return types.CellType() if concerns else cell

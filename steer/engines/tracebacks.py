@@ -1,0 +1,77 @@
+"""An exception as plain text, the same on every rank: equal errors can then be folded.
+
+Python's own form, with source lines and causes, from the first line of user code on:
+no frame of Steer or of IPython in front of it. IPython is not needed, and not asked.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import traceback
+from dataclasses import dataclass
+from types import TracebackType
+
+LONGEST = 64 * 1024
+"""Characters of a message; a longer one (somebody raised an array) loses its middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An exception and what is said about it; `traceback` holds lines, ends cut off."""
+
+    ename: str
+    evalue: str
+    traceback: list[str]
+    exception: BaseException
+
+
+def format_error(error: BaseException) -> Report:
+    """Describe an exception; never fails itself."""
+    ename = type(error).__name__
+    evalue = shorten(_text_of(error))
+    try:
+        whole = traceback.TracebackException(
+            type(error), error, users_part(error.__traceback__), compact=True
+        )
+        text = "".join(whole.format())
+    except Exception:  # noqa: BLE001  # its own methods raise, or memory is short
+        text = f"{ename}: {evalue}"
+    lines = [shorten(line) for line in text.rstrip().splitlines()]
+    return Report(ename, evalue, lines, error)
+
+
+def users_part(tb: TracebackType | None) -> TracebackType | None:
+    """The traceback without the frames that led to the user's code."""
+    while tb is not None and _is_ours(tb.tb_frame.f_code.co_filename):
+        tb = tb.tb_next
+    return tb
+
+
+def shorten(text: str) -> str:
+    """The text, or its two ends and how much is missing between."""
+    if len(text) <= LONGEST:
+        return text
+    half = LONGEST // 2
+    return f"{text[:half]} … {len(text) - 2 * half:,} characters … {text[-half:]}"
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  # a user's __str__ may do anything
+        return "<its text cannot be had: __str__ failed>"
+
+
+def _folder(package: str) -> str:
+    """Where a package lies, without importing it."""
+    spec = importlib.util.find_spec(package)
+    places = spec.submodule_search_locations if spec else None
+    return os.path.join(places[0], "") if places else "\0"
+
+
+_OURS = (_folder("steer"), _folder("IPython"))
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith(_OURS)
