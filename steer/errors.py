@@ -1,4 +1,4 @@
-"""Every exception that Steer raises: one tree, a class for each reaction a caller can have.
+"""Every exception that Steer raises: one tree, a class for each reaction to it.
 
     SteerError
       UsageError              the call was wrong: fix the program (a ValueError too)
@@ -18,14 +18,14 @@
       TaskRejectError         an engine refuses a task, which goes to another
       RemoteError             user code raised on an engine: .ename .evalue .traceback
         (RemoteError and T)     it raised a T, which could travel: both names catch it
-        EngineError             the engine itself died: .ranks .host .signal .exit_status
+        EngineError             the engine died: .ranks .host .signal .exit_status
         CompositeError          several engines failed; an ExceptionGroup too
         AlreadyDisplayedError   stands for errors that were shown while they came
 
-The names and the texts of `str`, `render_traceback` and `print_traceback` from RemoteError on
-are ipyparallel's, because notebooks depend on them. What is new beside them: the original
-type, the remote traceback as the cause, `except*`, and the folded form that notebooks show.
-All of them survive pickling. TimeoutError is Python's own.
+The names, and from RemoteError on the texts of `str`, `render_traceback` and
+`print_traceback`, are ipyparallel's, because notebooks depend on them. New are: the
+original type, the remote traceback as the cause, `except*`, and the folded form that
+notebooks show. All of them survive pickling. TimeoutError is Python's own.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from typing import Any, NoReturn, Protocol, Self
 
 from steer.ranks import describe
 
-TimeoutError = builtins.TimeoutError  # noqa: A001  ipyparallel has this name here
+TimeoutError = builtins.TimeoutError  # ipyparallel has this name here
 EngineFacts = Mapping[str, Any]
 """engine_id, engine_uuid, method, and if known rank, size, host."""
 Entry = tuple[str, str, str, EngineFacts | None]
@@ -71,7 +71,7 @@ class UsageError(SteerError, ValueError):
     """The call was wrong."""
 
 
-class NoEnginesRegistered(SteerError):  # noqa: N818  ipyparallel's names, here and below
+class NoEnginesRegistered(SteerError):
     """An operation needs engines and there are none."""
 
     def __init__(self, message: str = "") -> None:
@@ -146,15 +146,15 @@ class InternalError(SteerError):
         return f"{text} with what went before:\n{self.story}"
 
 
-class TaskAborted(SteerError):  # noqa: N818
+class TaskAborted(SteerError):
     """The task was aborted before it started."""
 
 
-class TaskTimeout(SteerError, builtins.TimeoutError):  # noqa: N818
+class TaskTimeout(SteerError, builtins.TimeoutError):
     """The task did not start in time."""
 
 
-class UnmetDependency(SteerError):  # noqa: N818
+class UnmetDependency(SteerError):
     """What the task waits for has not happened."""
 
 
@@ -174,7 +174,7 @@ class TaskRejectError(SteerError):
     """Raised by a task to be run on another engine."""
 
 
-class RemoteTraceback(Exception):  # noqa: N818  a cause, never raised
+class RemoteTraceback(Exception):
     """The cause of a remote error: makes plain Python show the engine's traceback."""
 
     def __str__(self) -> str:
@@ -293,7 +293,7 @@ class CompositeError(RemoteError, ExceptionGroup[Exception]):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.message, list(self.exceptions))
 
-    def derive(self, excs: Sequence[Any]) -> Self:
+    def derive(self, excs: Sequence[Any]) -> Self:  # type: ignore[override]
         """The same for some of the errors: what `except*` and `split` make."""
         return type(self)(self.message, excs)
 
@@ -358,7 +358,7 @@ class CompositeError(RemoteError, ExceptionGroup[Exception]):
 
     def _error(self, excid: int) -> Exception:
         try:
-            return self.exceptions[excid]  # type: ignore[return-value]  # no groups here
+            return self.exceptions[excid]
         except IndexError:
             raise IndexError(
                 f"an exception with index {excid} does not exist"
@@ -380,8 +380,10 @@ class AlreadyDisplayedError(RemoteError):
     """Ends a cell whose errors were shown while they came."""
 
     def __init__(self, original_error: CompositeError | int) -> None:
-        count = isinstance(original_error, int)
-        self.n = original_error if count else len(original_error.exceptions)
+        if isinstance(original_error, int):
+            self.n = original_error
+        else:
+            self.n = len(original_error.exceptions)
         super().__init__("AlreadyDisplayedError", f"{self.n} errors")
         self.original_error = original_error
         self.args = (original_error,)
@@ -407,7 +409,7 @@ KernelError = IPythonError = SteerError  # ipyparallel's names for its upper cla
 def collect_exceptions(
     results: Mapping[Any, Any] | Iterable[Any], method: str = "unspecified"
 ) -> list[Any]:
-    """Give the results back as a list, or raise CompositeError for the errors in them."""
+    """Give the results back as a list, or raise CompositeError for their errors."""
     values = list(results.values() if isinstance(results, Mapping) else results)
     errors = [value for value in values if isinstance(value, RemoteError)]
     if errors:
@@ -434,7 +436,7 @@ class WireError(Protocol):
 def from_wire(info: WireError, engine_info: EngineFacts | None = None) -> Exception:
     """Make the exception to raise here of what came from an engine or the hub.
 
-    What user code raised is a RemoteError and, where possible, of its original type too.
+    What user code raised is a RemoteError and, where possible, of its own type too.
     What Steer itself says of a request is of the class that it names.
     """
     own = _OWN.get(info.ename)
@@ -449,10 +451,10 @@ def from_wire(info: WireError, engine_info: EngineFacts | None = None) -> Except
 _OWN: dict[str, type[SteerError]] = {
     cls.__name__: cls
     for cls in (
-        UsageError, NoEnginesRegistered, HubUnreachable, LaunchError, ProtocolError,
-        LocalProtocolError, RemoteProtocolError, InternalError, TaskAborted, TaskTimeout,
-        UnmetDependency, ImpossibleDependency, DependencyTimeout, InvalidDependency,
-        TaskRejectError, EngineError,
+        UsageError, NoEnginesRegistered, HubUnreachable, LaunchError, InternalError,
+        ProtocolError, LocalProtocolError, RemoteProtocolError, TaskAborted,
+        TaskTimeout, UnmetDependency, ImpossibleDependency, DependencyTimeout,
+        InvalidDependency, TaskRejectError, EngineError,
     )
 }  # fmt: skip
 
@@ -469,15 +471,13 @@ def _remote(
         original.engine_info = original.engine_info or engine_info
         return original
     error = None if original is None else _as_remote(original)
-    shown = RemoteTraceback(_title(engine_info), traceback) if traceback else None
-    if error is None:
-        error = RemoteError(ename, evalue)
-        error.__cause__ = original or shown
-        if original is not None:
-            original.__cause__ = shown
-    else:
-        error.__cause__ = shown
-    _describe_remote(error, ename, evalue, traceback, engine_info, pickled)
+    if error is not None:
+        _describe_remote(error, ename, evalue, traceback, engine_info, pickled)
+        return error
+    error = RemoteError(ename, evalue, traceback, engine_info)
+    error.pickled = pickled
+    if original is not None:
+        original.__cause__, error.__cause__ = error.__cause__, original
     return error
 
 
@@ -494,6 +494,8 @@ def _describe_remote(
     error.traceback = traceback if isinstance(traceback, str) else "\n".join(traceback)
     error.engine_info = engine_info
     error.pickled = pickled
+    if error.traceback:
+        error.__cause__ = RemoteTraceback(_title(engine_info), error.traceback)
 
 
 def _unpickle(pickled: bytes) -> BaseException | None:
@@ -506,8 +508,8 @@ def _unpickle(pickled: bytes) -> BaseException | None:
     return error if isinstance(error, BaseException) else None
 
 
-# These mean something to the one who catches them here: a rank's KeyboardInterrupt must not
-# end the client's program, a StopIteration must not end its loop.
+# These mean something to the one who catches them here: a rank's KeyboardInterrupt must
+# not end the client's program, a StopIteration must not end its loop.
 _NOT_HERE = (StopIteration, StopAsyncIteration, BaseExceptionGroup)
 
 
@@ -518,7 +520,8 @@ def _as_remote(original: BaseException) -> RemoteError | None:
     if isinstance(original, RemoteError):
         return None
     try:
-        cls = _both(type(original))
+        kind: Any = type(original)  # mypy finds classes not hashable
+        cls = _both(kind)
         error: RemoteError = cls.__new__(cls)
         _copy_fields(original, error)
         error.__dict__.update(original.__dict__)
@@ -528,7 +531,7 @@ def _as_remote(original: BaseException) -> RemoteError | None:
 
 
 @functools.lru_cache(maxsize=256)
-def _both(cls: type[Exception]) -> type[RemoteError]:
+def _both(cls: Any) -> type[RemoteError]:
     # Named after RemoteError: its text names the other type.
     body = {"__module__": __name__, "__qualname__": "RemoteError"}
     return types.new_class(
