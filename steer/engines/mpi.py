@@ -65,7 +65,7 @@ class _Launcher:
 
 
 # The first whose rank is set speaks. srun sets PMI's or PMIx's variables beside its
-# own, and mpiexec inside a Slurm job leaves Slurm's to all it starts: so Slurm comes last.
+# own, and mpiexec inside a Slurm job leaves Slurm's to all: so Slurm comes last.
 _LAUNCHERS = (
     _Launcher(
         "Open MPI's mpiexec",

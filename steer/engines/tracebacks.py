@@ -1,7 +1,7 @@
 """An exception as plain text, the same on every rank: equal errors can then be folded.
 
-Python's own form, with source lines and causes, from the first line of user code on:
-no frame of Steer or of IPython in front of it. IPython is not needed, and not asked.
+Python's own form, with source lines and causes, and the frames of the user's code only:
+none of Steer, none of IPython. IPython is not needed for it, and not asked.
 """
 
 from __future__ import annotations
@@ -31,14 +31,24 @@ def format_error(error: BaseException) -> Report:
     ename = type(error).__name__
     evalue = shorten(_text_of(error))
     try:
-        whole = traceback.TracebackException(
-            type(error), error, users_part(error.__traceback__), compact=True
-        )
+        whole = traceback.TracebackException.from_exception(error, compact=True)
+        _leave_us_out(whole)
         text = "".join(whole.format())
     except Exception:  # noqa: BLE001  # its own methods raise, or memory is short
         text = f"{ename}: {evalue}"
     lines = [shorten(line) for line in text.rstrip().splitlines()]
     return Report(ename, evalue, lines, error)
+
+
+def _leave_us_out(whole: traceback.TracebackException | None) -> None:
+    """Take our frames out of an exception and of all that it carries."""
+    if whole is None:
+        return
+    kept = [frame for frame in whole.stack or () if not _is_ours(frame.filename)]
+    # None is how an exception without a traceback has it: no headline is written.
+    whole.stack = traceback.StackSummary.from_list(kept) if kept else None  # type: ignore[assignment]
+    for other in (whole.__cause__, whole.__context__, *(whole.exceptions or ())):
+        _leave_us_out(other)
 
 
 def users_part(tb: TracebackType | None) -> TracebackType | None:

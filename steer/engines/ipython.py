@@ -1,0 +1,201 @@
+"""IPython's shell on a rank: no terminal, no files, no colours, no printing of its own.
+
+Importing this module imports IPython (0.2 s): only `shell.py` does, when it must.
+Errors are kept for the caller instead of being printed; results and displays are handed
+over as data.
+"""
+
+# IPython is typed here and there.
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+import base64
+import sys
+from typing import TYPE_CHECKING, Any
+
+import IPython
+from IPython.core import page
+from IPython.core.compilerop import CachingCompiler
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.profiledir import ProfileDir
+from traitlets import Any as AnyTrait
+from traitlets import Type, default
+from traitlets.config import Config
+
+from steer.engines.namespace import Namespace
+from steer.engines.shell import STAYS, cell_name
+from steer.engines.tracebacks import format_error
+
+if TYPE_CHECKING:
+    from steer.engines.shell import OnDisplay
+
+
+class _Compiler(CachingCompiler):
+    """Names cells by their source, as the plain ones are."""
+
+    def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:
+        return cell_name(raw_code)
+
+
+class _Hook(DisplayHook):
+    """Keeps the value of the last expression as data."""
+
+    shell: SteerShell
+    result: dict[str, Any] | None = None
+
+    def write_output_prompt(self) -> None:
+        """Write none."""
+
+    def write_format_data(
+        self, format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None
+    ) -> None:
+        """Keep the data; what was there before (interactivity "all") is displayed."""
+        if self.result is not None:
+            before = self.result
+            self.shell.on_display(
+                "display_data", before["data"], before["metadata"], {}, False
+            )
+        self.result = {"data": as_text(format_dict), "metadata": md_dict or {}}
+
+    def log_output(self, format_dict: dict[str, Any]) -> None:
+        """Keep the text only: histories must not keep pictures."""
+        text = format_dict.get("text/plain")
+        history = self.shell.history_manager
+        if text is not None and history is not None:
+            history.output_hist_reprs[self.prompt_count] = text
+
+    def finish_displayhook(self) -> None:
+        self._is_active = False
+
+
+class _Publisher(DisplayPublisher):
+    """Hands over what is displayed."""
+
+    def publish(
+        self,
+        data: dict[str, Any],
+        metadata: dict[str, Any] | None = None,
+        source: object = None,
+        *,
+        transient: dict[str, Any] | None = None,
+        update: bool = False,
+        **_: Any,
+    ) -> None:
+        self._validate_data(data, metadata)
+        self.shell.on_display(
+            "display_data", as_text(data), metadata or {}, transient or {}, update
+        )
+
+    def clear_output(self, wait: bool = False) -> None:
+        transient = {"clear_output": True, "wait": wait}
+        self.shell.on_display("clear_output", {}, {}, transient, False)
+
+
+class SteerShell(InteractiveShell):
+    """IPython's shell, for `Shell`."""
+
+    displayhook: _Hook
+    displayhook_class = Type(_Hook)
+    display_pub_class = Type(_Publisher)
+    compiler_class = Type(_Compiler)
+    on_display = AnyTrait()
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.shown: list[BaseException] = []
+        """Errors of the running cell that IPython would have printed."""
+        super().__init__(**kwargs)
+        self.set_hook("show_in_pager", page.as_hook(page.display_page), 99)
+
+    def run(
+        self, code: str, *, silent: bool, store_history: bool
+    ) -> BaseException | None:
+        """Run a cell; return what it raised, or what a magic in it would have shown."""
+        self.shown.clear()
+        self.displayhook.result = None
+        result = self.run_cell(code, silent=silent, store_history=store_history)
+        error = result.error_before_exec or result.error_in_exec
+        return error or next(iter(self.shown), None)
+
+    def take_result(self) -> dict[str, Any] | None:
+        """What the last expression of the cell gave."""
+        result: dict[str, Any] | None = self.displayhook.result
+        self.displayhook.result = None
+        return result
+
+    # -- errors are kept
+
+    def showtraceback(self, exc_tuple: Any = None, *_: Any, **__: Any) -> None:
+        """Keep the error; but %tb asks for the text of the last one."""
+        error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
+        if error is not None:
+            self.shown.append(error)
+        elif (last := getattr(sys, "last_value", None)) is not None:
+            sys.stdout.write("\n".join([*format_error(last).traceback, ""]))
+        else:
+            sys.stdout.write("No error has happened here.\n")
+
+    def showsyntaxerror(self, *_: Any, **__: Any) -> None:
+        """Keep the error."""
+        self.showtraceback()
+
+    def showindentationerror(self) -> None:
+        """Keep the error."""
+        self.showtraceback()
+
+    # -- there is no terminal, and no window
+
+    # Children inherit our descriptors: what they print comes live and in order.
+    # IPython's other way (pexpect) gives them a pseudo-terminal and polls it.
+    system = InteractiveShell.system_raw
+
+    def ask_exit(self) -> None:
+        """Say that a rank does not end so."""
+        sys.stdout.write(f"{STAYS}\n")
+
+    def enable_gui(self, gui: str | None = None) -> None:
+        """Accept none and inline; there are no windows on a rank."""
+        if gui not in (None, "inline"):
+            sys.stdout.write(
+                f"A rank has no windows, so %gui {gui} does nothing here.\n"
+            )
+
+    # -- nothing is written to the user's home, unless asked for
+
+    def init_profile_dir(self, profile_dir: Any) -> None:
+        """Wait until somebody (%store) needs it: ranks would race to make it."""
+
+    @default("profile_dir")
+    def _make_profile_dir(self) -> Any:
+        return ProfileDir.create_profile_dir_by_name(self.ipython_dir, "default")
+
+    def reset(self, new_session: bool = True, aggressive: bool = False) -> None:
+        """Forget the user's variables, but not that they are those of a module."""
+        super().reset(new_session, aggressive)
+        for name in ("__doc__", "__loader__", "__package__", "__spec__"):
+            self.user_ns.setdefault(name, None)
+
+
+def as_text(data: dict[str, Any]) -> dict[str, Any]:
+    """The bundle with bytes in base64, as Jupyter has it."""
+    return {
+        mime: base64.b64encode(value).decode() if isinstance(value, bytes) else value
+        for mime, value in data.items()
+    }
+
+
+def make(namespace: Namespace, on_display: OnDisplay) -> SteerShell:
+    """The shell of this process, in which get_ipython() finds it."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.HistoryManager.hist_file = ":memory:"
+    colours = "nocolor" if IPython.version_info >= (9,) else "NoColor"
+    config.InteractiveShell.colors = colours
+    config.InteractiveShell.xmode = "Plain"
+    shell: SteerShell = SteerShell.instance(
+        config=config, user_module=namespace.module, on_display=on_display
+    )
+    namespace.on_clear.append(lambda: shell.reset(new_session=False))
+    return shell
