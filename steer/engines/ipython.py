@@ -11,6 +11,7 @@ over as data.
 from __future__ import annotations
 
 import base64
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.profiledir import ProfileDir
 from traitlets import Any as AnyTrait
-from traitlets import Type, default
+from traitlets import Type, default, observe
 from traitlets.config import Config
 
 from steer.engines.namespace import Namespace
@@ -163,6 +164,15 @@ class SteerShell(InteractiveShell):
             )
 
     # -- nothing is written to the user's home, unless asked for
+
+    def init_ipython_dir(self, ipython_dir: str | None) -> None:
+        """Know the directory, but do not make it."""
+        place = ipython_dir or os.environ.get("IPYTHONDIR") or "~/.ipython"
+        self.ipython_dir = os.path.expanduser(place)
+
+    @observe("ipython_dir")
+    def _ipython_dir_changed(self, change: Any) -> None:
+        """Do not make it."""
 
     def init_profile_dir(self, profile_dir: Any) -> None:
         """Wait until somebody (%store) needs it: ranks would race to make it."""
