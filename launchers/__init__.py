@@ -26,7 +26,7 @@ Tables:
     the option of that name. An option that was not given leaves nothing behind.
 ``[environment]``
     Variables to set. ``[as_root]``: to set when root starts the engines.
-    ``[without_fabric]``: to set on a host without a fast network, unless the user did.
+    ``[without_fabric]``: to set unless the user did, where no fast network is seen.
     ``forget``, above the tables: patterns of variables that engines must not inherit.
 ``[mpi.mpich]``, ``[mpi.openmpi]``
     For a recipe that needs MPI: what holds for one MPI only, as ``arguments`` and the

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["clean", "next_step"]
+__all__ = ["MAKE_ROOM", "clean", "next_step"]
 
+MAKE_ROOM = "Make room: /dev/shm or the disk is full (df -h /dev/shm /tmp)."
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
 _RULE = re.compile(r"[=\-\s]*")
 
@@ -28,8 +29,9 @@ def _known(pattern: str, advice: str) -> _Known:
 # The first that matches speaks, so causes stand above what follows from them.
 _TABLE = (
     _known(
-        r"No space left on device|/dev/shm.*(?:full|space)|Bus error|\(signal 7\)",
-        "Make room: /dev/shm or the disk is full (df -h /dev/shm /tmp).",
+        # MPICH's ranks get SIGBUS, and its mpiexec says the raw wait status.
+        r"No space left on device|not enough space for|Bus error|EXIT CODE: 7\b",
+        MAKE_ROOM,
     ),
     _known(
         r"attempt to run as root",

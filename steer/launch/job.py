@@ -34,6 +34,7 @@ from steer.node.watch import Exit, Watch, describe
 __all__ = ["Job"]
 
 _TAIL_BYTES = 65536
+_TOO_LITTLE_SHM = 4 << 20
 _MARKS = ("STEER_CONNECTION", "STEER_JOB")
 """Variables that all processes of a job, and no others, have in common."""
 
@@ -50,8 +51,6 @@ class _Member:
     def how(self) -> Exit | None:
         if self.ended is None:
             self.ended = self._ask()
-            if self.ended is not None and self.watch is not None:
-                self.watch.close()
         return self.ended
 
     def _ask(self) -> Exit | None:
@@ -143,8 +142,8 @@ class Job:
     def pidfds(self) -> list[int]:
         """Descriptors to poll, one for each process that has not been seen to end.
 
-        When one is readable, call `poll` or `ended`, which closes it: take it out of
-        the poller first.
+        When one is readable, take it out of the poller and call `poll` or `ended`.
+        They stay open until `close`.
         """
         return [
             member.watch.fileno()
@@ -164,6 +163,12 @@ class Job:
             return None
         failed = (end for end in ends.values() if end.returncode != 0)
         return next(failed, Exit(returncode=0))
+
+    def close(self) -> None:
+        """Close the descriptors, once no poller has them any more."""
+        for member in self._members:
+            if member.watch is not None:
+                member.watch.close()
 
     def processes(self) -> list[Process]:
         """All living processes of the job on this host: launcher, proxies, ranks."""
@@ -212,14 +217,16 @@ class Job:
         """The job's end as an error: what, which command, its last words, what next."""
         end = self.poll() or Exit()
         output = "\n".join(self.tail())
-        advice = diagnose.next_step(output) or f"Read its log, {self.log}."
+        advice = diagnose.next_step(output)
+        if advice is None and _shm_is_full():  # of which a killed rank says nothing
+            advice = diagnose.MAKE_ROOM
         return LaunchError(
             f'The launcher of recipe "{self.recipe}" {describe(end)}.',
             recipe=self.recipe,
             command=shlex.join(self.argv),
             exit_status=end.returncode if end.signal is None else -end.signal,
             output=output,
-            next_step=advice,
+            next_step=advice or f"Read its log, {self.log}.",
         )
 
     def describe_failure(self) -> str:
@@ -247,6 +254,14 @@ class Job:
             output=reason,
             next_step=diagnose.next_step(reason),
         )
+
+
+def _shm_is_full() -> bool:
+    try:
+        room = os.statvfs("/dev/shm")
+    except OSError:
+        return False
+    return room.f_bavail * room.f_frsize < _TOO_LITTLE_SHM
 
 
 def _start_one(

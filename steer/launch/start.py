@@ -1,7 +1,7 @@
 """From a recipe's name to a running job: the one call that a hub makes.
 
-Finding the recipe and the MPI reads a few files, and starting forks: milliseconds. A hub
-may do this from its loop.
+Finding the recipe and the MPI reads a few files, and starting forks: milliseconds. So a
+hub may do this from its loop.
 """
 
 from __future__ import annotations

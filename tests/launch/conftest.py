@@ -11,7 +11,6 @@ import json
 import os
 import select
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -183,10 +182,14 @@ class Launcher:
     def close(self) -> None:
         for job in self.jobs:
             mapped = job.mapped()
-            job.signal(signal.SIGCONT)
+            watches = [Watch.on(process) for process in job.processes()]
             job.kill()
             wait_for_end(job)
+            for watch in watches:  # what a dying rank still maps is not swept
+                assert select.select([watch], [], [], PATIENCE)[0], watch.pid
+                watch.close()
             job.sweep(mapped)
+            job.close()
         for world in self.worlds:
             world.close()
         shutil.rmtree(self.folder)

@@ -31,7 +31,8 @@ from steer.launch.diagnose import clean, next_step
             "exist on every host",
         ),
         ("OSError: [Errno 28] No space left on device", "df -h /dev/shm"),
-        ("YOUR APPLICATION TERMINATED WITH THE EXIT STRING: Bus error", "/dev/shm"),
+        ("=   PID 10741 RUNNING AT vm\n=   EXIT CODE: 7\n", "df -h /dev/shm"),
+        ("It appears as if there is not enough space for /dev/shm/sm_seg", "/dev/shm"),
         ("OSError: [Errno 12] Cannot allocate memory", "out of memory"),
     ],
 )

@@ -35,11 +35,28 @@ from steer.launch.render import Command
 folder = Path(sys.argv[1])
 env = {**os.environ, "STEER_CONNECTION": str(folder), "STEER_JOB": "1"}
 env["STEER_RECIPE"] = "test"
-code = f"open({str(folder / 'fifo')!r}).read(); raise SystemExit(3)"
+code = f"import os; os.read(os.open({str(folder / 'fifo')!r}, os.O_RDWR), 1); exit(3)"
 command = Command((sys.executable, "-c", code), env, copies=2)
 job = Job.start(command, log=folder / "log", runtime=folder / "runtime")
 print(json.dumps(job.to_dict()), flush=True)
 signal.pause()
+"""
+
+FULL_SHM = """
+import os, select, sys
+from pathlib import Path
+from steer.launch.flavour import detect
+from steer.launch.job import Job
+from steer.launch.render import Command
+folder = Path(sys.argv[1])
+env = {**os.environ, "STEER_CONNECTION": str(folder), "STEER_JOB": "1"}
+env["STEER_RECIPE"] = "test"
+program = (sys.executable, "-c", "from mpi4py import MPI")
+command = Command((detect().mpiexec, "-n", "4", *program), env)
+job = Job.start(command, log=folder / "log", runtime=folder / "runtime")
+while job.poll() is None:
+    select.select(job.pidfds(), [], [], 10)
+print(job.failure().next_step)
 """
 
 
@@ -111,6 +128,15 @@ def test_kill_reaches_what_the_launcher_started(
     watch.close()
 
 
+def test_closing_gives_the_descriptors_back(launcher: Launcher, tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    job = run(launcher, tmp_path, "pass", copies=3)
+    assert len(os.listdir("/proc/self/fd")) == before + 3
+    job.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert job.poll() == Exit(returncode=0)
+
+
 def test_another_clusters_job_of_the_same_number_is_not_ours(
     launcher: Launcher, tmp_path: Path
 ) -> None:
@@ -159,7 +185,7 @@ def test_an_unknown_failure_points_to_the_log(
 
 @pytest.fixture
 def orphan(tmp_path: Path) -> Iterator[dict[str, object]]:
-    """A job whose hub was killed by SIGKILL; its processes end when the fifo does."""
+    """A job whose hub was killed; each of its two processes reads a byte, and ends."""
     os.mkfifo(tmp_path / "fifo")
     hub = subprocess.Popen(
         [sys.executable, "-c", HUB, str(tmp_path)],
@@ -182,9 +208,11 @@ def test_an_adopted_job_is_watched_to_its_end(
     assert len(job.pidfds()) == 2
     assert job.to_dict() == orphan
     assert sorted(p.pid for p in job.processes()) == sorted(job.pids)
-    (tmp_path / "fifo").write_text("")
-    # Whoever reaps it may be quicker than us; only Linux 6.15 remembers for both.
+    fifo = os.open(tmp_path / "fifo", os.O_RDWR)
+    os.write(fifo, b"12")
+    # Whoever reaps them may be quicker than us; only Linux 6.15 remembers for us.
     assert launcher.wait(job) == Exit(returncode=3)
+    os.close(fifo)
 
 
 def test_an_adopted_job_can_be_killed(
@@ -202,8 +230,8 @@ def test_a_job_that_ended_meanwhile_has_ended(
     first.kill()
     launcher.wait(first)
     second = Job.adopt(orphan)
-    assert second.pidfds() == []
     assert second.poll() is not None
+    assert second.pidfds() == []
 
 
 # Real ranks
@@ -328,6 +356,22 @@ def test_last_words_of_a_launcher(launcher: Launcher, flavour: Flavour) -> None:
         job = launcher.start(flavour, python, 2, program=program)
         assert launcher.wait(job).returncode != 0
         assert advice in (job.failure().next_step or ""), job.tail()
+
+
+@pytest.mark.mpi
+def test_a_full_shm_is_recognised(launcher: Launcher) -> None:
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("only with a mount namespace can /dev/shm be full for one test")
+    mpich = Flavour("mpich", "")
+    program = (launcher.python(mpich), "-c", FULL_SHM, str(launcher.folder))
+    mount = 'mount -t tmpfs -o size=64k none /dev/shm; "$@"'
+    said = subprocess.run(
+        ["unshare", "-m", "sh", "-c", mount, "-", *program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ).stdout
+    assert "/dev/shm or the disk is full" in said
 
 
 @pytest.mark.mpi
