@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import os
 import sys
+import tokenize
 from typing import TYPE_CHECKING, Any
 
 import IPython
@@ -46,6 +47,14 @@ class _Hook(DisplayHook):
 
     shell: SteerShell
     result: dict[str, Any] | None = None
+    cell = ""
+
+    def quiet(self) -> bool:
+        """Whether the cell ends in a semicolon; it need not be in the history."""
+        try:
+            return bool(self.semicolon_at_end_of_expression(self.cell))
+        except (tokenize.TokenError, SyntaxError):  # it is not Python: a magic
+            return False
 
     def write_output_prompt(self) -> None:
         """Write none."""
@@ -116,6 +125,7 @@ class SteerShell(InteractiveShell):
         """Run a cell; return what it raised, or what a magic in it would have shown."""
         self.shown.clear()
         self.displayhook.result = None
+        self.displayhook.cell = code
         result = self.run_cell(code, silent=silent, store_history=store_history)
         error = result.error_before_exec or result.error_in_exec
         return error or next(iter(self.shown), None)
@@ -179,6 +189,7 @@ class SteerShell(InteractiveShell):
 
     @default("profile_dir")
     def _make_profile_dir(self) -> Any:
+        os.makedirs(self.ipython_dir, exist_ok=True)
         return ProfileDir.create_profile_dir_by_name(self.ipython_dir, "default")
 
     def reset(self, new_session: bool = True, aggressive: bool = False) -> None:

@@ -169,6 +169,7 @@ class Capture:
         self._loop = loop
         self._emit = emit
         self._limit = limit
+        self._urgent = min(URGENT, limit // 2)
         self._lock = threading.RLock()  # re-entered when a signal handler prints
         self._request = ""
         self._held = False
@@ -309,19 +310,19 @@ class Capture:
         """See to it that what waits is taken: soon, at once, or by dropping some."""
         if self.amount > self._limit:
             self._shorten()
-        if self.amount > URGENT:
+        if self.amount > self._urgent:
             if self.alarm < self._limit:
                 self.alarm = self._limit
                 self._loop.call_soon(self._flush)
             return
-        self.alarm = URGENT
+        self.alarm = self._urgent
         if not self._timer:
             self._timer = True
             self._loop.call_soon(self._start_timer)
 
     def _set_alarm(self) -> None:
         self.amount = 0
-        self.alarm = URGENT if self._timer else 0
+        self.alarm = self._urgent if self._timer else 0
 
     def _nothing_new(self) -> bool:
         first, second = self._files
