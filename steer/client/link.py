@@ -1,0 +1,352 @@
+"""A client's connection to its hub: one I/O thread that receives, and sending from any thread.
+
+Requests leave from the caller's own thread, on a socket of their own under a lock: handing
+them to the I/O thread first would cost a wake-up, a tenth of the whole way. Answers come
+to the I/O thread, which hands them to the request's `Sink`.
+
+When the hub is gone, nothing is lost: requests stay, and are sent again when it is back
+(`steer start --restore`). But nobody waits in the dark: after TROUBLE_AFTER seconds `trouble`
+holds a HubUnreachable, everybody who waits is woken and raises it, and may wait again later.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import zmq
+
+from steer import shm, sockets
+from steer.config import Connection
+from steer.core.client import ClientCore, Pending, Sink
+from steer.errors import HubUnreachable, ProtocolError, SteerError, error_from_hub
+from steer.hosts import kernel
+from steer.loop import Loop, Timer
+from steer.node.processes import start_time
+from steer.wire.frames import decode, encode, pack, unpack
+from steer.wire.messages import (
+    VERSION,
+    Abort,
+    Answer,
+    Ask,
+    ErrorInfo,
+    Goodbye,
+    Hello,
+    Joined,
+    Kind,
+    Left,
+    Message,
+    Notice,
+    Outputs,
+    Refused,
+    Release,
+    Replies,
+    Shutdown,
+    Signal,
+    Welcome,
+    WhoAreYou,
+)
+from steer.wire.peers import peer_name
+
+TROUBLE_AFTER = 2.0
+"""Seconds without a hub after which waiting calls say so. A restart may take as long."""
+
+ASK_TIMEOUT = 10.0
+
+
+class Link:
+    """The connection of one client."""
+
+    def __init__(self, connection: Connection, timeout: float = ASK_TIMEOUT) -> None:
+        self.connection = connection
+        self.client = uuid.uuid4().hex[:8]
+        self.core = ClientCore(self.client)
+        self.trouble: SteerError | None = None
+        self.shares = False
+        self.welcome: Future[Welcome] = Future()
+        self.changed = threading.Condition()
+        """Notified when engines join or leave, the hub says something, or is gone."""
+        self.notices: list[tuple[str, dict[str, Any]]] = []
+        self.gone: dict[int, str] = {}
+        """Why engines left."""
+        self.listeners: list[Callable[[str, dict[str, Any]], None]] = []
+        self._lock = threading.Lock()
+        self._questions: dict[str, Future[Any]] = {}
+        self._shelf = shm.Shelf()
+        self._probe = self._shelf.probe()
+        self._context: zmq.Context[Any] = zmq.Context()
+        url, keys = connection.endpoint()
+        self._where = (url, keys)
+        self._out = sockets.dealer(
+            self._context, peer_name("out", self.client), url, keys
+        )
+        self._loop = Loop()
+        self._cut_timer: Timer | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="steer-client-io")
+        self._thread.daemon = True  # a program that forgets to close must still end
+        self._thread.start()
+        self._wait(self.welcome, timeout)
+
+    # -- sending, from any thread
+
+    def submit(
+        self,
+        kind: Kind,
+        targets: Iterable[int],
+        frames: Sequence[Any],
+        sink: Sink,
+        *,
+        silent: bool = True,
+        store_history: bool = False,
+        label: str = "",
+        name: str = "",
+    ) -> Pending:
+        """Send a request; its answers go to the sink, perhaps before this returns."""
+        self._check_open()
+        store, rest = self._shelf.put(frames) if self.shares else (None, list(frames))
+        with self._lock:
+            pending = self.core.submit(
+                kind, targets, rest, sink,
+                submitted=time.time(), silent=silent, store_history=store_history,
+                label=label, name=name, store=store,
+            )  # fmt: skip
+            sockets.send(self._out, [encode(pending.submit), *rest])
+        return pending
+
+    def ask(self, what: str, **arguments: Any) -> Future[Any]:
+        """Ask the hub; the future gives what msgpack makes of the answer."""
+        return self._question(lambda id: Ask(id, what), pack(arguments))
+
+    def abort(self, ids: Sequence[str], targets: str) -> None:
+        """Ask for requests not to be started; they then fail as TaskAborted."""
+        self._send(Abort(tuple(ids), targets))
+
+    def signal(self, signum: int, targets: str) -> Future[Any]:
+        """Send a signal to engines' processes."""
+        return self._question(lambda id: Signal(id, targets, signum))
+
+    def shutdown(self, targets: str, *, hub: bool) -> Future[Any]:
+        """End engines, or the whole cluster."""
+        return self._question(lambda id: Shutdown(id, targets, hub))
+
+    def wait(self, future: Future[Any], timeout: float | None = ASK_TIMEOUT) -> Any:
+        """The result of a question, or why it does not come."""
+        return self._wait(future, timeout)
+
+    def _question(self, make: Callable[[str], Message], *frames: bytes) -> Future[Any]:
+        self._check_open()
+        future: Future[Any] = Future()
+        with self._lock:
+            question = self.core.new_id()
+            self._questions[question] = future
+            sockets.send(self._out, [encode(make(question)), *frames])
+        if self.trouble is not None:
+            self._fail_questions(self.trouble)
+        return future
+
+    def _send(self, message: Message, *frames: Any) -> None:
+        self._check_open()
+        with self._lock:
+            sockets.send(self._out, [encode(message), *frames])
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise HubUnreachable("This client is closed; make a new one.")
+
+    def _wait(self, future: Future[Any], timeout: float | None) -> Any:
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            if future.done():
+                raise
+            raise HubUnreachable(self._explain(f"did not answer in {timeout:g} s")) from None
+
+    # -- the end
+
+    def close(self) -> None:
+        """Leave; what is under way goes on without us."""
+        if self._closed:
+            return
+        self._send(Goodbye(self.client))
+        self._closed = True
+        self._loop.call_soon(self._loop.stop)
+        self._thread.join(5.0)
+        with self._lock:
+            self._out.close()
+            for pending in self.core.pending.values():
+                self._shelf.drop(pending.submit.store)
+        os.close(self._probe)
+        self._context.term()
+        self._fail_questions(HubUnreachable("This client was closed."))
+
+    # -- the I/O thread
+
+    def _run(self) -> None:
+        sock = self._in = sockets.dealer(
+            self._context, peer_name("in", self.client), *self._where
+        )
+        monitor = sockets.watch_link(self._loop, sock, self._on_link, self._on_cut)
+        self._loop.add_reader(
+            sock, lambda: sockets.receive_all(sock, self._heard_frames)
+        )
+        self._on_cut()
+        try:
+            self._loop.run()
+        except BaseException as error:  # a bug of ours: nobody may wait for ever
+            self._troubled(HubUnreachable(f"The client's I/O thread failed: {error!r}"))
+            raise
+        finally:
+            sock.disable_monitor()
+            monitor.close()
+            sock.close()
+            self._loop.close()
+
+    def _heard_frames(self, frames: list[Any]) -> None:
+        try:
+            message = decode(frames[0])
+        except ProtocolError:
+            return  # news of a newer hub, for which we have no use
+        self._heard(message, frames[1:])
+
+    def _heard(self, message: Message, frames: list[Any]) -> None:
+        match message:
+            case Replies():
+                self._on_replies(message, frames)
+            case Outputs():
+                with self._lock:
+                    pieces = self.core.outputs(message, frames)
+                for pending, piece, frame in pieces:
+                    pending.sink.output(piece, frame)
+            case Answer():
+                self._resolve(message.id, unpack(frames[0]) if frames else None)
+            case Refused():
+                self._on_refused(message)
+            case Joined():
+                self.core.joined(message.engines)
+                self._notify()
+            case Left():
+                self.core.left(message)
+                self.gone.update(zip(message.engines, message.why, strict=True))
+                self._notify()
+            case Notice():
+                self._on_notice(message.what, unpack(frames[0]))
+            case WhoAreYou():
+                self._introduce()
+            case Welcome():
+                self._on_welcome(message)
+            case _:
+                pass
+
+    def _on_replies(self, message: Replies, frames: list[Any]) -> None:
+        with self._lock:
+            pending, news = self.core.replies(message, frames)
+        if pending is None:
+            return
+        for part, its in news:
+            try:
+                whole = shm.take(part.store, its)
+            except OSError as error:  # its holder died in this very moment
+                info = ErrorInfo("EngineError", f"The result was lost: {error}.")
+                lost = Refused(message.id, info)
+                self._on_refused(lost)
+                return
+            pending.sink.part(part, whole)
+        if not pending.missing:
+            self._shelf.drop(pending.submit.store)
+            pending.sink.done()
+        if any(part.store is not None for part in message.parts):
+            self._in_send(Release((message.id,)))
+
+    def _on_refused(self, message: Refused) -> None:
+        with self._lock:
+            pending = self.core.refused(message.id)
+        if pending is not None:
+            self._shelf.drop(pending.submit.store)
+            pending.sink.refused(message.error)
+            return
+        future = self._questions.pop(message.id, None)
+        if future is not None:
+            future.set_exception(error_from_hub(message.error))
+
+    def _resolve(self, question: str, content: Any) -> None:
+        future = self._questions.pop(question, None)
+        if future is not None:
+            future.set_result(content)
+
+    def _on_notice(self, what: str, content: dict[str, Any]) -> None:
+        self.notices.append((what, content))
+        for listener in list(self.listeners):
+            listener(what, content)
+        self._notify()
+
+    def _notify(self) -> None:
+        with self.changed:
+            self.changed.notify_all()
+
+    def _in_send(self, message: Message, frames: Sequence[Any] = ()) -> None:
+        sockets.send(self._in, [encode(message), *frames])
+
+    def _introduce(self) -> None:
+        pid = os.getpid()
+        hello = Hello(
+            VERSION, self.client, pid, start_time(pid) or 0, kernel(), self._probe
+        )
+        self._in_send(hello)
+        with self._lock:
+            again = self.core.again()
+        for submit, frames in again:
+            self._in_send(submit, frames)
+
+    def _on_welcome(self, message: Welcome) -> None:
+        self.shares = message.shares and shm.can_open(message.pid, message.probe)
+        self.core.engines = {}
+        self.core.joined(message.engines)
+        if not self.welcome.done():
+            self.welcome.set_result(message)
+        self.trouble = None
+        self._notify()
+
+    # -- the hub comes and goes
+
+    def _on_link(self) -> None:
+        if self._cut_timer is not None:
+            self._cut_timer.cancel()
+            self._cut_timer = None
+
+    def _on_cut(self) -> None:
+        self._on_link()
+        self._cut_timer = self._loop.call_later(TROUBLE_AFTER, self._lost)
+
+    def _lost(self) -> None:
+        self._troubled(HubUnreachable(self._explain("is gone or cannot be reached")))
+
+    def _explain(self, what: str) -> str:
+        connection = self.connection
+        return (
+            f"The hub of cluster {connection.cluster_id or 'default'!r} (process "
+            f"{connection.hub_pid} on {connection.host}) {what}. Engines and results are "
+            "kept: `steer start --restore` brings it back."
+        )
+
+    def _troubled(self, error: SteerError) -> None:
+        self.trouble = error
+        self._fail_questions(error)
+        if not self.welcome.done():
+            self.welcome.set_exception(error)
+        with self._lock:
+            waiting = list(self.core.pending.values())
+        for pending in waiting:
+            pending.sink.notify()
+        self._notify()
+
+    def _fail_questions(self, error: SteerError) -> None:
+        while self._questions:
+            _, future = self._questions.popitem()
+            if not future.done():
+                future.set_exception(error)
