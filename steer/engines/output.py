@@ -24,9 +24,9 @@ Who may take
     nothing goes twice. The loop's jobs run one after another, so what a flush took is
     out before the reply that main posts.
     Main sends a reply on a socket of its own if nothing `spoke` since `begin`.
-    A taker resets the alarm *before* it looks, so that text which it does not see rings
-    again; and it asks how long the files are *before* it looks at the list, so that a
-    byte cannot overtake the Python text printed before it.
+    Whoever rings brings about a flush; that resets the alarm *before* it looks, so that
+    text which it does not see rings again. A taker asks how long the files are *before*
+    it looks at the list, so that a byte cannot overtake the text printed before it.
 
 What is bounded
     More than `limit` waiting (the hub is away, or C code held the GIL) loses its
@@ -296,7 +296,8 @@ class Capture:
                 for file in self._files:
                     file.shorten()
             return
-        self._set_alarm()
+        self.amount = 0
+        self.alarm = self._urgent if self._timer else 0
         if not self._nothing_new():
             self._emit_all(self._take())
 
@@ -320,10 +321,6 @@ class Capture:
             self._timer = True
             self._loop.call_soon(self._start_timer)
 
-    def _set_alarm(self) -> None:
-        self.amount = 0
-        self.alarm = self._urgent if self._timer else 0
-
     def _nothing_new(self) -> bool:
         first, second = self._files
         return (
@@ -340,7 +337,6 @@ class Capture:
 
     def _take(self) -> list[Piece]:
         with self._lock:
-            self._set_alarm()
             ends = [file.size() for file in self._files]
             # Before anything is removed: main sees either this or what is left to take.
             self.spoke = True
@@ -369,7 +365,6 @@ class Capture:
         if not self._running:
             return
         self._running = False
-        self.waiting.clear()
         for stream in self._streams:
             stream.bypass()
 

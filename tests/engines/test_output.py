@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import ctypes
 import functools
 import os
@@ -15,7 +16,7 @@ from collections.abc import Callable
 import pytest
 
 from steer.engines import descriptors
-from steer.engines.output import Capture
+from steer.engines.output import FLUSH_SECONDS, Capture
 from steer.loop import Loop
 
 DEADLINE = 10.0
@@ -83,6 +84,8 @@ def run_script(script: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         timeout=30,
+        # With it, C's stdout is unbuffered already.
+        env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"},
     )
 
 
@@ -146,6 +149,42 @@ def test_nothing_is_lost_and_nothing_comes_twice(rig):
 
 
 @rigged
+def test_threads_that_print_at_once_lose_nothing(rig):
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    rig.capture.begin("a")
+    rest = []
+    try:
+        lines = [f"{i}\n" for i in range(5000)]
+        threads = [
+            threading.Thread(target=sys.stdout.writelines, args=(lines,))
+            for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            rest += rig.capture.drain()
+        rest += rig.capture.end()
+    finally:
+        sys.setswitchinterval(interval)
+    rig.in_loop(lambda: None)
+    text = rig.text("a") + joined(rest)
+    assert collections.Counter(text.splitlines()) == {f"{i}": 3 for i in range(5000)}
+
+
+@rigged
+def test_text_after_a_flush_that_found_nothing(rig):
+    rig.capture.begin("a")
+    print("taken by main")
+    rig.capture.end()
+    over = threading.Event()
+    rig.in_loop(lambda: rig.loop.call_later(3 * FLUSH_SECONDS, over.set))
+    assert over.wait(DEADLINE)
+    print("late")
+    rig.wait(lambda: rig.text("a").endswith("late\n"))
+
+
+@rigged
 def test_python_c_and_children_keep_their_order(rig):
     libc = ctypes.CDLL(None)
     rig.capture.begin("a")
@@ -163,11 +202,19 @@ def test_python_c_and_children_keep_their_order(rig):
     assert [line[0] for line in text.splitlines()] == list("123456789")
 
 
-@rigged
-def test_printf_without_newline_comes_with_the_reply(rig):
-    rig.capture.begin("a")
-    ctypes.CDLL(None).printf(b"no end of line")
-    assert rig.capture.end() == [("stdout", "no end of line")]
+def test_printf_without_newline_comes_with_the_reply():
+    done = run_script(
+        PREAMBLE
+        + """
+        import ctypes
+        ctypes.CDLL(None).printf(b"a line\\nno end of line")
+        assert os.lseek(capture._files[0].reader, 0, os.SEEK_END) == len("a line\\n")
+        text = "".join(t for _, _, t in out) + "".join(t for _, t in capture.end())
+        capture.stop()
+        print(text)
+        """.replace("\n        ", "\n")
+    )
+    assert done.stdout == "a line\nno end of line\n", done.stderr
 
 
 @rigged
