@@ -24,7 +24,7 @@ import zmq
 from steer import shm, sockets
 from steer.config import Connection
 from steer.core.client import ClientCore, Pending, Sink
-from steer.errors import HubUnreachable, ProtocolError, SteerError, error_from_hub
+from steer.errors import HubUnreachable, ProtocolError, SteerError, from_wire
 from steer.hosts import kernel
 from steer.loop import Loop, Timer
 from steer.node.processes import start_time
@@ -272,7 +272,7 @@ class Link:
             return
         future = self._questions.pop(message.id, None)
         if future is not None:
-            future.set_exception(error_from_hub(message.error))
+            future.set_exception(from_wire(message.error))
 
     def _resolve(self, question: str, content: Any) -> None:
         future = self._questions.pop(question, None)

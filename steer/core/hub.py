@@ -84,7 +84,9 @@ RETURN_WITHIN = 10.0
 ORPHANS_AFTER = 2.0
 """Seconds after its launcher's end that an engine may still be alive."""
 
-LOOKS = frozenset({"query", "history", "purge", "fetch", "start", "jobs"})
+LOOKS = frozenset(
+    {"query", "history", "purge", "fetch", "start", "jobs", "stop_job", "signal_job"}
+)
 """Questions that the shell answers, from the journal and the jobs."""
 
 

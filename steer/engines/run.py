@@ -76,7 +76,7 @@ class Runner:
     def run(self) -> None:
         """Run requests until told to quit."""
         if not self._sock.poll(IDLE_BEFORE_SHELL_MS) and not self.wire.quitting.is_set():
-            self._get_shell()
+            self._get_shell().warm()
         while not self.wire.quitting.is_set():
             frames = sockets.receive(self._sock)
             try:

@@ -1,0 +1,84 @@
+"""The hub's process: `python -m steer.hub --connection FILE`.
+
+Engines are started before anything else is even imported: they need longer than we do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from steer.config import Connection
+from steer.errors import SteerError
+from steer.hub.jobs import Jobs
+from steer.node.processes import start_time
+from steer.node.watch import require_pidfd
+
+
+def main() -> int:
+    """Run a hub until it is told to stop."""
+    arguments = _parse()
+    path = Path(arguments.connection)
+    os.umask(0o077)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a notebook's Ctrl-C is for its code
+    logging.basicConfig(
+        level=arguments.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    try:
+        require_pidfd()
+        return _run(path, arguments)
+    except (SteerError, OSError) as error:
+        print(f"steer hub: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m steer.hub", description=__doc__)
+    parser.add_argument("--connection", required=True, help="the connection file")
+    parser.add_argument("--start", metavar="RECIPE", help="start engines at once")
+    parser.add_argument("--n", type=int, default=1, help="how many engines")
+    parser.add_argument("--options", default="{}", help="the recipe's options, as JSON")
+    parser.add_argument("--cwd", help="where the engines run")
+    parser.add_argument("--restore", action="store_true", help="take over running jobs")
+    parser.add_argument("--log-level", default="info")
+    return parser.parse_args()
+
+
+def _run(path: Path, arguments: argparse.Namespace) -> int:
+    connection = Connection.read(path)
+    folder = path.parent
+
+    def store(jobs: list[object]) -> None:
+        nonlocal connection
+        connection = connection.replace(jobs=jobs)
+        connection.write(path)
+
+    jobs = Jobs(path, folder, store)
+    if arguments.restore:
+        jobs.adopt(connection.jobs)
+    if arguments.start:
+        options = json.loads(arguments.options)
+        jobs.start(arguments.start, arguments.n, options, arguments.cwd)
+    from steer.hub.serve import serve
+
+    pid = os.getpid()
+
+    def bound(port: int) -> None:
+        nonlocal connection
+        connection = connection.replace(
+            hub_pid=pid, hub_began=start_time(pid) or 0, port=port
+        )
+        connection.write(path)
+
+    serve(connection, folder, jobs, bound)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""The jobs of a hub: started as its children, watched, and found again after a restart."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from steer.core.events import Event, JobBegan, JobEnded
+from steer.errors import LaunchError, UsageError
+from steer.launch.job import Job
+from steer.launch.start import start_engines
+from steer.loop import Loop
+from steer.node.watch import describe
+
+
+class Jobs:
+    """What this hub has started."""
+
+    def __init__(
+        self, connection: Path, folder: Path, store: Callable[[list[Any]], None]
+    ) -> None:
+        self._connection = connection
+        self._folder = folder
+        self._store = store
+        self._jobs: dict[str, Job] = {}
+        self._sizes: dict[str, int] = {}
+        self._ended: dict[str, str] = {}
+        self._loop: Loop | None = None
+        self._feed: Callable[[Event], None] | None = None
+        self.verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "start": self._ask_start,
+            "jobs": self._ask_jobs,
+            "stop_job": self._ask_stop,
+            "signal_job": self._ask_signal,
+        }
+
+    def start(
+        self,
+        recipe: str,
+        n: int,
+        options: dict[str, str] | None = None,
+        cwd: str | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> str:
+        """Start n engines; raises LaunchError."""
+        name = f"{int(time.time())}-{len(self._jobs) + len(self._ended)}"
+        job = start_engines(
+            recipe,
+            n,
+            connection=self._connection,
+            job=name,
+            folder=self._folder,
+            options=options,
+            environment=environment,
+            cwd=Path(cwd) if cwd else None,
+        )
+        self._hold(job, n)
+        self._save()
+        return name
+
+    def adopt(self, saved: Sequence[Any]) -> None:
+        """Take over what an earlier hub started."""
+        for facts in saved:
+            self._hold(Job.adopt(facts["job"]), int(facts["n"]))
+
+    def _hold(self, job: Job, n: int) -> None:
+        self._jobs[job.id] = job
+        self._sizes[job.id] = n
+        if self._loop is not None:
+            self._watch(job)
+
+    def _save(self) -> None:
+        self._store(
+            [{"job": j.to_dict(), "n": self._sizes[j.id]} for j in self._jobs.values()]
+        )
+
+    # -- once there is a loop
+
+    def attend(self, loop: Loop, feed: Callable[[Event], None]) -> None:
+        """Report from now on what happens, also to jobs started before."""
+        self._loop = loop
+        self._feed = feed
+        for job in list(self._jobs.values()):
+            self._watch(job)
+
+    def _watch(self, job: Job) -> None:
+        assert self._loop is not None and self._feed is not None
+        self._feed(JobBegan(job.id, self._sizes[job.id], " ".join(job.argv)))
+        for fd in job.pidfds():
+            self._loop.add_reader(fd, lambda fd=fd: self._look(job, fd))  # type: ignore[misc]
+        if not job.pidfds():
+            self._finish(job)
+
+    def _look(self, job: Job, fd: int) -> None:
+        assert self._loop is not None
+        self._loop.remove_reader(fd)
+        if job.poll() is not None:
+            self._finish(job)
+
+    def _finish(self, job: Job) -> None:
+        assert self._feed is not None
+        ended = job.poll()
+        how = describe(ended) if ended is not None else "ended"
+        text = job.describe_failure()
+        mapped = job.mapped()
+        job.sweep(mapped)
+        job.close()
+        self._jobs.pop(job.id, None)
+        self._ended[job.id] = how
+        self._save()
+        self._feed(JobEnded(job.id, how, text))
+
+    def signal(self, signum: int, name: str = "") -> None:
+        """Signal one job or all; SIGKILL reaches its engines too."""
+        for job in list(self._jobs.values()):
+            if name in ("", job.id):
+                if signum == signal.SIGKILL:
+                    job.kill()
+                else:
+                    job.signal(signum)
+
+    # -- questions of clients
+
+    def _ask_start(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        n = arguments.get("n")
+        if not isinstance(n, int) or n < 1:
+            raise UsageError(f"The number of engines is at least 1, not {n!r}.")
+        job = self.start(
+            str(arguments.get("recipe") or "mpiexec"),
+            n,
+            arguments.get("options"),
+            arguments.get("cwd"),
+            arguments.get("environment"),
+        )
+        return {"job": job}
+
+    def _ask_jobs(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        running = [
+            {"job": j.id, "recipe": j.recipe, "n": self._sizes[j.id], "running": True,
+             "how": "", "command": " ".join(j.argv), "log": str(j.log)}
+            for j in self._jobs.values()
+        ]  # fmt: skip
+        ended = [
+            {"job": name, "n": self._sizes[name], "running": False, "how": how}
+            for name, how in self._ended.items()
+        ]
+        return {"jobs": [*running, *ended]}
+
+    def _find(self, arguments: dict[str, Any]) -> str:
+        name = str(arguments.get("job"))
+        if name not in self._jobs:
+            raise LaunchError(f"No job {name!r} is running.")
+        return name
+
+    def _ask_stop(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        self.signal(signal.SIGTERM, self._find(arguments))
+        return {}
+
+    def _ask_signal(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        self.signal(int(arguments["signum"]), self._find(arguments))
+        return {}

@@ -1,0 +1,99 @@
+"""Bind, serve, clean up: the life of a hub's sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from steer import sockets
+from steer.config import Connection
+from steer.core.events import Heard
+from steer.errors import LaunchError
+from steer.hub.jobs import Jobs
+from steer.hub.journal import Journal
+from steer.hub.ledger import Ledger
+from steer.hub.shell import Shell
+from steer.loop import Loop
+from steer.wire.messages import Shutdown
+
+log = logging.getLogger("steer.hub")
+
+MOST_SOCKETS = 65_000
+
+
+def serve(
+    connection: Connection,
+    folder: Path,
+    jobs: Jobs,
+    bound: Callable[[int], None],
+) -> None:
+    """Serve a cluster until it ends; `bound` is told the TCP port, or 0."""
+    context: zmq.Context[Any] = zmq.Context()
+    context.set(zmq.MAX_SOCKETS, MOST_SOCKETS)
+    loop = Loop()
+    sock = sockets.router(context)
+    doorkeeper = None
+    try:
+        bound(_bind(sock, connection))
+        if connection.ip:
+            doorkeeper = sockets.Doorkeeper(context, loop, [connection.public_key])
+        journal = Journal(folder / "journal.sqlite", on_error=_warn)
+        ledger = Ledger(journal, loop)
+        shell = Shell(context, sock, ledger, jobs, loop, connection.cluster_id)
+        ledger.saved = shell.saved
+        jobs.attend(loop, shell.feed)
+        _on_sigterm(loop, shell)
+        loop.run()
+        ledger.flush()
+        journal.close(2.0)
+    finally:
+        sock.close()
+        if doorkeeper is not None:
+            doorkeeper.close()
+        loop.close()
+        context.term()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(connection.ipc.removeprefix("ipc://"))
+
+
+def _bind(sock: zmq.Socket[bytes], connection: Connection) -> int:
+    """Listen: always on the local path, on TCP too if asked."""
+    path = connection.ipc.removeprefix("ipc://")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # of a hub that was killed
+    port = 0
+    if connection.ip:
+        try:
+            port = sockets.bind_tcp(
+                sock, connection.ip, connection.port,
+                connection.server_key, connection.server_secret(),
+            )  # fmt: skip
+        except zmq.ZMQError as error:
+            raise LaunchError(
+                f"The hub cannot listen on {connection.ip}:{connection.port}: {error}.",
+                next_step="Choose another --port, or leave it out to get a free one.",
+            ) from None
+        sock.curve_server = False
+        sock.zap_domain = b""
+    sock.bind(connection.ipc)
+    return port
+
+
+def _on_sigterm(loop: Loop, shell: Shell) -> None:
+    """SIGTERM ends the cluster as `steer stop` does."""
+
+    def stop() -> None:
+        shell.feed(Heard(b"", Shutdown("", "", True)))
+
+    signal.signal(signal.SIGTERM, lambda *_: loop.call_soon(stop))
+
+
+def _warn(error: Exception) -> None:
+    log.error("the journal: %s", error)
