@@ -7,9 +7,9 @@ STEER_SIZE, what its launcher was asked for; STEER_LOCAL, if it runs without MPI
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
-import tempfile
 import uuid as uuids
 from typing import Any
 
@@ -22,7 +22,7 @@ from steer.engines.io import Wire
 from steer.engines.namespace import Namespace
 from steer.engines.output import Capture
 from steer.engines.run import Runner
-from steer.errors import SteerError
+from steer.errors import LaunchError, SteerError
 from steer.hosts import host_name, kernel
 from steer.node.processes import start_time
 from steer.wire.messages import VERSION, Ready, Register
@@ -75,8 +75,13 @@ class Life:
         if not self.local:
             # Under Open MPI ranks outlive a killed mpiexec as orphans.
             self.wire.watch_parent(os.getppid(), lambda: os._exit(1))
+        faulthandler.enable(self.capture.real_stderr)
         self.wire.start()
-        self._get_ready()
+        try:
+            self._get_ready()
+        except LaunchError as error:
+            print(error, file=self.capture.real_stderr, flush=True)
+            return 2
         self.runner.run()
         self.capture.stop()
         self.wire.stop()
@@ -104,7 +109,6 @@ class Life:
 
 def main() -> int:
     """Run an engine."""
-    _restore_tmpdir()
     try:
         path = os.environ["STEER_CONNECTION"]
         connection = Connection.read(path)
@@ -116,14 +120,6 @@ def main() -> int:
         print(f"This engine cannot reach its cluster: {error}", file=sys.stderr)
         return 2
     return Life(connection).run()
-
-
-def _restore_tmpdir() -> None:
-    """Give user code its own TMPDIR; the launcher's was moved into the cluster's."""
-    original = os.environ.pop("STEER_TMPDIR", None)
-    if original is not None:
-        os.environ["TMPDIR"] = original
-        tempfile.tempdir = None
 
 
 if __name__ == "__main__":

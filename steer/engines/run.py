@@ -60,7 +60,7 @@ class Runner:
         self.namespace = namespace
         self.request = ""
         self._sock = sockets.dealer(context, peer_name("work", uuid), url, keys)
-        self._shell: Shell | None = None
+        self._shell = Shell(namespace, self._on_display)
         self._interruptible = False
         self._spoke = False
         self._kinds: dict[str, Callable[[Submit, list[Any]], list[Any]]] = {
@@ -76,7 +76,7 @@ class Runner:
     def run(self) -> None:
         """Run requests until told to quit."""
         if not self._sock.poll(IDLE_BEFORE_SHELL_MS) and not self.wire.quitting.is_set():
-            self._get_shell().warm()
+            self._shell.warm()
         while not self.wire.quitting.is_set():
             frames = sockets.receive(self._sock)
             try:
@@ -174,9 +174,8 @@ class Runner:
         self, submit: Submit, frames: list[Any]
     ) -> tuple[Status, int, list[Any]]:
         code = bytes(frames[0]).decode()
-        shell = self._get_shell()
         with self._user_code():
-            outcome = shell.run(
+            outcome = self._shell.run(
                 code, silent=submit.silent, store_history=submit.store_history
             )
         count = outcome.execution_count
@@ -222,11 +221,6 @@ class Runner:
         return ErrorInfo(
             error.ename, error.evalue, tuple(error.traceback), payload.dumps_error(raised)
         )
-
-    def _get_shell(self) -> Shell:
-        if self._shell is None:
-            self._shell = Shell(self.namespace, self._on_display)
-        return self._shell
 
     def _on_display(
         self,
