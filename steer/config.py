@@ -8,7 +8,6 @@ with a short path, for the kernel allows only 107 characters there.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import random
 import stat
@@ -66,8 +65,7 @@ def new_cluster_id() -> str:
     return f"{int(time.time())}-{''.join(random.choices(letters, k=4))}"
 
 
-@dataclasses.dataclass(frozen=True)
-class ClusterFiles:
+class ClusterFiles(msgspec.Struct, frozen=True):
     """The files of one cluster."""
 
     profile: str = ""

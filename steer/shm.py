@@ -83,7 +83,9 @@ def take(store: Store | None, frames: Sequence[Any]) -> list[Any]:
     fd = os.open(f"/proc/{store.pid}/fd/{store.fd}", os.O_RDWR | os.O_CLOEXEC)
     try:
         if os.fstat(fd).st_size < store.size:
-            raise ValueError(f"shared memory of {store.size} bytes is shorter than that")
+            raise ValueError(
+                f"shared memory of {store.size} bytes is shorter than that"
+            )
         view = memoryview(mmap.mmap(fd, max(store.size, 1), flags=mmap.MAP_PRIVATE))
     finally:
         os.close(fd)

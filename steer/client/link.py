@@ -165,7 +165,9 @@ class Link:
         except TimeoutError:
             if future.done():
                 raise
-            raise HubUnreachable(self._explain(f"did not answer in {timeout:g} s")) from None
+            raise HubUnreachable(
+                self._explain(f"did not answer in {timeout:g} s")
+            ) from None
 
     # -- the end
 

@@ -159,8 +159,12 @@ class Fanout:
                 request.saved.add(engine)
             request.answers.append(
                 Answered(
-                    engines, part.status, frames, list(part.started),
-                    list(part.completed), part.count,
+                    engines,
+                    part.status,
+                    frames,
+                    list(part.started),
+                    list(part.completed),
+                    part.count,
                 )  # fmt: skip
             )
         return self._flush(request) if parts else []
@@ -248,14 +252,18 @@ class Fanout:
         piece = Piece(message.id, str(engine.id), message.stream)
         return [Send((peer,), Outputs((piece,)), (frame,))]
 
-    def _keep(self, request: Request, engine: int, stream: Stream, frame: bytes) -> None:
+    def _keep(
+        self, request: Request, engine: int, stream: Stream, frame: bytes
+    ) -> None:
         used = request.kept_bytes.get(engine, 0)
         if used < KEPT_OUTPUT:
             request.kept_bytes[engine] = used + len(frame)
             streams = request.kept.setdefault(engine, {})
             streams.setdefault(stream.value, []).append(frame)
 
-    def _join(self, request: Request, engine: int, stream: Stream, frame: bytes) -> None:
+    def _join(
+        self, request: Request, engine: int, stream: Stream, frame: bytes
+    ) -> None:
         """Share an equal piece of others, if it lies behind all that this engine said."""
         for piece in reversed(request.printed):
             if engine in piece.engines:

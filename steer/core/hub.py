@@ -232,7 +232,9 @@ class HubCore:
         if who not in self.fanout.clients:
             return [Send((peer_name("in", who),), WhoAreYou(self.pid))]
         if message.id.partition("-")[0] != who:
-            raise ProtocolError(f"Request {message.id} does not belong to client {who}.")
+            raise ProtocolError(
+                f"Request {message.id} does not belong to client {who}."
+            )
         known = self.fanout.requests.get(message.id)
         if known is not None:
             return self.fanout.again(known) if message.resent else []
@@ -382,7 +384,9 @@ class HubCore:
         self, who: str, message: Register, frames: Sequence[Any], now: float
     ) -> list[Action]:
         if message.version != VERSION:
-            text = f"The hub speaks version {VERSION}; install the same Steer everywhere."
+            text = (
+                f"The hub speaks version {VERSION}; install the same Steer everywhere."
+            )
             return [Send((peer_name("control", who),), Quit(text))]
         if message.uuid != who:
             raise ProtocolError(f"Engine {who} registers as {message.uuid}.")
@@ -601,7 +605,9 @@ class HubCore:
         actions = self.fanout.open(event.client, submit, event.frames, owing)
         actions += self.fanout.recalled(submit, event.parts)
         if absent:
-            text = f"Engines {RankSet(absent)} did not come back after the hub's restart."
+            text = (
+                f"Engines {RankSet(absent)} did not come back after the hub's restart."
+            )
             error = ErrorInfo("EngineError", text)
             actions += self.fanout.absent(submit, absent, error, now)
         return actions

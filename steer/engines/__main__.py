@@ -15,7 +15,6 @@ from typing import Any
 
 import zmq
 
-from steer import sockets
 from steer.config import Connection
 from steer.engines import here, mpi
 from steer.engines.io import Wire

@@ -20,7 +20,9 @@ current: Publisher | None = None
 def publish_data(values: dict[str, Any]) -> None:
     """Send a dictionary to the client; it becomes `AsyncResult.data` there, merged."""
     if not isinstance(values, dict):
-        raise UsageError(f"publish_data takes a dictionary, not {type(values).__name__}.")
+        raise UsageError(
+            f"publish_data takes a dictionary, not {type(values).__name__}."
+        )
     if current is None:
         raise UsageError(
             "publish_data only works on an engine; call it in code that runs there."

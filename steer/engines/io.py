@@ -106,9 +106,7 @@ class Wire:
     def _run(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals))
         self._sock = sockets.dealer(self._context, *self._place)
-        monitor = sockets.watch_link(
-            self.loop, self._sock, self._on_link, self._on_cut
-        )
+        monitor = sockets.watch_link(self.loop, self._sock, self._on_link, self._on_cut)
         self.loop.add_reader(self._sock, self._readable)
         self._on_cut()
         try:

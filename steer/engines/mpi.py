@@ -26,15 +26,15 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, NoReturn
+
+import msgspec
 
 from steer.errors import LaunchError
 from steer.node.sweep import mapped_by
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """What the environment says: -1 and 0 if it says nothing."""
 
     rank: int = -1
@@ -43,8 +43,7 @@ class Place:
     """Tells worlds of one launcher apart, if the launcher names them."""
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(msgspec.Struct, frozen=True):
     """What MPI says."""
 
     rank: int
@@ -58,8 +57,7 @@ class World:
     processor: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Launcher:
+class _Launcher(msgspec.Struct, frozen=True):
     name: str
     rank: str
     size: str

@@ -6,28 +6,25 @@ belong and where a request begins. No threads here: the caller holds the lock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from steer.engines.descriptors import Caught, dropped
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(msgspec.Struct, frozen=True):
     """From here on the text belongs to this request."""
 
     request: str
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """Here belong the file's bytes up to `end`."""
 
     file: Caught
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(msgspec.Struct, frozen=True):
     """Here so many characters of text were dropped."""
 
     name: str
@@ -37,8 +34,7 @@ class Dropped:
 Entry = tuple[str, str] | Begin | Mark | Dropped
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """Text of one stream that belongs to one request."""
 
     request: str

@@ -75,7 +75,10 @@ class Runner:
 
     def run(self) -> None:
         """Run requests until told to quit."""
-        if not self._sock.poll(IDLE_BEFORE_SHELL_MS) and not self.wire.quitting.is_set():
+        if (
+            not self._sock.poll(IDLE_BEFORE_SHELL_MS)
+            and not self.wire.quitting.is_set()
+        ):
             self._shell.warm()
         while not self.wire.quitting.is_set():
             frames = sockets.receive(self._sock)
@@ -219,7 +222,10 @@ class Runner:
     def _info(self, error: Any, raised: BaseException | None = None) -> ErrorInfo:
         raised = raised if raised is not None else error.exception
         return ErrorInfo(
-            error.ename, error.evalue, tuple(error.traceback), payload.dumps_error(raised)
+            error.ename,
+            error.evalue,
+            tuple(error.traceback),
+            payload.dumps_error(raised),
         )
 
     def _on_display(

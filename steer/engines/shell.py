@@ -26,9 +26,10 @@ import re
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import CodeType
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from steer.engines.namespace import Namespace
 from steer.engines.tracebacks import Report, format_error, users_part
@@ -64,8 +65,7 @@ class StdinNotImplementedError(NotImplementedError):
     """Code on an engine asked a question, and nobody is there to answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class CellOutcome:
+class CellOutcome(msgspec.Struct, frozen=True):
     """How a cell ended."""
 
     ok: bool
@@ -75,8 +75,7 @@ class CellOutcome:
     error: Report | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Plain:
+class _Plain(msgspec.Struct, frozen=True):
     """A cell that Python understands."""
 
     code: CodeType

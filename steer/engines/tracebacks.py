@@ -9,15 +9,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import traceback
-from dataclasses import dataclass
 from types import TracebackType
+
+import msgspec
 
 LONGEST = 64 * 1024
 """Characters of a message; a longer one (somebody raised an array) loses its middle."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """An exception and what is said about it; `traceback` holds lines, ends cut off."""
 
     ename: str

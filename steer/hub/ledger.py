@@ -188,7 +188,9 @@ class Ledger:
         ids = [f"{submit.id}_{engine}" for engine in RankSet.parse(submit.targets)]
 
         def fetched(records: list[Record]) -> None:
-            parts = [_part(r) for r in records if r.get("status") not in (None, "pending")]
+            parts = [
+                _part(r) for r in records if r.get("status") not in (None, "pending")
+            ]
             self._loop.call_soon(lambda: found(parts))
 
         self.journal.fetch(ids, fetched, lambda error: fetched([]))

@@ -82,7 +82,9 @@ class Shell:
             actions = self.core.handle(event, time.monotonic())
         except Exception as error:
             story = self.core.story.tell()
-            raise InternalError(f"The hub failed at {event!r}: {error!r}", story) from error
+            raise InternalError(
+                f"The hub failed at {event!r}: {error!r}", story
+            ) from error
         do = self._do
         for action in actions:
             do[type(action)](action)
@@ -194,7 +196,9 @@ class Shell:
     def _note(self, action: ev.Note) -> None:
         request = self.core.fanout.requests.get(action.id)
         if request is not None:
-            self.ledger.note(request, keep=request.client not in self.core.fanout.clients)
+            self.ledger.note(
+                request, keep=request.client not in self.core.fanout.clients
+            )
 
     def _late(self, action: ev.Late) -> None:
         self.ledger.late(action.engine, action.result, action.frames)

@@ -9,8 +9,6 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import cloudpickle
-
 APART = 16 << 10
 """Bytes. Buffers below this are cheaper inside the pickle than as frames of their own."""
 
@@ -51,6 +49,8 @@ def dumps(value: Any, dump: Dumps | None = None) -> list[Any]:
     except Exception:  # any class may raise anything here; cloudpickle has the last word
         plain = False
     if not plain:
+        import cloudpickle  # a tenth of an engine's start, and seldom needed there
+
         buffers.clear()
         body = cloudpickle.dumps(value, protocol=5, buffer_callback=keep_inside)
     return [body, *buffers]
@@ -106,7 +106,7 @@ def dumps_result(value: Any, name: str) -> list[Any]:
 def dumps_error(error: BaseException) -> bytes:
     """The pickle of an exception, or nothing: then its text has to do."""
     try:
-        body = bytes(dumps(error, pickle_whole)[0])
+        body = bytes(dumps(error)[0])
         pickle.loads(body)  # many exceptions can be pickled, but not unpickled
     except Exception:
         return b""
@@ -115,4 +115,6 @@ def dumps_error(error: BaseException) -> bytes:
 
 def pickle_whole(value: Any, **_: Any) -> bytes:
     """A pickle in one piece, for small things."""
+    import cloudpickle
+
     return cloudpickle.dumps(value, protocol=5)  # type: ignore[no-any-return]
