@@ -107,7 +107,7 @@ class Loop:
         self._wake_in.close()
         self._wake_out.close()
 
-    def _patience(self) -> float | None:
+    def _patience(self) -> int | None:
         """Milliseconds until the next timer; None is for ever."""
         if self._jobs:
             return 0

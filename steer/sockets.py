@@ -49,7 +49,7 @@ def _common(sock: zmq.Socket[bytes]) -> None:
 
 def router(context: zmq.Context[Any]) -> zmq.Socket[bytes]:
     """The hub's one socket; bind it with `bind_ipc` and `bind_tcp`."""
-    sock = context.socket(zmq.ROUTER)
+    sock: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
     _common(sock)
     sock.router_handover = True
     sock.router_mandatory = True
@@ -73,7 +73,7 @@ def dealer(
     context: zmq.Context[Any], name: bytes, url: str, keys: Keys | None
 ) -> zmq.Socket[bytes]:
     """A peer's socket, connected to the hub under its name."""
-    sock = context.socket(zmq.DEALER)
+    sock: zmq.Socket[bytes] = context.socket(zmq.DEALER)
     _common(sock)
     sock.routing_id = name
     sock.probe_router = True

@@ -23,13 +23,13 @@ class Action(msgspec.Struct, frozen=True, gc=False):
 # -- events
 
 
-class Linked(Event):
+class Linked(Event, frozen=True):
     """A peer's socket was connected, for the first time or again."""
 
     peer: bytes
 
 
-class Heard(Event):
+class Heard(Event, frozen=True):
     """A message came."""
 
     peer: bytes
@@ -37,7 +37,7 @@ class Heard(Event):
     frames: Sequence[Any] = ()
 
 
-class Died(Event):
+class Died(Event, frozen=True):
     """A process that was watched is gone: an engine's or a client's."""
 
     uuid: str
@@ -47,7 +47,7 @@ class Died(Event):
     status: int | None = None
 
 
-class JobBegan(Event):
+class JobBegan(Event, frozen=True):
     """A job's launcher runs."""
 
     job: str
@@ -55,7 +55,7 @@ class JobBegan(Event):
     command: str
 
 
-class JobEnded(Event):
+class JobEnded(Event, frozen=True):
     """A job's launcher is gone; `text` says how, with the end of its log."""
 
     job: str
@@ -63,13 +63,13 @@ class JobEnded(Event):
     text: str
 
 
-class Saved(Event):
+class Saved(Event, frozen=True):
     """The journal holds the results of these (request, engine) pairs."""
 
     results: tuple[tuple[str, int], ...]
 
 
-class Recalled(Event):
+class Recalled(Event, frozen=True):
     """What the journal knows about a request that came again."""
 
     client: str
@@ -78,14 +78,14 @@ class Recalled(Event):
     parts: tuple[tuple[Part, Sequence[Any]], ...]
 
 
-class Tick(Event):
+class Tick(Event, frozen=True):
     """The deadline has come."""
 
 
 # -- actions
 
 
-class Send(Action):
+class Send(Action, frozen=True):
     """Send a message to some peers."""
 
     peers: tuple[bytes, ...]
@@ -93,7 +93,7 @@ class Send(Action):
     frames: Sequence[Any] = ()
 
 
-class Watch(Action):
+class Watch(Action, frozen=True):
     """Report when this process ends."""
 
     uuid: str
@@ -101,39 +101,39 @@ class Watch(Action):
     began: int
 
 
-class Unwatch(Action):
+class Unwatch(Action, frozen=True):
     """It does not matter any more."""
 
     uuid: str
 
 
-class Kill(Action):
+class Kill(Action, frozen=True):
     """Send a signal to these processes (pid, began)."""
 
     processes: tuple[tuple[int, int], ...]
     signum: int
 
 
-class KillJobs(Action):
+class KillJobs(Action, frozen=True):
     """Send a signal to the launchers of all jobs, or of one."""
 
     signum: int
     job: str = ""
 
 
-class Sweep(Action):
+class Sweep(Action, frozen=True):
     """Remove what a dead world left in shared memory."""
 
     names: tuple[str, ...]
 
 
-class Note(Action):
+class Note(Action, frozen=True):
     """The journal should hold this request as it is now (see `Fanout.requests`)."""
 
     id: str
 
 
-class Late(Action):
+class Late(Action, frozen=True):
     """An answer to a request that this hub does not know: the journal may."""
 
     engine: int
@@ -141,7 +141,7 @@ class Late(Action):
     frames: Sequence[Any]
 
 
-class Recall(Action):
+class Recall(Action, frozen=True):
     """Look a request up in the journal and come back with Recalled."""
 
     client: str
@@ -149,13 +149,13 @@ class Recall(Action):
     frames: Sequence[Any]
 
 
-class Drop(Action):
+class Drop(Action, frozen=True):
     """Nobody needs this shared memory any more."""
 
     store: Store
 
 
-class Look(Action):
+class Look(Action, frozen=True):
     """A question that needs the journal or the jobs; the shell answers it."""
 
     peer: bytes
@@ -164,11 +164,11 @@ class Look(Action):
     arguments: dict[str, Any]
 
 
-class Say(Action):
+class Say(Action, frozen=True):
     """Write a line into the log."""
 
     text: str
 
 
-class End(Action):
+class End(Action, frozen=True):
     """All is done: the hub goes."""

@@ -14,7 +14,8 @@ from typing import Any
 
 from steer import shm
 from steer.core.fanout import Answered, Request
-from steer.hub.journal import Journal, Record
+from steer.core.query import Record
+from steer.hub.journal import Journal
 from steer.loop import Loop
 from steer.ranks import RankSet
 from steer.wire.messages import Part, Result, Submit

@@ -63,7 +63,7 @@ class Shell:
             ev.Unwatch: lambda action: self._unwatch(action.uuid),
             ev.Kill: self._kill,
             ev.KillJobs: self._kill_jobs,
-            ev.Sweep: lambda action: sweep(action.names),
+            ev.Sweep: self._sweep,
             ev.Note: self._note,
             ev.Late: self._late,
             ev.Recall: self._recall,
@@ -83,7 +83,7 @@ class Shell:
         except Exception as error:
             story = self.core.story.tell()
             raise InternalError(
-                f"The hub failed at {event!r}: {error!r}", story
+                f"The hub failed at {event!r}: {error!r}.", story=story
             ) from error
         do = self._do
         for action in actions:
@@ -192,6 +192,9 @@ class Shell:
 
     def _kill_jobs(self, action: ev.KillJobs) -> None:
         self.jobs.signal(action.signum, action.job)
+
+    def _sweep(self, action: ev.Sweep) -> None:
+        sweep(action.names)
 
     def _note(self, action: ev.Note) -> None:
         request = self.core.fanout.requests.get(action.id)

@@ -18,7 +18,7 @@ Frames = Sequence[Any]
 """What follows a header: objects with the buffer protocol, opened by the two ends only."""
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(AnyMessage)
+_decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
 
 pack = _encoder.encode
 unpack = msgspec.msgpack.decode
@@ -37,5 +37,10 @@ def decode(header: bytes | memoryview) -> AnyMessage:
         )
     try:
         return _decoder.decode(header)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except (
+        msgspec.MsgspecError,
+        UnicodeDecodeError,
+        RecursionError,
+        ValueError,
+    ) as error:
         raise ProtocolError(f"A header could not be read: {error}.") from None

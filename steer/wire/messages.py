@@ -33,7 +33,7 @@ class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A part of a message."""
 
 
-class Store(Fact):
+class Store(Fact, frozen=True):
     """Frames that lie in shared memory instead of in the message.
 
     The memory has no name: `fd` is a descriptor of process `pid`, and whoever may look into that
@@ -47,7 +47,7 @@ class Store(Fact):
     """For each such frame: its place among the frames, its offset, its size."""
 
 
-class ErrorInfo(Fact):
+class ErrorInfo(Fact, frozen=True):
     """An exception, as far as it can travel."""
 
     ename: str
@@ -56,7 +56,7 @@ class ErrorInfo(Fact):
     pickled: bytes = b""
 
 
-class EngineInfo(Fact):
+class EngineInfo(Fact, frozen=True):
     """An engine as clients know it."""
 
     id: int
@@ -68,7 +68,7 @@ class EngineInfo(Fact):
     world: str
 
 
-class Part(Fact):
+class Part(Fact, frozen=True):
     """The same answer from some engines: `frames` of the message's frames belong to it.
 
     `started` and `completed` follow the order of `ranks`.
@@ -94,7 +94,7 @@ class Stream(enum.StrEnum):
     """A pickled dictionary from publish_data."""
 
 
-class Piece(Fact):
+class Piece(Fact, frozen=True):
     """Output that some engines gave alike; one frame belongs to it."""
 
     id: str
@@ -105,7 +105,7 @@ class Piece(Fact):
 # -- from a client
 
 
-class Hello(Message):
+class Hello(Message, frozen=True):
     """A client is there, again or for the first time."""
 
     version: int
@@ -118,7 +118,7 @@ class Hello(Message):
     """A descriptor of shared memory that the hub tries to open, to learn whether it can."""
 
 
-class Submit(Message):
+class Submit(Message, frozen=True):
     """Work for some engines; goes to them as it is.
 
     Frames: the code for execute, otherwise what `payload.dumps` made of the arguments.
@@ -137,14 +137,14 @@ class Submit(Message):
     submitted: float = 0.0
 
 
-class Abort(Message):
+class Abort(Message, frozen=True):
     """Do not start these requests any more; all of this client's if there are none."""
 
     ids: tuple[str, ...]
     targets: str
 
 
-class Signal(Message):
+class Signal(Message, frozen=True):
     """Send a signal to the engines' processes."""
 
     id: str
@@ -152,7 +152,7 @@ class Signal(Message):
     signum: int
 
 
-class Shutdown(Message):
+class Shutdown(Message, frozen=True):
     """End engines, and the hub with its jobs too if `hub`."""
 
     id: str
@@ -160,20 +160,20 @@ class Shutdown(Message):
     hub: bool = False
 
 
-class Ask(Message):
+class Ask(Message, frozen=True):
     """A question to the hub; one frame, msgpack of a dictionary, holds its arguments."""
 
     id: str
     what: str
 
 
-class Release(Message):
+class Release(Message, frozen=True):
     """The client has taken what these requests hold in shared memory."""
 
     ids: tuple[str, ...]
 
 
-class Goodbye(Message):
+class Goodbye(Message, frozen=True):
     """The client leaves; its unfinished work goes on."""
 
     client: str
@@ -182,7 +182,7 @@ class Goodbye(Message):
 # -- to a client
 
 
-class Welcome(Message):
+class Welcome(Message, frozen=True):
     """The hub knows the client now."""
 
     version: int
@@ -194,52 +194,52 @@ class Welcome(Message):
     engines: tuple[EngineInfo, ...]
 
 
-class Joined(Message):
+class Joined(Message, frozen=True):
     """Engines are there."""
 
     engines: tuple[EngineInfo, ...]
 
 
-class Left(Message):
+class Left(Message, frozen=True):
     """Engines are gone; `why` is one sentence each."""
 
     engines: tuple[int, ...]
     why: tuple[str, ...]
 
 
-class Replies(Message):
+class Replies(Message, frozen=True):
     """Answers to one request from some of its engines; the frames follow part by part."""
 
     id: str
     parts: tuple[Part, ...]
 
 
-class Outputs(Message):
+class Outputs(Message, frozen=True):
     """What engines printed or displayed, a frame a piece."""
 
     pieces: tuple[Piece, ...]
 
 
-class Answer(Message):
+class Answer(Message, frozen=True):
     """The answer to Ask, Signal or Shutdown; one frame, msgpack."""
 
     id: str
 
 
-class Refused(Message):
+class Refused(Message, frozen=True):
     """Nothing was done, because of this."""
 
     id: str
     error: ErrorInfo
 
 
-class Notice(Message):
+class Notice(Message, frozen=True):
     """Something happened to the cluster: one frame, msgpack of a dictionary."""
 
     what: str
 
 
-class WhoAreYou(Message):
+class WhoAreYou(Message, frozen=True):
     """The hub does not know the sender: it was started anew. Introduce yourself again."""
 
     pid: int
@@ -248,7 +248,7 @@ class WhoAreYou(Message):
 # -- from an engine
 
 
-class Register(Message):
+class Register(Message, frozen=True):
     """A rank's process is there, before MPI is."""
 
     version: int
@@ -269,7 +269,7 @@ class Register(Message):
     """Requests it has got and whose results the hub has not acknowledged."""
 
 
-class Ready(Message):
+class Ready(Message, frozen=True):
     """MPI is up on this rank; work may come."""
 
     uuid: str
@@ -282,7 +282,7 @@ class Ready(Message):
     problem: str = ""
 
 
-class Result(Message):
+class Result(Message, frozen=True):
     """The outcome of one request on this engine."""
 
     id: str
@@ -293,14 +293,14 @@ class Result(Message):
     store: Store | None = None
 
 
-class Output(Message):
+class Output(Message, frozen=True):
     """Something this engine printed or displayed for a request."""
 
     id: str
     stream: Stream
 
 
-class Leaving(Message):
+class Leaving(Message, frozen=True):
     """The engine ends of its own will."""
 
     uuid: str
@@ -310,7 +310,7 @@ class Leaving(Message):
 # -- to an engine
 
 
-class Enrolled(Message):
+class Enrolled(Message, frozen=True):
     """The engine has an id now."""
 
     engine: int
@@ -319,29 +319,29 @@ class Enrolled(Message):
     """The hub's process, and a descriptor of shared memory to try."""
 
 
-class Acknowledge(Message):
+class Acknowledge(Message, frozen=True):
     """These results are safe: the engine may forget them."""
 
     ids: tuple[str, ...]
 
 
-class Interrupt(Message):
+class Interrupt(Message, frozen=True):
     """Raise this signal in the engine's main thread (sent where no node can do it)."""
 
     signum: int
 
 
-class Quit(Message):
+class Quit(Message, frozen=True):
     """End. What runs is interrupted."""
 
     why: str
 
 
-class Ping(Message):
+class Ping(Message, frozen=True):
     """Are you there? Asked of engines whose process nobody can watch."""
 
 
-class Pong(Message):
+class Pong(Message, frozen=True):
     """Yes."""
 
 

@@ -46,7 +46,9 @@ def dumps(value: Any, dump: Dumps | None = None) -> list[Any]:
     try:
         body = pickle.dumps(value, protocol=5, buffer_callback=keep_inside)
         plain = b"__main__" not in body
-    except Exception:  # any class may raise anything here; cloudpickle has the last word
+    except (
+        Exception
+    ):  # any class may raise anything here; cloudpickle has the last word
         plain = False
     if not plain:
         import cloudpickle  # a tenth of an engine's start, and seldom needed there
@@ -57,7 +59,10 @@ def dumps(value: Any, dump: Dumps | None = None) -> list[Any]:
 
 
 def dumps_call(
-    function: Any, args: Sequence[Any], kwargs: dict[str, Any], dump: Dumps | None = None
+    function: Any,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    dump: Dumps | None = None,
 ) -> list[Any]:
     """The frames of a call; if one part cannot be sent, the error names it."""
     try:
