@@ -1,1 +1,120 @@
-"""Steer: hold the wheel of a running MPI program."""
+"""Steer: hold the wheel of a running MPI program.
+
+    import steer
+
+    with steer.Cluster(n=4) as rc:
+        view = rc[:]
+        view.execute("from mpi4py import MPI; r = MPI.COMM_WORLD.rank")
+        view["r"]  # [0, 1, 2, 3]
+
+This is the public API and nothing else. Names are loaded when they are first used: engines import
+this package too, and need little of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
+
+    from steer import errors as error
+    from steer.client.client import Client
+    from steer.client.cluster import Cluster
+    from steer.client.manager import ClusterManager
+    from steer.client.remote import interactive, parallel, remote, require
+    from steer.client.results import (
+        AsyncHubResult,
+        AsyncMapResult,
+        AsyncResult,
+        ExecuteReply,
+    )
+    from steer.client.views import BroadcastView, DirectView
+    from steer.engines.here import publish_data
+    from steer.errors import (
+        AlreadyDisplayedError,
+        CompositeError,
+        EngineError,
+        HubUnreachable,
+        LaunchError,
+        NoEnginesRegistered,
+        RemoteError,
+        SteerError,
+        TaskAborted,
+        UsageError,
+    )
+    from steer.ranks import RankSet
+    from steer.reference import Reference
+
+__all__ = [
+    "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "AlreadyDisplayedError",
+    "AsyncHubResult",
+    "AsyncMapResult",
+    "AsyncResult",
+    "BroadcastView",
+    "Client",
+    "Cluster",
+    "ClusterManager",
+    "CompositeError",
+    "DirectView",
+    "EngineError",
+    "ExecuteReply",
+    "HubUnreachable",
+    "LaunchError",
+    "NoEnginesRegistered",
+    "RankSet",
+    "Reference",
+    "RemoteError",
+    "SteerError",
+    "TaskAborted",
+    "UsageError",
+    "error",
+    "interactive",
+    "parallel",
+    "publish_data",
+    "remote",
+    "require",
+]
+
+_ROOMS = {
+    "concurrent.futures": ("ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"),
+    "steer.client.client": ("Client",),
+    "steer.client.cluster": ("Cluster",),
+    "steer.client.manager": ("ClusterManager",),
+    "steer.client.remote": ("interactive", "parallel", "remote", "require"),
+    "steer.client.results": (
+        "AsyncHubResult", "AsyncMapResult", "AsyncResult", "ExecuteReply",
+    ),
+    "steer.client.views": ("BroadcastView", "DirectView"),
+    "steer.engines.here": ("publish_data",),
+    "steer.ranks": ("RankSet",),
+    "steer.reference": ("Reference",),
+    "steer.errors": tuple(
+        name
+        for name in __all__
+        if name.endswith(("Error", "Unreachable", "Aborted", "Registered"))
+    ),
+}  # fmt: skip
+_WHERE = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "error":
+        return importlib.import_module("steer.errors")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("mpi-steer")
+    if name not in _WHERE:
+        raise AttributeError(f"module 'steer' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

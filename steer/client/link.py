@@ -177,6 +177,8 @@ class Link:
             return
         self._send(Goodbye(self.client))
         self._closed = True
+        if self._cut_timer is not None:  # nobody is there to take our last words
+            self._out.linger = 0
         self._loop.call_soon(self._loop.stop)
         self._thread.join(5.0)
         with self._lock:
