@@ -4,8 +4,9 @@
   A local socket lies in a folder of mode 0700 instead: encryption would cost a factor of 7.
 * Heartbeats are libzmq's: its own thread answers them, GIL or no GIL.
 * A peer that connects again under its name takes the place of its old connection
-  (ROUTER_HANDOVER), and says so by an empty message (PROBE_ROUTER), so that the hub learns of
-  every new connection from the connection itself.
+  (ROUTER_HANDOVER). It learns of that from its socket's monitor (`watch_link`) and introduces
+  itself again. (PROBE_ROUTER tells the hub of first connections only: libzmq reuses the
+  pipe; with IMMEDIATE it would not, but then a busy thread cannot be connected at all.)
 * No high-water marks on the hub's side: libzmq would drop silently there. Bounds are kept
   where they can be explained, in the peers.
 """
@@ -72,19 +73,24 @@ def bind_tcp(
 def dealer(
     context: zmq.Context[Any], name: bytes, url: str, keys: Keys | None
 ) -> zmq.Socket[bytes]:
-    """A peer's socket, connected to the hub under its name."""
+    """A peer's socket under its name, not yet connected: `connect(url)` it."""
     sock: zmq.Socket[bytes] = context.socket(zmq.DEALER)
     _common(sock)
     sock.routing_id = name
-    sock.probe_router = True
     sock.reconnect_ivl = RECONNECT_MS
     sock.reconnect_ivl_max = RECONNECT_MAX_MS
     if keys is not None and url.startswith("tcp:"):
         sock.curve_serverkey = keys.server
         sock.curve_publickey = keys.public
         sock.curve_secretkey = keys.secret
-    sock.connect(url)
     return sock
+
+
+def monitor(sock: zmq.Socket[Any]) -> zmq.Socket[Any]:
+    """What `watch_link` reads. Made before the socket is connected, it misses nothing."""
+    return sock.get_monitor_socket(
+        int(zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED)
+    )
 
 
 def receive(sock: zmq.Socket[Any], flags: int = 0) -> list[Any]:
@@ -119,13 +125,11 @@ def send(sock: zmq.Socket[Any], frames: Sequence[Any]) -> None:
 
 def watch_link(
     loop: Loop,
-    sock: zmq.Socket[Any],
+    monitor: zmq.Socket[Any],
     on_link: Callable[[], None],
     on_cut: Callable[[], None],
-) -> zmq.Socket[Any]:
-    """Report in the loop when a socket is connected and when it is cut off."""
-    events = zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
-    monitor = sock.get_monitor_socket(int(events))
+) -> None:
+    """Report in the loop when a monitored socket is connected and when it is cut off."""
 
     def heard() -> None:
         while monitor.poll(0):
@@ -138,7 +142,6 @@ def watch_link(
                 on_cut()
 
     loop.add_reader(monitor, heard)
-    return monitor
 
 
 class Doorkeeper:

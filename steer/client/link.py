@@ -85,6 +85,7 @@ class Link:
         self._out = sockets.dealer(
             self._context, peer_name("out", self.client), url, keys
         )
+        self._out.connect(url)
         self._loop = Loop()
         self._cut_timer: Timer | None = None
         self._closed = False
@@ -195,11 +196,13 @@ class Link:
         sock = self._in = sockets.dealer(
             self._context, peer_name("in", self.client), *self._where
         )
-        monitor = sockets.watch_link(self._loop, sock, self._on_link, self._on_cut)
+        monitor = sockets.monitor(sock)
+        sockets.watch_link(self._loop, monitor, self._on_link, self._on_cut)
         self._loop.add_reader(
             sock, lambda: sockets.receive_all(sock, self._heard_frames)
         )
-        self._on_cut()
+        self._on_cut()  # until it is linked, it is cut off
+        sock.connect(self._where[0])
         try:
             self._loop.run()
         except BaseException as error:  # a bug of ours: nobody may wait for ever
@@ -308,6 +311,7 @@ class Link:
             self._in_send(submit, frames)
 
     def _on_welcome(self, message: Welcome) -> None:
+        self.connection = self.connection.replace(hub_pid=message.pid)
         self.shares = message.shares and shm.can_open(message.pid, message.probe)
         self.core.engines = {}
         self.core.joined(message.engines)
@@ -319,12 +323,16 @@ class Link:
     # -- the hub comes and goes
 
     def _on_link(self) -> None:
+        self._stop_timer()
+        self._introduce()
+
+    def _stop_timer(self) -> None:
         if self._cut_timer is not None:
             self._cut_timer.cancel()
             self._cut_timer = None
 
     def _on_cut(self) -> None:
-        self._on_link()
+        self._stop_timer()
         self._cut_timer = self._loop.call_later(TROUBLE_AFTER, self._lost)
 
     def _lost(self) -> None:

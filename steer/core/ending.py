@@ -75,9 +75,7 @@ class Ending:
         self.due = now + PATIENCE[step] if step in PATIENCE else None
         engines = list(self.registry.engines.values())
         processes = tuple(
-            (e.info.pid, e.info.began)
-            for e in engines
-            if e.info is not None and self.registry.watchable(e)
+            (e.info.pid, e.info.began) for e in engines if self.registry.watchable(e)
         )
         match step:
             case Step.ASKED:

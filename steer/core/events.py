@@ -23,10 +23,10 @@ class Action(msgspec.Struct, frozen=True, gc=False):
 # -- events
 
 
-class Linked(Event, frozen=True):
-    """A peer's socket was connected, for the first time or again."""
+class Unreached(Event, frozen=True):
+    """A message could not be sent to this engine: its work socket is not connected."""
 
-    peer: bytes
+    uuid: str
 
 
 class Heard(Event, frozen=True):

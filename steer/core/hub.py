@@ -4,9 +4,9 @@ What happens to an engine's death, for example: the node reports `Died`; the reg
 the engine; the fan-out ends what it owed with an EngineError that names rank, host and
 signal; clients are told that it left; if the cluster is ending, the next step is looked at.
 
-All of this is soft state. A hub that was killed and started again learns it anew: sockets
-link, strangers are asked who they are, engines say which requests they know, clients send
-again what was not answered, and duplicates are dropped by id.
+All of this is soft state. A hub that was killed and started again learns it anew: peers
+introduce themselves whenever their sockets are connected, clients send again what was not
+answered, and duplicates are dropped by id.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from steer.core.events import (
     JobEnded,
     Kill,
     KillJobs,
-    Linked,
     Look,
     Recall,
     Recalled,
@@ -36,6 +35,7 @@ from steer.core.events import (
     Send,
     Sweep,
     Tick,
+    Unreached,
     Unwatch,
     Watch,
 )
@@ -78,6 +78,9 @@ from steer.wire.messages import (
 )
 from steer.wire.peers import parse_peer, peer_name
 
+RETRY_AFTER = 0.25
+"""Seconds until work is sent again to an engine that could not be reached."""
+
 RETURN_WITHIN = 10.0
 """Seconds that a new hub waits for the engines of an old one."""
 
@@ -109,6 +112,7 @@ class HubCore:
         self.orphans: list[tuple[float, str]] = []
         self.returning: list[tuple[float, Recalled]] = []
         """Requests from an old hub's time whose engines are not back yet."""
+        self.retries: dict[str, float] = {}
         self.next_ping: float | None = None
         self._on_message: dict[type, Callable[..., list[Action]]] = {
             Submit: self._submit,
@@ -128,7 +132,7 @@ class HubCore:
         }
         self._on_event: dict[type, Callable[[Any, float], list[Action]]] = {
             Heard: self._heard,
-            Linked: self._linked,
+            Unreached: self._unreached,
             Died: self._died,
             JobBegan: self._job_began,
             JobEnded: self._job_ended,
@@ -150,6 +154,8 @@ class HubCore:
         dues = [self.fanout.deadline(), self.ending.deadline(), self.next_ping]
         if self.orphans:
             dues.append(self.orphans[0][0])
+        if self.retries:
+            dues.append(min(self.retries.values()))
         if self.returning:
             dues.append(self.returning[0][0])
         known = [due for due in dues if due is not None]
@@ -189,20 +195,6 @@ class HubCore:
         return [Send((peer_name("in", who),), answer), say]
 
     # -- clients
-
-    def _linked(self, event: Linked, now: float) -> list[Action]:
-        role, who = parse_peer(event.peer)
-        if role in ("work", "control"):
-            engine = self.registry.link(who, role)
-            if engine.info is None and role == "work":
-                return []
-            if engine.info is not None and engine.here:
-                return self._resend(engine)
-            if engine.info is not None:
-                return self._enrol(engine, now)
-        elif role != "in" or who in self.fanout.clients:
-            return []
-        return [Send((event.peer,), WhoAreYou(self.pid))]
 
     def _hello(
         self, who: str, message: Hello, frames: Sequence[Any], now: float
@@ -308,7 +300,7 @@ class HubCore:
         far = [e for e in engines if not self.registry.watchable(e)]
         actions: list[Action] = []
         if near:
-            processes = tuple((e.info.pid, e.info.began) for e in near if e.info)
+            processes = tuple((e.info.pid, e.info.began) for e in near)
             actions.append(Kill(processes, message.signum))
         if far:
             peers = tuple(e.control for e in far)
@@ -348,7 +340,7 @@ class HubCore:
         if message.what == "watch":
             return self._watch_request(who, message.id, str(arguments.get("id")))
         if message.what == "engines":
-            known = [e for e in self.registry.engines.values() if e.info]
+            known = self.registry.engines.values()
             facts = [{"here": e.here, **msgspec.to_builtins(e.info)} for e in known]
             return [self._answer(who, message.id, {"engines": facts})]
         if message.what in LOOKS:
@@ -401,15 +393,33 @@ class HubCore:
         return actions + self._enrol(engine, now)
 
     def _enrol(self, engine: Engine, now: float) -> list[Action]:
-        """Tell an engine its id as soon as both of its sockets can be reached."""
-        assert engine.info is not None
-        if not engine.linked:
-            return []
+        """Tell an engine its id, and after a cut what it may have missed."""
         enrolled = Enrolled(engine.id, self.pid, self.probe)
         actions: list[Action] = [Send((engine.control,), enrolled)]
-        if engine.info.ready and not engine.here:
+        if engine.here:
+            return actions + self._resend(engine)
+        if engine.info.ready:
             engine.here = True
-            actions += self._resend(engine) + self._joined(engine, now)
+            actions += self._joined(engine, now)
+        return actions
+
+    def _unreached(self, event: Unreached, now: float) -> list[Action]:
+        """Its two sockets are not connected in the same moment: try again soon.
+
+        If it is really cut off, it registers when it is back, and this ends.
+        """
+        if event.uuid in self.registry.engines and event.uuid not in self.retries:
+            self.retries[event.uuid] = now + RETRY_AFTER
+        return []
+
+    def _retry(self, now: float) -> list[Action]:
+        due = [uuid for uuid, when in self.retries.items() if when <= now]
+        actions: list[Action] = []
+        for uuid in due:
+            del self.retries[uuid]
+            engine = self.registry.engines.get(uuid)
+            if engine is not None and engine.here:
+                actions += self._resend(engine)
         return actions
 
     def _joined(self, engine: Engine, now: float) -> list[Action]:
@@ -430,7 +440,7 @@ class HubCore:
         self, who: str, message: Ready, frames: Sequence[Any], now: float
     ) -> list[Action]:
         engine = self.registry.engines.get(who)
-        if engine is None or engine.info is None:
+        if engine is None:
             return []
         if message.problem:
             content = {"job": engine.info.job, "text": message.problem}
@@ -444,7 +454,7 @@ class HubCore:
         peers = tuple(
             peer
             for e in self.registry.engines.values()
-            if e.info is not None and e.info.job == job
+            if e.info.job == job
             for peer in (e.work, e.control)
         )
         return [Send(peers, Quit("Its job was started wrongly."))]
@@ -453,7 +463,7 @@ class HubCore:
         self, who: str, message: Result, frames: Sequence[Any], now: float
     ) -> list[Action]:
         engine = self.registry.engines.get(who)
-        if engine is None or engine.info is None:
+        if engine is None:
             return [] if message.store is None else [Drop(message.store)]
         engine.heard = now
         actions = self.fanout.answer(engine, message, frames, now)
@@ -504,8 +514,7 @@ class HubCore:
             return []
         self.ending.remember(engine.segments)
         actions: list[Action] = []
-        if engine.id >= 0:
-            actions += self._lost(engine, event.how, now)
+        actions += self._lost(engine, event.how, now)
         if self.ending.step is Step.RUNNING and self.registry.world_is_empty(
             engine.world
         ):
@@ -544,7 +553,7 @@ class HubCore:
         left = [
             (e.info.pid, e.info.began)
             for e in self.registry.engines.values()
-            if e.info is not None and e.info.job == job and self.registry.watchable(e)
+            if e.info.job == job and self.registry.watchable(e)
         ]
         if not left:
             return []
@@ -626,7 +635,7 @@ class HubCore:
     # -- time
 
     def _tick(self, event: Tick, now: float) -> list[Action]:
-        actions = self.fanout.tick(now) + self.ending.look(now)
+        actions = self.fanout.tick(now) + self.ending.look(now) + self._retry(now)
         if self.returning and self.returning[0][0] <= now:
             actions += self._returned(now)
         while self.orphans and self.orphans[0][0] <= now:

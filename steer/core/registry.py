@@ -1,13 +1,12 @@
 """Who is here: engines, from the first sign of life to the last.
 
-An engine has two sockets and a process::
+An engine registers when both of its sockets are connected, the first time and after a cut::
 
-    linking --Register, both sockets linked--> joining --Ready--> here
-       any of them --process died, or Leaving--> gone (forgotten)
-       here --its control socket linked again--> here (network was cut, or the hub is new)
+    unknown --Register--> joining --Ready--> here --Register--> here
+       joining, here --process died, or Leaving--> gone (forgotten)
+       unknown --Register, ready--> here (the hub is new)
 
-*linking*: some of its sockets are connected. *joining*: it has an id, MPI is starting.
-*here*: it may be given work; clients know it. An engine that cannot be reached is not gone:
+*joining*: it has an id, MPI is starting. *here*: it may be given work; clients know it. An engine that cannot be reached is not gone:
 a rank stopped in a debugger looks the same as a dead one, so only its process's end, its own
 word, or (where nobody can watch its process) a long silence makes it gone.
 
@@ -33,8 +32,7 @@ class Engine:
     """What the hub knows about one engine."""
 
     uuid: str
-    links: set[str] = dataclasses.field(default_factory=set)
-    info: Register | None = None
+    info: Register
     id: int = -1
     world: str = ""
     here: bool = False
@@ -44,22 +42,15 @@ class Engine:
     work: bytes = b""
     control: bytes = b""
 
-    @property
-    def linked(self) -> bool:
-        return len(self.links) == 2
-
     def describe(self) -> str:
         """Name it in a sentence."""
         info = self.info
-        if info is None:
-            return f"engine {self.uuid}"
         if info.size > 1:
             return f"engine {self.id} (rank {info.rank} of {info.size} on {info.host})"
         return f"engine {self.id} (on {info.host})"
 
     def public(self) -> EngineInfo:
         """What clients may know."""
-        assert self.info is not None
         info = self.info
         return EngineInfo(
             id=self.id,
@@ -83,32 +74,29 @@ class Registry:
 
     # -- changes
 
-    def link(self, uuid: str, role: str) -> Engine:
-        """Note that one of its sockets is connected."""
+    def register(self, message: Register, now: float) -> Engine:
+        """Note its description, and give it an id if it has none."""
+        uuid = message.uuid
         engine = self.engines.get(uuid)
         if engine is None:
             engine = Engine(
-                uuid, work=peer_name("work", uuid), control=peer_name("control", uuid)
+                uuid,
+                message,
+                world=message.job if message.size > 1 else uuid,
+                work=peer_name("work", uuid),
+                control=peer_name("control", uuid),
             )
             self.engines[uuid] = engine
-        engine.links.add(role)
-        return engine
-
-    def register(self, message: Register, now: float) -> Engine:
-        """Note its description, and give it an id if it has none."""
-        engine = self.link(message.uuid, "control")
-        engine.info = message
-        engine.heard = now
-        if engine.id < 0:
-            engine.world = message.job if message.size > 1 else message.uuid
             engine.id = self._free_id(message, engine.world)
             self.by_id[engine.id] = engine
+        engine.info = message
+        engine.heard = now
         return engine
 
     def ready(self, message: Ready) -> Engine | None:
         """Note that it can work; None if nobody knows it."""
         engine = self.engines.get(message.uuid)
-        if engine is None or engine.info is None:
+        if engine is None:
             return None
         engine.here = True
         engine.segments = message.segments
@@ -118,7 +106,7 @@ class Registry:
     def remove(self, uuid: str) -> Engine | None:
         """Forget it; returns what was known."""
         engine = self.engines.pop(uuid, None)
-        if engine is not None and engine.id >= 0:
+        if engine is not None:
             del self.by_id[engine.id]
             if not any(e.world == engine.world for e in self.by_id.values()):
                 self.bases.pop(engine.world, None)
@@ -140,7 +128,7 @@ class Registry:
         taken = set(self.by_id)
         for world, base in self.bases.items():
             members = [e for e in self.by_id.values() if e.world == world]
-            width = max((e.info.size for e in members if e.info), default=1)
+            width = max((e.info.size for e in members), default=1)
             taken.update(range(base, base + width))
         base = 0
         while any(base + i in taken for i in range(size)):
@@ -155,11 +143,11 @@ class Registry:
 
     def watchable(self, engine: Engine) -> bool:
         """Whether this host's node can watch its process."""
-        return engine.info is not None and engine.info.boot == self.boot
+        return engine.info.boot == self.boot
 
     def unwatched(self) -> list[Engine]:
         """Those whose life only their answers prove."""
-        return [e for e in self.engines.values() if e.info and not self.watchable(e)]
+        return [e for e in self.engines.values() if not self.watchable(e)]
 
     def world_is_empty(self, world: str) -> bool:
         """Whether no engine of it is left."""
@@ -171,4 +159,4 @@ class Registry:
             assert engine.id == number
             assert self.engines[engine.uuid] is engine
         for engine in self.engines.values():
-            assert engine.here <= (engine.id >= 0), engine
+            assert self.by_id[engine.id] is engine

@@ -15,6 +15,7 @@ from typing import Any
 
 import zmq
 
+from steer import sockets
 from steer.config import Connection
 from steer.engines import here, mpi
 from steer.engines.io import Wire
@@ -25,6 +26,7 @@ from steer.errors import LaunchError, SteerError
 from steer.hosts import host_name, kernel
 from steer.node.processes import start_time
 from steer.wire.messages import VERSION, Ready, Register
+from steer.wire.peers import peer_name
 
 GOODBYE = 1.0
 """Seconds that MPI has to finalize: it waits for ranks that may be dead."""
@@ -41,12 +43,13 @@ class Life:
         self.ready = False
         url, keys = connection.endpoint()
         context: zmq.Context[Any] = zmq.Context()
-        self.wire = Wire(context, url, keys, self.register, self.uuid)
+        work = sockets.dealer(context, peer_name("work", self.uuid), url, keys)
+        monitor = sockets.monitor(work)
+        self.wire = Wire(context, url, keys, monitor, self.register, self.uuid)
+        work.connect(url)
         self.capture = Capture(self.wire.loop, self.wire.emit)
         self.namespace = Namespace()
-        self.runner = Runner(
-            context, self.wire, self.capture, self.namespace, (self.uuid, url, keys)
-        )
+        self.runner = Runner(work, self.wire, self.capture, self.namespace)
         here.current = self.runner
 
     def register(self) -> Register:

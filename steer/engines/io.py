@@ -6,6 +6,7 @@ else that crosses between them goes through `Loop.call_soon`.
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import threading
@@ -52,6 +53,7 @@ class Wire:
         context: zmq.Context[Any],
         url: str,
         keys: sockets.Keys | None,
+        work: zmq.Socket[Any],
         register: Callable[[], Register],
         uuid: str,
         *,
@@ -65,6 +67,8 @@ class Wire:
         self.shares = False
         self.quitting = threading.Event()
         self._context = context
+        self._work = work
+        self._links: set[str] = set()
         self._place = (peer_name("control", uuid), url, keys)
         self._register = register
         self._hub_timeout = hub_timeout
@@ -106,14 +110,23 @@ class Wire:
     def _run(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals))
         self._sock = sockets.dealer(self._context, *self._place)
-        monitor = sockets.watch_link(self.loop, self._sock, self._on_link, self._on_cut)
+        monitors = {"control": sockets.monitor(self._sock), "work": self._work}
+        for name, monitor in monitors.items():
+            sockets.watch_link(
+                self.loop,
+                monitor,
+                functools.partial(self._on_link, name),
+                functools.partial(self._on_cut, name),
+            )
         self.loop.add_reader(self._sock, self._readable)
-        self._on_cut()
+        self._on_cut("control")
+        self._sock.connect(self._place[1])
         try:
             self.loop.run()
         finally:
             self._sock.disable_monitor()
-            monitor.close()
+            for monitor in monitors.values():
+                monitor.close()
             self._sock.close()
 
     def _send(self, message: Message, frames: Sequence[Any] = ()) -> None:
@@ -180,13 +193,21 @@ class Wire:
 
     # -- the hub comes and goes
 
-    def _on_link(self) -> None:
+    def _on_link(self, name: str) -> None:
+        """Introduce us, as soon as the hub can reach both of our sockets."""
+        self._links.add(name)
+        if len(self._links) == 2:
+            self._stop_timer()
+            self._send(self._register())
+
+    def _on_cut(self, name: str) -> None:
+        self._links.discard(name)
+        self._stop_timer()
+        self._leave_timer = self.loop.call_later(self._hub_timeout, self._abandoned)
+
+    def _stop_timer(self) -> None:
         if self._leave_timer is not None:
             self._leave_timer.cancel()
-
-    def _on_cut(self) -> None:
-        self._on_link()
-        self._leave_timer = self.loop.call_later(self._hub_timeout, self._abandoned)
 
     def _abandoned(self) -> None:
         """The hub did not come back: nobody will ever ask for this rank again."""

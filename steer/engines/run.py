@@ -36,7 +36,6 @@ from steer.wire.messages import (
     Stream,
     Submit,
 )
-from steer.wire.peers import peer_name
 
 IDLE_BEFORE_SHELL_MS = 300
 """An engine that has nothing to do for so long imports IPython in the meantime."""
@@ -47,19 +46,17 @@ class Runner:
 
     def __init__(
         self,
-        context: zmq.Context[Any],
+        work: zmq.Socket[bytes],
         wire: Wire,
         capture: Capture,
         namespace: Namespace,
-        place: tuple[str, str, sockets.Keys | None],
     ) -> None:
-        uuid, url, keys = place
         self.wire = wire
         self.core = wire.core
         self.capture = capture
         self.namespace = namespace
         self.request = ""
-        self._sock = sockets.dealer(context, peer_name("work", uuid), url, keys)
+        self._sock = work
         self._shell = Shell(namespace, self._on_display)
         self._interruptible = False
         self._spoke = False

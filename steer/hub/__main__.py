@@ -46,7 +46,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--options", default="{}", help="the recipe's options, as JSON")
     parser.add_argument("--cwd", help="where the engines run")
     parser.add_argument("--restore", action="store_true", help="take over running jobs")
-    parser.add_argument("--log-level", default="info")
+    parser.add_argument("--log-level", default=os.environ.get("STEER_LOG", "info"))
     return parser.parse_args()
 
 

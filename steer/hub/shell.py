@@ -103,9 +103,6 @@ class Shell:
 
     def _received(self, frames: list[Any]) -> None:
         peer = frames[0]
-        if len(frames) == 2 and not frames[1]:  # the probe of a new connection
-            self.feed(ev.Linked(peer))
-            return
         try:
             if len(frames) < 2 or len(frames) > MAX_FRAMES:
                 raise ProtocolError(f"A message of {len(frames)} frames came.")
@@ -160,8 +157,14 @@ class Shell:
             except zmq.ZMQError as error:
                 if error.errno != errno.EHOSTUNREACH:
                     raise
-                # It is away. What it misses is sent again when it links.
-                log.debug("%s cannot be reached", peer)
+                self._missed(peer)
+
+    def _missed(self, peer: bytes) -> None:
+        """It is away; a client asks again when it is back, an engine is tried again."""
+        role, who = parse_peer(peer)
+        log.debug("%s of %s cannot be reached", role, who)
+        if role == "work":
+            self.loop.call_soon(lambda: self.feed(ev.Unreached(who)))
 
     def _watch(self, action: ev.Watch) -> None:
         if action.uuid in self.watches:
