@@ -34,7 +34,8 @@ from steer.node.processes import (
 )
 
 __all__ = ["Found", "State", "connection_path", "find_all", "hub_lives", "look"]
-__all__ += ["is_locked", "leftover_folders", "lock_path", "strays"]
+__all__ += ["is_locked", "leftover_folders", "living_jobs", "lock_path"]
+__all__ += ["strays"]
 
 
 class State(Enum):
@@ -130,9 +131,7 @@ def look(files: ClusterFiles, *, lock_is_ours: bool = False) -> Found:
 def _before_reboot(connection: Connection) -> bool:
     """Whether it ran here, but before this host was started again."""
     boot = kernel().partition(":")[0]
-    return (
-        connection.host == host_name() and connection.boot.partition(":")[0] != boot
-    )
+    return connection.host == host_name() and connection.boot.partition(":")[0] != boot
 
 
 def hub_lives(connection: Connection) -> bool:
@@ -162,6 +161,15 @@ def is_locked(files: ClusterFiles) -> bool:
 def _processes(files: ClusterFiles) -> tuple[Process, ...]:
     marks = {"STEER_CONNECTION": str(connection_path(files))}
     return tuple(sorted(find_by_environment(marks)))
+
+
+def living_jobs(files: ClusterFiles) -> set[str]:
+    """The jobs of which something lives, whether or not there is a hub to ask."""
+    try:
+        jobs = [entry["job"] for entry in Connection.read(files.connection).jobs]
+    except UsageError:
+        return set()
+    return {str(job["id"]) for job in jobs if find_by_environment(job["marks"])}
 
 
 def find_all(profile: str | None = None) -> list[Found]:

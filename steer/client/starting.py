@@ -220,9 +220,7 @@ def _first_job(request: Request) -> list[str]:
     return arguments
 
 
-def _run(
-    files: ClusterFiles, lock: int, arguments: list[str], request: Request
-) -> Hub:
+def _run(files: ClusterFiles, lock: int, arguments: list[str], request: Request) -> Hub:
     path = connection_path(files)
     log = files.log("hub")
     said = log.stat().st_size if log.exists() else 0

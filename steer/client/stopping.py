@@ -41,6 +41,8 @@ def stop_cluster(
     files: ClusterFiles,
     ask: Callable[[Connection], None],
     say: Say | None = None,
+    *,
+    keep_logs: bool = False,
 ) -> bool:
     """End a cluster, whatever state it is in; False if there is nothing to end.
 
@@ -61,7 +63,7 @@ def stop_cluster(
         killed = end_by_force(files, latest.connection or found.connection)
         if killed:
             say(f"Killed {len(killed)} processes of cluster {found.name!r}.")
-    remove_files(files, found.connection, logs=clean)
+    remove_files(files, found.connection, logs=clean and not keep_logs)
     return True
 
 
