@@ -19,7 +19,7 @@ import logging
 import os
 import signal
 import weakref
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -36,6 +36,7 @@ from steer.client.starting import (
 from steer.client.stopping import stop_cluster
 from steer.config import ClusterFiles, Connection, new_cluster_id
 from steer.errors import HubUnreachable, SteerError, UsageError
+from steer.ranks import RankSet
 
 if TYPE_CHECKING:
     from steer.client.client import Client
@@ -211,6 +212,11 @@ class Cluster:
         """The first of the engine sets."""
         return next(iter(self.engines.values()), None)
 
+    @property
+    def replaced(self) -> str:
+        """What a start has found in its place and removed, as a sentence."""
+        return self._hub.replaced if self._hub else ""
+
     def __repr__(self) -> str:
         where = f"profile={self.profile!r}" if self.profile else "profile='default'"
         if self._files.profile_folder:
@@ -385,6 +391,22 @@ class Cluster:
         link.wait(link.shutdown("", hub=True), QUESTION)
         self._close_link()  # while there is somebody to say goodbye to
 
+    def watch(self) -> Iterator[str]:
+        """Say, until the hub is gone, which engines come, leave and why."""
+        link = self._connected()
+        here = set(link.core.engines)
+        while link.trouble is None:
+            now = set(link.core.engines)
+            if now - here:
+                yield f"Engines {RankSet(now - here)} came; there are {len(now)}."
+            for one in sorted(here - now):
+                yield link.gone.get(one, f"Engine {one} left.")
+            here = now
+            with link.changed:
+                if set(link.core.engines) == here and link.trouble is None:
+                    link.changed.wait()
+        yield "The hub is gone."
+
     # -- its hub
 
     def _sets(self) -> Sets:
@@ -457,9 +479,8 @@ class Cluster:
             cluster_id=cluster_id,
             **{"shutdown_atexit": False, **options},
         )
-        Connection.read(cluster.cluster_file)  # says so if there is none
-        with contextlib.suppress(SteerError):
-            cluster._known.update(cluster.engines)
+        jobs = Connection.read(cluster.cluster_file).jobs  # says so if there is none
+        cluster._known = {one.id: one for one in map(EngineSet.saved, jobs)}
         return cluster
 
     # -- with

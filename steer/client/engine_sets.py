@@ -55,6 +55,14 @@ class EngineSet:
         """How it ended; None while it runs."""
         return None if self.running else {"how": self.how}
 
+    @classmethod
+    def saved(cls, entry: Mapping[str, Any]) -> EngineSet:
+        """A running set, as a connection file describes it."""
+        job = entry["job"]
+        command = " ".join(job["argv"])
+        facts = (job["recipe"], command, job["log"])
+        return cls(job["id"], int(entry["n"]), "running", *facts)
+
     def after(self) -> EngineSet:
         """The same set when its cluster is no more."""
         if not self.running:

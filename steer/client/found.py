@@ -33,7 +33,15 @@ from steer.node.processes import (
     start_time,
 )
 
-__all__ = ["Found", "State", "connection_path", "find_all", "hub_lives", "look"]
+__all__ = [
+    "Found",
+    "State",
+    "connection_path",
+    "find_all",
+    "find_in",
+    "hub_lives",
+    "look",
+]
 __all__ += ["is_locked", "leftover_folders", "living_jobs", "lock_path"]
 __all__ += ["strays"]
 
@@ -199,9 +207,24 @@ def _environment(pid: int) -> bytes:
         return b""
 
 
-def leftover_folders(profile: str | None = None) -> Iterator[Path]:
+def find_in(profile_folder: Path) -> list[Found]:
+    """All clusters of a profile that is named by its folder."""
+    found = []
+    for path in sorted(profile_folder.glob("steer/*/cluster.json")):
+        name = path.parent.name
+        files = ClusterFiles(
+            cluster_id="" if name == "default" else name,
+            profile_folder=profile_folder,
+        )
+        found.append(look(files))
+    return found
+
+
+def leftover_folders(profile_folders: list[Path] | None = None) -> Iterator[Path]:
     """Folders of clusters that are over: logs without a connection file."""
-    name = f"profile_{profile or 'default'}" if profile is not None else "profile_*"
-    for folder in sorted(ipython_dir().glob(f"{name}/steer/*")):
-        if folder.is_dir() and not (folder / "cluster.json").exists():
-            yield folder
+    if profile_folders is None:
+        profile_folders = sorted(ipython_dir().glob("profile_*"))
+    for profile_folder in profile_folders:
+        for folder in sorted(profile_folder.glob("steer/*")):
+            if folder.is_dir() and not (folder / "cluster.json").exists():
+                yield folder
