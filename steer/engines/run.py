@@ -3,6 +3,9 @@
 Only this thread runs user code and calls MPI. It waits on its own socket, *work*, so that
 a request wakes it directly. Its answer leaves by the same socket, except after
 output: then it goes through the I/O thread, behind what was printed.
+
+IPython is imported by the first cell that needs it (magics, results, displays), not
+before: plain statements do without, and it is a quarter of an idle rank's memory.
 """
 
 from __future__ import annotations
@@ -37,9 +40,6 @@ from steer.wire.messages import (
     Submit,
 )
 
-IDLE_BEFORE_SHELL_MS = 300
-"""An engine that has nothing to do for so long imports IPython in the meantime."""
-
 
 class Runner:
     """What runs requests."""
@@ -72,11 +72,6 @@ class Runner:
 
     def run(self) -> None:
         """Run requests until told to quit."""
-        if (
-            not self._sock.poll(IDLE_BEFORE_SHELL_MS)
-            and not self.wire.quitting.is_set()
-        ):
-            self._shell.warm()
         while not self.wire.quitting.is_set():
             frames = sockets.receive(self._sock)
             try:
