@@ -59,9 +59,9 @@ class Shelf:
             raise
         return Store(self._pid, fd, offset, tuple(spans)), rest
 
-    def adopt(self, store: Store) -> Store:
+    def adopt(self, store: Store, frames: Sequence[Any]) -> Store:
         """Hold another process's memory too, so that it outlives that process."""
-        fd = os.open(f"/proc/{store.pid}/fd/{store.fd}", os.O_RDWR | os.O_CLOEXEC)
+        fd = _open(store, len(frames))
         return Store(self._pid, fd, store.size, store.spans)
 
     def drop(self, store: Store | None) -> None:
@@ -80,12 +80,8 @@ def take(store: Store | None, frames: Sequence[Any]) -> list[Any]:
     """The frames with those in shared memory put back in their places, writable."""
     if store is None:
         return list(frames)
-    fd = os.open(f"/proc/{store.pid}/fd/{store.fd}", os.O_RDWR | os.O_CLOEXEC)
+    fd = _open(store, len(frames))
     try:
-        if os.fstat(fd).st_size < store.size:
-            raise ValueError(
-                f"shared memory of {store.size} bytes is shorter than that"
-            )
         view = memoryview(mmap.mmap(fd, max(store.size, 1), flags=mmap.MAP_PRIVATE))
     finally:
         os.close(fd)
@@ -93,6 +89,18 @@ def take(store: Store | None, frames: Sequence[Any]) -> list[Any]:
     for place, offset, size in store.spans:
         whole[place] = view[offset : offset + size]
     return whole
+
+
+def _open(store: Store, frames: int) -> int:
+    """Open memory that another process describes; ValueError if it is not like that."""
+    for place, offset, size in store.spans:
+        if place not in range(frames) or not 0 <= offset <= offset + size <= store.size:
+            raise ValueError(f"there is no frame {place} in that shared memory")
+    fd = os.open(f"/proc/{store.pid}/fd/{store.fd}", os.O_RDWR | os.O_CLOEXEC)
+    if os.fstat(fd).st_size < store.size:
+        os.close(fd)
+        raise ValueError(f"the shared memory is shorter than its {store.size} bytes")
+    return fd
 
 
 def can_open(pid: int, fd: int) -> bool:

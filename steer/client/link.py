@@ -11,6 +11,8 @@ holds a HubUnreachable, everybody who waits is woken and raises it, and may wait
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import threading
 import time
@@ -19,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+import msgspec
 import zmq
 
 from steer import shm, sockets
@@ -27,6 +30,7 @@ from steer.core.client import ClientCore, Pending, Sink
 from steer.errors import HubUnreachable, ProtocolError, SteerError, from_wire
 from steer.hosts import kernel
 from steer.loop import Loop, Timer
+from steer.ranks import RankSet
 from steer.node.processes import start_time
 from steer.wire.frames import decode, encode, pack, unpack
 from steer.wire.messages import (
@@ -43,6 +47,7 @@ from steer.wire.messages import (
     Message,
     Notice,
     Outputs,
+    Part,
     Refused,
     Release,
     Replies,
@@ -85,7 +90,9 @@ class Link:
         self._out = sockets.dealer(
             self._context, peer_name("out", self.client), url, keys
         )
+        self._out_monitor = sockets.monitor(self._out)
         self._out.connect(url)
+        self._links: set[str] = set()
         self._loop = Loop()
         self._cut_timer: Timer | None = None
         self._closed = False
@@ -183,6 +190,7 @@ class Link:
         self._loop.call_soon(self._loop.stop)
         self._thread.join(5.0)
         with self._lock:
+            self._out.disable_monitor()
             self._out.close()
             for pending in self.core.pending.values():
                 self._shelf.drop(pending.submit.store)
@@ -196,12 +204,18 @@ class Link:
         sock = self._in = sockets.dealer(
             self._context, peer_name("in", self.client), *self._where
         )
-        monitor = sockets.monitor(sock)
-        sockets.watch_link(self._loop, monitor, self._on_link, self._on_cut)
+        monitors = {"in": sockets.monitor(sock), "out": self._out_monitor}
+        for name, monitor in monitors.items():
+            sockets.watch_link(
+                self._loop,
+                monitor,
+                functools.partial(self._on_link, name),
+                functools.partial(self._on_cut, name),
+            )
         self._loop.add_reader(
             sock, lambda: sockets.receive_all(sock, self._heard_frames)
         )
-        self._on_cut()  # until it is linked, it is cut off
+        self._on_cut("in")  # until it is linked, it is cut off
         sock.connect(self._where[0])
         try:
             self._loop.run()
@@ -210,7 +224,8 @@ class Link:
             raise
         finally:
             sock.disable_monitor()
-            monitor.close()
+            for monitor in monitors.values():
+                monitor.close()
             sock.close()
             self._loop.close()
 
@@ -225,6 +240,7 @@ class Link:
         match message:
             case Replies():
                 self._on_replies(message, frames)
+                self._release(message)
             case Outputs():
                 with self._lock:
                     pieces = self.core.outputs(message, frames)
@@ -256,19 +272,25 @@ class Link:
         if pending is None:
             return
         for part, its in news:
-            try:
-                whole = shm.take(part.store, its)
-            except OSError as error:  # its holder died in this very moment
-                info = ErrorInfo("EngineError", f"The result was lost: {error}.")
-                lost = Refused(message.id, info)
-                self._on_refused(lost)
-                return
-            pending.sink.part(part, whole)
-        if not pending.missing:
+            pending.sink.part(*self._taken(part, its))
+        if news and not pending.missing:
             self._shelf.drop(pending.submit.store)
             pending.sink.done()
-        if any(part.store is not None for part in message.parts):
-            self._in_send(Release((message.id,)))
+
+    def _taken(self, part: Part, frames: list[Any]) -> tuple[Part, list[Any]]:
+        try:
+            return part, shm.take(part.store, frames)
+        except (OSError, ValueError) as error:  # its holder died in this very moment
+            info = ErrorInfo("EngineError", f"The result was lost: {error}.")
+            lost = msgspec.structs.replace(part, status="error", frames=1, store=None)
+            return lost, [pack(info)]
+
+    def _release(self, message: Replies) -> None:
+        """Say what lies in shared memory no longer for us; also if it came twice."""
+        lent = [RankSet.parse(part.ranks) for part in message.parts if part.store]
+        if lent:
+            ranks = functools.reduce(operator.or_, lent)
+            self._in_send(Release(message.id, str(ranks)))
 
     def _on_refused(self, message: Refused) -> None:
         with self._lock:
@@ -280,6 +302,8 @@ class Link:
         future = self._questions.pop(message.id, None)
         if future is not None:
             future.set_exception(from_wire(message.error))
+        elif not self.welcome.done():  # another version of Steer, for example
+            self.welcome.set_exception(from_wire(message.error))
 
     def _resolve(self, question: str, content: Any) -> None:
         future = self._questions.pop(question, None)
@@ -322,16 +346,20 @@ class Link:
 
     # -- the hub comes and goes
 
-    def _on_link(self) -> None:
-        self._stop_timer()
-        self._introduce()
+    def _on_link(self, name: str) -> None:
+        """Introduce us: what was on either way when it was cut may be lost."""
+        self._links.add(name)
+        if len(self._links) == 2:
+            self._stop_timer()
+            self._introduce()
 
     def _stop_timer(self) -> None:
         if self._cut_timer is not None:
             self._cut_timer.cancel()
             self._cut_timer = None
 
-    def _on_cut(self) -> None:
+    def _on_cut(self, name: str) -> None:
+        self._links.discard(name)
         self._stop_timer()
         self._cut_timer = self._loop.call_later(TROUBLE_AFTER, self._lost)
 

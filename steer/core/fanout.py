@@ -9,8 +9,8 @@ that `None` from ten thousand ranks is one part. What is merged waits for compan
 REPLY_WINDOW (answers) or OUTPUT_WINDOW (output), and never when the request is finished or
 an engine failed: those go at once. What an engine printed is sent before its answer.
 
-A finished request is kept until the journal holds it and, if answers lie in shared memory,
-until the client has taken them. A client that is away gets nothing; it asks the journal later.
+A finished request is kept until each answer is safe: the journal holds it, or the client has
+taken it out of shared memory. A client that is away gets nothing; it asks the journal later.
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ class Answered:
     completed: list[float]
     count: int = 0
     store: Store | None = None
+    taken: bool = False
+    """Whether the client has taken it out of the store, which then is dropped."""
 
     def part(self) -> Part:
         order = sorted(range(len(self.engines)), key=self.engines.__getitem__)
@@ -107,12 +109,13 @@ class Request:
     kept: dict[int, dict[str, list[bytes]]] = dataclasses.field(default_factory=dict)
     kept_bytes: dict[int, int] = dataclasses.field(default_factory=dict)
     saved: set[int] = dataclasses.field(default_factory=set)
-    released: bool = False
+    """Engines whose answers are safe."""
     scheduled: bool = False
 
     @property
-    def stores(self) -> list[Store]:
-        return [a.store for a in self.answers if a.store is not None]
+    def lent(self) -> list[Answered]:
+        """The answers that lie in shared memory and wait for the client."""
+        return [a for a in self.answers if a.store is not None and not a.taken]
 
 
 class Fanout:
@@ -136,20 +139,17 @@ class Fanout:
         peers = tuple([engine.work for engine in engines])
         return [Send(peers, submit, frames), Note(submit.id)]
 
-    def absent(
-        self, submit: Submit, engines: Sequence[int], error: ErrorInfo, now: float
-    ) -> list[Action]:
+    def absent(self, submit: Submit, engines: Sequence[int], error: ErrorInfo) -> None:
         """Add engines that are gone for good to an open request, as failed."""
         request = self.requests[submit.id]
         frames = (pack(error),)
         for engine in engines:
             request.uuids[engine] = ""
             self._merge(request, engine, Result(submit.id, "error", 0.0, 0.0), frames)
-        return self._after(request, urgent=True, now=now)
 
     def recalled(
         self, submit: Submit, parts: Sequence[tuple[Part, Sequence[Any]]]
-    ) -> list[Action]:
+    ) -> None:
         """Add to an open request the answers that the journal already holds."""
         request = self.requests[submit.id]
         for part, frames in parts:
@@ -167,7 +167,27 @@ class Fanout:
                     part.count,
                 )  # fmt: skip
             )
-        return self._flush(request) if parts else []
+
+    def early(
+        self, submit: Submit, results: Sequence[tuple[Engine, Result, Sequence[Any]]]
+    ) -> list[Action]:
+        """Add to an open request the answers that came before it was opened."""
+        request = self.requests[submit.id]
+        actions: list[Action] = []
+        for engine, message, frames in results:
+            if engine.id in request.uuids and engine.id not in request.pending:
+                if message.store is not None:
+                    actions.append(Drop(message.store))
+                continue
+            request.pending.pop(engine.id, None)
+            request.uuids[engine.id] = engine.uuid
+            self._merge(request, engine.id, message, frames)
+        return actions
+
+    def settle(self, submit: Submit, now: float) -> list[Action]:
+        """Go on with a request that was opened with answers."""
+        request = self.requests[submit.id]
+        return self._after(request, urgent=True, now=now) + self._forget(request)
 
     def answer(
         self, engine: Engine, message: Result, frames: Sequence[Any], now: float
@@ -307,7 +327,7 @@ class Fanout:
                 actions.append(Send((peer,), Outputs(pieces), frames))
             request.printed = []
             request.printed_bytes = 0
-        fresh = request.answers[request.sent :]
+        fresh = [a for a in request.answers[request.sent :] if not a.taken]
         if fresh:
             request.sent = len(request.answers)
             request.mergeable.clear()
@@ -338,10 +358,8 @@ class Fanout:
                 continue
             request.printed = []
             request.printed_bytes = 0
-            if request.stores and not request.released:
-                request.saved.clear()
+            if request.lent and not request.pending:
                 actions.append(Note(request.submit.id))
-            actions += self.release(request.submit.id)
         return actions
 
     # -- the end of a request
@@ -354,21 +372,25 @@ class Fanout:
         request.saved.add(engine)
         return self._forget(request)
 
-    def release(self, request_id: str) -> list[Action]:
-        """The client has taken what lies in shared memory, or will never come for it."""
-        request = self.requests.get(request_id)
-        if request is None:
-            return []
-        request.released = True
-        return self._forget(request)
+    def release(
+        self, request: Request, ranks: RankSet
+    ) -> tuple[list[Action], list[int]]:
+        """The client has taken these answers; returns whose they were, too."""
+        actions: list[Action] = []
+        engines: list[int] = []
+        for answered in request.lent:
+            if answered.engines[0] in ranks and answered.store is not None:
+                answered.taken = True
+                engines += answered.engines
+                actions.append(Drop(answered.store))
+        request.saved.update(engines)
+        return actions + self._forget(request), engines
 
     def _forget(self, request: Request) -> list[Action]:
         if request.pending or len(request.saved) < len(request.uuids):
             return []
-        if request.stores and not request.released and request.client in self.clients:
-            return []
         del self.requests[request.submit.id]
-        return [Drop(store) for store in request.stores]
+        return [Drop(a.store) for a in request.lent if a.store is not None]
 
     def unanswered(self, engine: Engine) -> list[Request]:
         """The requests that this engine owes an answer to, oldest first."""

@@ -87,6 +87,8 @@ RETURN_WITHIN = 10.0
 ORPHANS_AFTER = 2.0
 """Seconds after its launcher's end that an engine may still be alive."""
 
+HIGHEST_SIGNAL = 64
+
 LOOKS = frozenset(
     {"query", "history", "purge", "fetch", "start", "jobs", "stop_job", "signal_job"}
 )
@@ -112,6 +114,8 @@ class HubCore:
         self.orphans: list[tuple[float, str]] = []
         self.returning: list[tuple[float, Recalled]] = []
         """Requests from an old hub's time whose engines are not back yet."""
+        self.early: dict[str, list[tuple[Engine, Result, Sequence[Any]]]] = {}
+        """Answers to requests that are looked up in the journal or wait for engines."""
         self.retries: dict[str, float] = {}
         self.next_ping: float | None = None
         self._on_message: dict[type, Callable[..., list[Action]]] = {
@@ -188,11 +192,17 @@ class HubCore:
     ) -> list[Action]:
         text = str(error)
         say = Say(f"refused {type(message).__name__} from {role} {who}: {text}")
+        actions = [*self._unused(message), say]
         if role not in ("out", "in"):
-            return [say]
+            return actions
         info = ErrorInfo("ProtocolError", text)
         answer = Refused(getattr(message, "id", ""), info)
-        return [Send((peer_name("in", who),), answer), say]
+        return [Send((peer_name("in", who),), answer), *actions]
+
+    def _unused(self, message: Message) -> list[Action]:
+        """Drop what the shell has got hold of for a message that is not needed."""
+        store = getattr(message, "store", None)
+        return [] if store is None else [Drop(store)]
 
     # -- clients
 
@@ -222,15 +232,18 @@ class HubCore:
         self, who: str, message: Submit, frames: Sequence[Any], now: float
     ) -> list[Action]:
         if who not in self.fanout.clients:
-            return [Send((peer_name("in", who),), WhoAreYou(self.pid))]
+            ask = Send((peer_name("in", who),), WhoAreYou(self.pid))
+            return [ask, *self._unused(message)]
         if message.id.partition("-")[0] != who:
-            raise ProtocolError(
-                f"Request {message.id} does not belong to client {who}."
-            )
+            raise _not_yours(message.id, who)
         known = self.fanout.requests.get(message.id)
         if known is not None:
-            return self.fanout.again(known) if message.resent else []
+            again = self.fanout.again(known) if message.resent else []
+            return [*again, *self._unused(message)]
+        if message.id in self.early:
+            return self._unused(message)
         if message.resent:
+            self.early[message.id] = []
             return [Recall(who, message, frames)]
         return self._open(who, message, frames, now)
 
@@ -258,17 +271,21 @@ class HubCore:
                 "with `client.wait_for_engines(4)`."
             )
         error = ErrorInfo("NoEnginesRegistered" if not here else "EngineError", text)
-        actions: list[Action] = [
-            Send((peer_name("in", who),), Refused(message.id, error))
-        ]
-        if message.store is not None:
-            actions.append(Drop(message.store))
-        return actions
+        refused = Send((peer_name("in", who),), Refused(message.id, error))
+        return [refused, *self._unused(message)]
 
     def _release(
         self, who: str, message: Release, frames: Sequence[Any], now: float
     ) -> list[Action]:
-        return [a for id in message.ids for a in self.fanout.release(id)]
+        request = self.fanout.requests.get(message.id)
+        if request is None:
+            return []
+        if request.client != who:
+            raise _not_yours(message.id, who)
+        ranks = RankSet.parse(message.ranks)
+        actions, engines = self.fanout.release(request, ranks)
+        safe = [(request.uuids[engine], message.id) for engine in engines]
+        return actions + self._acknowledge(safe)
 
     def _goodbye(
         self, who: str, message: Goodbye, frames: Sequence[Any], now: float
@@ -295,6 +312,8 @@ class HubCore:
     def _signal(
         self, who: str, message: Signal, frames: Sequence[Any], now: float
     ) -> list[Action]:
+        if not 0 < message.signum <= HIGHEST_SIGNAL:
+            raise ProtocolError(f"There is no signal {message.signum}.")
         engines = self._engines(message.targets)
         near = [e for e in engines if self.registry.watchable(e)]
         far = [e for e in engines if not self.registry.watchable(e)]
@@ -330,7 +349,7 @@ class HubCore:
     ) -> list[Action]:
         try:
             arguments = unpack(frames[0], type=dict[str, Any])
-        except (IndexError, msgspec.MsgspecError) as error:
+        except (IndexError, ValueError, RecursionError) as error:
             raise ProtocolError(f"The arguments could not be read: {error}.") from None
         peer = peer_name("in", who)
         if message.what == "queue":
@@ -367,7 +386,8 @@ class HubCore:
     def _status(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Which of these requests are unfinished here."""
         requests = self.fanout.requests
-        asked = [str(id) for id in arguments.get("ids", ())]
+        ids = arguments.get("ids", [])
+        asked = [str(id) for id in ids] if isinstance(ids, list) else []
         return {"pending": [i for i in asked if i in requests and requests[i].pending]}
 
     # -- engines
@@ -464,8 +484,16 @@ class HubCore:
     ) -> list[Action]:
         engine = self.registry.engines.get(who)
         if engine is None:
-            return [] if message.store is None else [Drop(message.store)]
+            return self._unused(message)
         engine.heard = now
+        if message.id in self.early:
+            self.early[message.id].append((engine, message, frames))
+            return []
+        request = self.fanout.requests.get(message.id)
+        if request is not None and engine.id in request.saved:
+            # It comes again because it was never told that the first one is safe.
+            safe = self._acknowledge([(engine.uuid, message.id)])
+            return [*self._unused(message), *safe]
         actions = self.fanout.answer(engine, message, frames, now)
         return actions + self._told_watchers(message.id)
 
@@ -564,7 +592,7 @@ class HubCore:
 
     def _saved(self, event: Saved, now: float) -> list[Action]:
         actions: list[Action] = []
-        acknowledged: dict[str, list[str]] = {}
+        safe: list[tuple[str, str]] = []
         for request_id, engine_id in event.results:
             request = self.fanout.requests.get(request_id)
             engine = self.registry.by_id.get(engine_id)
@@ -574,27 +602,38 @@ class HubCore:
                     continue
                 uuid = request.uuids.get(engine_id, "")
                 actions += self.fanout.saved(request_id, engine_id)
-            acknowledged.setdefault(uuid, []).append(request_id)
-        for uuid, ids in acknowledged.items():
-            engine = self.registry.engines.get(uuid)
-            if engine is not None:
-                actions.append(Send((engine.control,), Acknowledge(tuple(ids))))
-        return actions
+            safe.append((uuid, request_id))
+        return actions + self._acknowledge(safe)
+
+    def _acknowledge(self, safe: Sequence[tuple[str, str]]) -> list[Action]:
+        """Tell engines (by uuid) which of their results they may forget."""
+        ids: dict[str, list[str]] = {}
+        for uuid, request_id in safe:
+            ids.setdefault(uuid, []).append(request_id)
+        known = self.registry.engines
+        return [
+            Send((known[uuid].control,), Acknowledge(tuple(some)))
+            for uuid, some in ids.items()
+            if uuid in known
+        ]
 
     def _recalled(self, event: Recalled, now: float) -> list[Action]:
         """A request came again: what the journal does not hold goes to its engines.
 
         If the hub is new, they may not be back yet; it waits for them.
         """
-        if event.submit.id in self.fanout.requests:
-            return self.fanout.again(self.fanout.requests[event.submit.id])
         if self._absent(event):
             self.returning.append((now + RETURN_WITHIN, event))
             return []
         return self._reopen(event, now)
 
-    def _absent(self, event: Recalled) -> list[int]:
+    def _done(self, event: Recalled) -> set[int]:
+        """The engines whose answers are there: in the journal, or come since."""
         done = {r for part, _ in event.parts for r in RankSet.parse(part.ranks)}
+        return done | {engine.id for engine, *_ in self.early[event.submit.id]}
+
+    def _absent(self, event: Recalled) -> list[int]:
+        done = self._done(event)
         by_id = self.registry.by_id
         return [
             i
@@ -604,7 +643,7 @@ class HubCore:
 
     def _reopen(self, event: Recalled, now: float) -> list[Action]:
         submit = event.submit
-        done = {r for part, _ in event.parts for r in RankSet.parse(part.ranks)}
+        done = self._done(event)
         absent = self._absent(event)
         owing = [
             self.registry.by_id[i]
@@ -612,14 +651,19 @@ class HubCore:
             if i not in done and i not in absent
         ]
         actions = self.fanout.open(event.client, submit, event.frames, owing)
-        actions += self.fanout.recalled(submit, event.parts)
+        self.fanout.recalled(submit, event.parts)
+        early = self.early.pop(submit.id)
+        actions += self.fanout.early(submit, early)
+        saved = self.fanout.requests[submit.id].saved
+        twice = [(e.uuid, submit.id) for e, *_ in early if e.id in saved]
+        actions += self._acknowledge(twice)
         if absent:
             text = (
                 f"Engines {RankSet(absent)} did not come back after the hub's restart."
             )
-            error = ErrorInfo("EngineError", text)
-            actions += self.fanout.absent(submit, absent, error, now)
-        return actions
+            self.fanout.absent(submit, absent, ErrorInfo("EngineError", text))
+        actions += self.fanout.settle(submit, now)
+        return actions + self._told_watchers(submit.id)
 
     def _returned(self, now: float) -> list[Action]:
         """Go on with requests whose engines are all back, or that waited too long."""
@@ -655,3 +699,7 @@ class HubCore:
                 alive.append(engine.control)
         self.next_ping = now + ASK_EVERY if alive else None
         return [*actions, Send(tuple(alive), Ping())] if alive else actions
+
+
+def _not_yours(request_id: str, who: str) -> ProtocolError:
+    return ProtocolError(f"Request {request_id} does not belong to client {who}.")

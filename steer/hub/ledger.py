@@ -4,6 +4,9 @@ A record is one request on one engine. Most requests live shorter than a journal
 a request is written once, finished, and its record is made in the journal's own thread.
 Only what takes longer is written first as unfinished, so that `hub_history` shows it and a new
 hub knows it. When a batch is on disk, engines may forget their results (`Saved`).
+
+An answer in shared memory is large, and its client is about to take it: it is written without
+its data, and is not safe by that. With its data it is written only if the client is gone.
 """
 
 from __future__ import annotations
@@ -38,7 +41,8 @@ class Snapshot:
     unfinished: tuple[int, ...]
 
     def results(self) -> list[tuple[str, int]]:
-        return [(self.submit.id, e) for a in self.answers for e in a.engines]
+        whole = [a for a in self.answers if a.store is None]
+        return [(self.submit.id, e) for a in whole for e in a.engines]
 
     def records(self) -> Iterator[Record]:
         """A record for each engine; in the journal's thread."""
@@ -54,7 +58,9 @@ class Snapshot:
                     "completed": answered.completed[i],
                     "received": answered.completed[i],
                     "result_content": {"count": answered.count},
-                    "result_buffers": [bytes(f) for f in answered.frames],
+                    "result_buffers": [bytes(f) for f in answered.frames]
+                    if answered.store is None
+                    else None,
                     **self._printed(engine),
                 }
         for engine in self.unfinished:
@@ -113,7 +119,7 @@ class Ledger:
     def note(self, request: Request, *, keep: bool) -> None:
         """Write this request with the next batch; with its shared memory if `keep`."""
         self._open[request.submit.id] = request
-        if keep and request.stores:
+        if keep and request.lent:
             self._full.add(request.submit.id)
         if not self._scheduled:
             self._scheduled = True
@@ -130,7 +136,11 @@ class Ledger:
 
     def _snapshot(self, request: Request) -> Snapshot:
         full = request.submit.id in self._full
-        answers = [self._copy(answered, full) for answered in request.answers]
+        answers = [
+            self._copy(answered, full)
+            for answered in request.answers
+            if not request.saved.issuperset(answered.engines)
+        ]
         kept = {engine: dict(streams) for engine, streams in request.kept.items()}
         return Snapshot(
             request.submit, request.client, request.frames, request.uuids,
@@ -138,11 +148,12 @@ class Ledger:
         )  # fmt: skip
 
     def _copy(self, answered: Answered, full: bool) -> Answered:
-        frames = answered.frames
-        if full and answered.store is not None:
-            frames = shm.take(answered.store, frames)
+        frames, store = answered.frames, answered.store
+        if full and store is not None:
+            frames, store = shm.take(store, frames), None
         return dataclasses.replace(
             answered,
+            store=store,
             engines=list(answered.engines),
             started=list(answered.started),
             completed=list(answered.completed),
@@ -189,9 +200,7 @@ class Ledger:
         ids = [f"{submit.id}_{engine}" for engine in RankSet.parse(submit.targets)]
 
         def fetched(records: list[Record]) -> None:
-            parts = [
-                _part(r) for r in records if r.get("status") not in (None, "pending")
-            ]
+            parts = [_part(r) for r in records if r.get("result_buffers") is not None]
             self._loop.call_soon(lambda: found(parts))
 
         self.journal.fetch(ids, fetched, lambda error: fetched([]))
@@ -228,7 +237,7 @@ class Ledger:
 
 
 def _part(record: Record) -> tuple[Part, list[Any]]:
-    frames = list(record.get("result_buffers") or [b""])
+    frames = list(record["result_buffers"])
     content = record.get("result_content") or {}
     part = Part(
         ranks=str(record["engine_id"]),

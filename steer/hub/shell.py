@@ -107,11 +107,15 @@ class Shell:
             if len(frames) < 2 or len(frames) > MAX_FRAMES:
                 raise ProtocolError(f"A message of {len(frames)} frames came.")
             message = decode(frames[1])
-            frames = frames[2:]
+        except ProtocolError as error:
+            self._refuse(peer, "", error)
+            return
+        frames = frames[2:]
+        try:
             if isinstance(message, Submit | Result | Hello):
                 message, frames = self._reach(peer, message, frames)
         except (ProtocolError, OSError) as error:
-            self._refuse(peer, error)
+            self._refuse(peer, getattr(message, "id", ""), error)
             return
         self.feed(ev.Heard(peer, message, frames))
 
@@ -124,14 +128,14 @@ class Shell:
             self.core.shares[who] = shm.can_open(message.pid, message.probe)
         elif message.store is not None:
             try:
-                store = self.shelf.adopt(message.store)
-            except OSError as error:
+                store = self.shelf.adopt(message.store, frames)
+            except (OSError, ValueError) as error:
                 return self._unreachable(message, error)
             message = msgspec.structs.replace(message, store=store)
         return message, frames
 
     def _unreachable(
-        self, message: Submit | Result, error: OSError
+        self, message: Submit | Result, error: Exception
     ) -> tuple[Submit | Result, list[Any]]:
         why = f"The data of {message.id} was lost with its owner: {error}."
         if isinstance(message, Submit):
@@ -139,12 +143,12 @@ class Shell:
         lost = msgspec.structs.replace(message, status="error", store=None)
         return lost, [pack(ErrorInfo("EngineError", why))]
 
-    def _refuse(self, peer: bytes, error: Exception) -> None:
+    def _refuse(self, peer: bytes, request_id: str, error: Exception) -> None:
         """Say to a client that its message was none; the hub goes on."""
         role, who = parse_peer(peer)
         log.warning("from %s %s: %s", role, who, error)
         if role in ("out", "in"):
-            answer = Refused("", ErrorInfo("ProtocolError", str(error)))
+            answer = Refused(request_id, ErrorInfo("ProtocolError", str(error)))
             self._send(ev.Send((peer_name("in", who),), answer))
 
     # -- actions

@@ -168,9 +168,10 @@ class Ask(Message, frozen=True):
 
 
 class Release(Message, frozen=True):
-    """The client has taken what these requests hold in shared memory."""
+    """The client has taken what these engines' answers hold in shared memory."""
 
-    ids: tuple[str, ...]
+    id: str
+    ranks: str
 
 
 class Goodbye(Message, frozen=True):
