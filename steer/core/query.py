@@ -1,9 +1,9 @@
 """Which task records a question means: Mongo's operators, on plain dictionaries.
 
-    {"completed": {"$gt": yesterday}, "engine_id": {"$in": [0, 1]}, "label": {"$glob": "sim*"}}
+    {"completed": {"$gt": yesterday}, "engine_id": {"$in": [0, 1]}}
 
-A key may reach into a record by dots (`header.name`). A record without the key equals None,
-and satisfies no comparison with anything else.
+A key may reach into a record by dots (`header.name`). A record without the key equals
+None, and satisfies no comparison with anything else.
 """
 
 from __future__ import annotations
@@ -62,25 +62,37 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def validate(query: Mapping[str, Any]) -> None:
+def validate(query: Any, keys: Any = None) -> None:
     """Raise UsageError for a question that means nothing."""
-    for key, wanted in query.items():
+    if not isinstance(query, Mapping):
+        raise UsageError(f"A query is a dictionary, not {query!r}.")
+    if keys is not None and not _is_list(keys):
+        raise UsageError(f"The keys to return are a list, not {keys!r}.")
+    for key in (*query, *(keys or ())):
         if not isinstance(key, str):
-            raise UsageError(f"A query's keys are texts, not {key!r}.")
-        if not _is_test(wanted):
-            continue
-        for operator, operand in wanted.items():
-            if operator not in OPERATORS:
-                known = " ".join(OPERATORS)
-                raise UsageError(f"{operator} is no operator; there are {known}.")
-            if operator in ("$in", "$nin", "$all") and not _is_list(operand):
-                raise UsageError(f"{operator} takes a list, not {operand!r}.")
-            if operator == "$mod" and not (_is_list(operand) and len(operand) == 2):
+            raise UsageError(f"A record's keys are texts, not {key!r}.")
+    for wanted in query.values():
+        if _is_test(wanted):
+            for operator, operand in wanted.items():
+                _validate_test(operator, operand)
+
+
+def _validate_test(operator: Any, operand: Any) -> None:
+    match operator:
+        case "$in" | "$nin" | "$all" if not _is_list(operand):
+            raise UsageError(f"{operator} takes a list, not {operand!r}.")
+        case "$mod":
+            if not (_is_list(operand) and len(operand) == 2):
                 raise UsageError("$mod takes a list of a divisor and a rest.")
-            if operator == "$mod" and not operand[0]:
+            if not all(isinstance(number, int | float) for number in operand):
+                raise UsageError(f"$mod takes two numbers, not {operand!r}.")
+            if not operand[0]:
                 raise UsageError("$mod cannot divide by 0.")
-            if operator == "$glob" and not isinstance(operand, str):
-                raise UsageError(f"$glob takes a pattern, not {operand!r}.")
+        case "$glob" if not isinstance(operand, str):
+            raise UsageError(f"$glob takes a pattern, not {operand!r}.")
+        case _ if operator not in OPERATORS:
+            known = " ".join(OPERATORS)
+            raise UsageError(f"{operator} is no operator; there are {known}.")
 
 
 def matches(record: Mapping[str, Any], query: Mapping[str, Any]) -> bool:

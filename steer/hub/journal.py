@@ -1,10 +1,17 @@
 """The journal: task records in SQLite, so that what is finished is not lost.
 
-A thread of its own owns the file, because the hub's loop must never wait for a disk (homes
-lie on network file systems). Jobs come through a queue and run in order; those that are
-there together share a transaction, and their callbacks are called, in the journal's thread,
-when it is committed. `synchronous=OFF`: a killed process loses nothing, since the kernel has
-the data; only a host's crash may lose the last seconds. No WAL: it does not work on NFS.
+A thread of its own owns the file, because the hub's loop must never wait for a disk
+(homes lie on network file systems). Jobs come through a queue and run in order; those
+that are there together share a transaction, and their callbacks are called, in this
+thread, when it is committed.
+
+`synchronous=OFF`: a killed process loses nothing, since the kernel has the data; only a
+host's crash may lose the last seconds. No WAL: it does not work on NFS. The file is
+locked while it is open: somebody who looks into it with another program would make our
+writes fail for as long as he looks.
+
+Nothing that goes wrong here ends the hub: it is told (`on_error`), a job that cannot be
+done calls nothing or its `failed`, and a file that cannot be read is moved aside.
 """
 
 from __future__ import annotations
@@ -16,40 +23,52 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from steer.core.query import Record, matches, project, validate
-from steer.errors import UsageError
+from steer.core.query import BUFFERS, Record, matches, project, validate
+from steer.errors import SteerError, UsageError
 from steer.wire.frames import pack, unpack
 
 RECORD_LIMIT = 100_000
 SIZE_LIMIT = 1 << 30
-CULL_EVERY = 1000
-"""Records written between two looks at the limits."""
+VERSION = 1
+"""Of the tables. A file of another version is moved aside like a damaged one."""
+LOCK_SECONDS = 5.0
+"""How long to wait for a hub that is just being killed to let go of the file."""
 
 COLUMNS = (
     "msg_id", "request", "engine_id", "engine_uuid", "client_uuid", "kind", "label",
     "status", "submitted", "started", "completed", "received", "resubmitted",
 )  # fmt: skip
-BLOBS = ("buffers", "result_buffers")
 KEYS = (
     *COLUMNS, "header", "metadata", "content", "result_header", "result_metadata",
     "result_content", "queue", "execute_input", "execute_result", "error", "stdout",
-    "stderr", *BLOBS,
+    "stderr", *BUFFERS,
 )  # fmt: skip
+ALL = (*COLUMNS, "size", "rest", *BUFFERS)
+"""The table's columns: `size` before those that are long, so that SQLite skips them."""
 
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS tasks (
-    {", ".join(f"{c} PRIMARY KEY" if c == "msg_id" else c for c in COLUMNS)},
-    rest BLOB, buffers BLOB, result_buffers BLOB, size INTEGER
+    {", ".join(f"{c} PRIMARY KEY" if c == "msg_id" else c for c in ALL)}
 );
 CREATE INDEX IF NOT EXISTS by_request ON tasks (request);
+PRAGMA user_version = {VERSION};
 """
-ALL = (*COLUMNS, "rest", *BLOBS, "size")
-WRITE = f"INSERT OR REPLACE INTO tasks ({', '.join(ALL)}) VALUES ({', '.join('?' * len(ALL))})"
+WRITE = (
+    f"INSERT OR REPLACE INTO tasks ({', '.join(ALL)}) "
+    f"VALUES ({', '.join('?' * len(ALL))})"
+)
 
-Job = Callable[[sqlite3.Connection], Callable[[], object] | None]
+Work = Callable[[sqlite3.Connection], Callable[[], object] | None]
+"""Does something in a transaction; what it returns is called after the commit."""
 Failed = Callable[[Exception], object]
+
+
+class _Job(NamedTuple):
+    work: Work
+    failed: Failed | None = None
+    """Called instead; without it the error is the journal's own."""
 
 
 class Journal:
@@ -66,9 +85,14 @@ class Journal:
         self._path = path
         self._on_error = on_error
         self._limits = (record_limit, size_limit)
-        self._written = 0
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="steer-journal")
+        self._count = self._size = 0
+        """What may be in the file; more than there is, if records were written over."""
+        self._reported = ""
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        # A daemon: a file server that hangs must not keep the hub from ending.
+        self._thread = threading.Thread(
+            target=self._run, name="steer-journal", daemon=True
+        )
         self._thread.start()
 
     # -- writing
@@ -81,10 +105,10 @@ class Journal:
         def job(db: sqlite3.Connection) -> Callable[[], object]:
             rows = [_row(record) for record in records()]
             db.executemany(WRITE, rows)
-            self._written += len(rows)
+            self._grow(rows)
             return done
 
-        self._jobs.put(job)
+        self._jobs.put(_Job(job))
 
     def update(
         self, msg_id: str, fields: Mapping[str, Any], done: Callable[[], object]
@@ -92,13 +116,13 @@ class Journal:
         """Change some fields of a record, or make it."""
 
         def job(db: sqlite3.Connection) -> Callable[[], object]:
-            old = next(_read(db, "WHERE msg_id = ?", [msg_id]), {"msg_id": msg_id})
-            request, _, engine = msg_id.rpartition("_")
-            known = {"request": request, "engine_id": int(engine)}
-            db.execute(WRITE, _row(known | old | dict(fields)))
+            old = next(_read(db, "WHERE msg_id = ?", [msg_id]), _named(msg_id))
+            row = _row(old | dict(fields))
+            db.execute(WRITE, row)
+            self._grow([row])
             return done
 
-        self._jobs.put(job)
+        self._jobs.put(_Job(job))
 
     # -- reading
 
@@ -129,13 +153,21 @@ class Journal:
         """The records that a query means (`steer.core.query`)."""
 
         def answer(db: sqlite3.Connection) -> list[Record]:
-            validate(query)
             where, values = _narrow(query)
             return [
                 project(record, keys)
-                for record in _read(db, where, values)
+                for record in _read(db, where, values, blobs=blobs)
                 if matches(record, query)
             ]
+
+        try:
+            validate(query, keys)
+        except UsageError as error:
+            problem = error  # the name of an except clause ends with it
+            self._jobs.put(_Job(lambda db: lambda: failed(problem)))
+            return
+        roots = {key.partition(".")[0] for key in (*query, *(keys or ()))}
+        blobs = not roots.isdisjoint(BUFFERS)
 
         self._ask(answer, found, failed)
 
@@ -172,116 +204,205 @@ class Journal:
         failed: Failed,
     ) -> None:
         def job(db: sqlite3.Connection) -> Callable[[], object]:
-            try:
-                content = answer(db)
-            except (UsageError, sqlite3.Error) as error:
-                problem = error
-                return lambda: failed(problem)
+            content = answer(db)
             return lambda: found(content)
 
-        self._jobs.put(job)
+        self._jobs.put(_Job(job, failed))
+
+    # -- the end
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all that was asked for is done; whether it was."""
+        done = threading.Event()
+        self._jobs.put(_Job(lambda db: done.set))
+        return done.wait(timeout)
+
+    def close(self, timeout: float) -> bool:
+        """Write what is left and end; whether there was time for it."""
+        self._jobs.put(None)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     # -- the thread
 
-    def close(self, timeout: float) -> None:
-        """Write what is left and end."""
-        self._jobs.put(None)
-        self._thread.join(timeout)
-
     def _run(self) -> None:
-        db = self._open()
-        with contextlib.closing(db):
-            going = True
-            while going:
-                jobs = [self._jobs.get()]
-                while not self._jobs.empty():
-                    jobs.append(self._jobs.get())
-                going = None not in jobs
-                self._transact(db, [job for job in jobs if job is not None])
+        self._open()
+        going = True
+        while going:
+            jobs = [self._jobs.get()]
+            while not self._jobs.empty():
+                jobs.append(self._jobs.get())
+            going = None not in jobs
+            self._transact([job for job in jobs if job is not None])
+        self._db.close()
 
-    def _transact(self, db: sqlite3.Connection, jobs: list[Job]) -> None:
+    def _transact(self, jobs: list[_Job], *, again: bool = False) -> None:
         """Run jobs in one transaction, or one by one if that fails."""
+        before = self._db.total_changes
         try:
-            with db:
-                callbacks = [job(db) for job in jobs]
-                self._cull(db)
-        except sqlite3.Error as error:
-            if len(jobs) > 1:
+            with self._db:
+                callbacks = [job.work(self._db) for job in jobs]
+                self._cull()
+        except Exception as error:  # noqa: BLE001  whatever it is, the hub lives on
+            if _is_damage(error) and not again:
+                self._begin_anew(error)
+                self._transact(jobs, again=True)
+            elif len(jobs) > 1:
                 for job in jobs:
-                    self._transact(db, [job])
-                return
-            # Engines keep their results until a later hub has a disk that works.
-            self._on_error(error)
+                    self._transact([job], again=again)
+            else:
+                self._fail(jobs[0], error)
             return
+        if self._db.total_changes > before:
+            self._reported = ""
         for callback in callbacks:
-            if callback is not None:
-                callback()
+            try:
+                if callback is not None:
+                    callback()
+            except Exception as error:  # noqa: BLE001  the next jobs are not to blame
+                self._on_error(error)
 
-    def _open(self) -> sqlite3.Connection:
-        """The file, or a new one if it is damaged, or memory if there can be none."""
+    def _fail(self, job: _Job, error: Exception) -> None:
+        if job.failed is not None:
+            job.failed(SteerError(f"The journal {self._path} has no answer: {error}."))
+        else:
+            # Engines keep their results until a later hub has a disk that works.
+            self._report(f"The journal {self._path} could not be written: {error}.")
+
+    def _report(self, text: str) -> None:
+        """Say it once, not with each batch on a full disk."""
+        if text != self._reported:
+            self._reported = text
+            self._on_error(SteerError(text))
+
+    def _open(self) -> None:
+        """Open the file, a new one if it is damaged, memory if there can be none."""
         try:
-            return _connect(self._path)
-        except sqlite3.DatabaseError as error:
-            self._on_error(error)
-        with contextlib.suppress(OSError, sqlite3.Error):
-            aside = self._path.with_suffix(f".damaged-{int(time.time())}")
-            self._path.rename(aside)
-            return _connect(self._path)
-        return _connect(":memory:")
+            self._db = _connect(self._path)
+            self._measure()
+        except sqlite3.Error as error:
+            if _is_damage(error):
+                self._begin_anew(error)
+            else:
+                self._do_without(error)
 
-    def _cull(self, db: sqlite3.Connection) -> None:
-        """Drop the oldest finished records beyond the limits."""
-        if self._written < CULL_EVERY:
+    def _begin_anew(self, damage: Exception) -> None:
+        """Move the file aside and open a new one."""
+        with contextlib.suppress(AttributeError, sqlite3.Error):
+            self._db.close()
+        aside = self._path.with_suffix(f".damaged-{time.time():.0f}")
+        try:
+            self._path.rename(aside)
+            self._db = _connect(self._path)
+        except (OSError, sqlite3.Error) as error:
+            self._do_without(error)
             return
-        self._written = 0
-        count, size = db.execute("SELECT COUNT(*), TOTAL(size) FROM tasks").fetchone()
+        self._count = self._size = 0
+        self._report(
+            f"The journal {self._path} cannot be read ({damage}); "
+            f"it is now {aside.name}, and a new one is begun."
+        )
+
+    def _do_without(self, error: Exception) -> None:
+        """Go on in memory."""
+        self._report(
+            f"The journal {self._path} cannot be used: {error}. "
+            "What is finished is only kept until the hub ends."
+        )
+        self._db = _connect(":memory:")
+        self._count = self._size = 0
+
+    # -- the limits
+
+    def _grow(self, rows: Sequence[Sequence[Any]]) -> None:
+        self._count += len(rows)
+        self._size += sum(row[len(COLUMNS)] for row in rows)
+
+    def _measure(self) -> None:
+        command = "SELECT COUNT(*), TOTAL(size) FROM tasks"
+        self._count, self._size = self._db.execute(command).fetchone()
+
+    def _cull(self) -> None:
+        """Drop the oldest finished records beyond the limits, and some more."""
         records, total = self._limits
-        if count <= records and size <= total:
+        if self._count <= records and self._size <= total:
             return
-        oldest = db.execute(
+        self._measure()
+        if self._count <= records and self._size <= total:
+            return
+        oldest = self._db.execute(
             "SELECT rowid, size FROM tasks WHERE status != 'pending' ORDER BY submitted"
         )
         doomed = []
-        for row, its in oldest:
-            if count <= records * 0.9 and size <= total * 0.9:
+        for row, size in oldest:
+            if self._count <= records * 0.9 and self._size <= total * 0.9:
                 break
             doomed.append([row])
-            count, size = count - 1, size - its
-        db.executemany("DELETE FROM tasks WHERE rowid = ?", doomed)
+            self._count -= 1
+            self._size -= size
+        self._db.executemany("DELETE FROM tasks WHERE rowid = ?", doomed)
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether the file is none of ours, or not any more."""
+    if isinstance(error, sqlite3.NotSupportedError):
+        return True
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _connect(path: Path | str) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=5.0)
+    db = sqlite3.connect(path, timeout=LOCK_SECONDS, check_same_thread=False)
     try:
+        db.execute("PRAGMA auto_vacuum = FULL")  # what is purged leaves the disk
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA synchronous = OFF")
         db.execute("PRAGMA journal_mode = TRUNCATE")
-        db.executescript(SCHEMA)
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, VERSION):
+            raise sqlite3.NotSupportedError(f"its version is {version}, not {VERSION}")
+        db.executescript(f"BEGIN EXCLUSIVE; {SCHEMA} COMMIT;")
     except sqlite3.Error:
         db.close()
         raise
     return db
 
 
+def _named(msg_id: str) -> Record:
+    """What the name of a record says of it."""
+    request, _, engine = msg_id.rpartition("_")
+    return {
+        "msg_id": msg_id,
+        "request": request,
+        "engine_id": int(engine) if engine.isdecimal() else None,
+    }
+
+
 def _row(record: Mapping[str, Any]) -> list[Any]:
     rest = pack(
-        {k: v for k, v in record.items() if k not in COLUMNS and k not in BLOBS}
+        {k: v for k, v in record.items() if k not in COLUMNS and k not in BUFFERS}
     )
-    blobs = [None if record.get(k) is None else pack(record[k]) for k in BLOBS]
+    blobs = [None if record.get(k) is None else pack(record[k]) for k in BUFFERS]
     size = len(rest) + sum(len(blob) for blob in blobs if blob is not None)
-    return [*(record.get(column) for column in COLUMNS), rest, *blobs, size]
+    return [*(record.get(column) for column in COLUMNS), size, rest, *blobs]
 
 
 def _read(
-    db: sqlite3.Connection, where: str = "", values: Sequence[Any] = ()
+    db: sqlite3.Connection,
+    where: str = "",
+    values: Sequence[Any] = (),
+    *,
+    blobs: bool = True,
 ) -> Iterator[Record]:
+    columns = (*COLUMNS, "rest", *(BUFFERS if blobs else ()))
     command = (
-        f"SELECT {', '.join(ALL[:-1])} FROM tasks {where} ORDER BY submitted, rowid"
+        f"SELECT {', '.join(columns)} FROM tasks {where} ORDER BY submitted, rowid"
     )
     for row in db.execute(command, values):
         record: Record = dict.fromkeys(KEYS)
         record.update(zip(COLUMNS, row, strict=False))
         record.update(unpack(row[len(COLUMNS)]))
-        for key, blob in zip(BLOBS, row[len(COLUMNS) + 1 :], strict=True):
+        for key, blob in zip(BUFFERS, row[len(COLUMNS) + 1 :], strict=False):
             record[key] = None if blob is None else unpack(blob)
         yield record
 
