@@ -1,8 +1,10 @@
 """Where a cluster's files are, and what its connection file says.
 
-A cluster has one folder, `<profile>/steer/<cluster id>`, of mode 0700: the connection file
-(what a client or engine needs), the journal and the logs. Its socket lies in a runtime folder
-with a short path, for the kernel allows only 107 characters there.
+A cluster has one folder, `<profile>/steer/<cluster id>`, of mode 0700: the connection
+file (what a client or engine needs), the journal and the logs. Its socket lies in a
+runtime folder with a short path, for the kernel allows only 107 characters there.
+
+What a user may configure is not here but in settings.py.
 """
 
 from __future__ import annotations
@@ -34,7 +36,16 @@ def ipython_dir() -> Path:
 
 def profile_dir(profile: str = "") -> Path:
     """The folder of a profile; it need not exist."""
-    return ipython_dir() / f"profile_{profile or 'default'}"
+    return ipython_dir() / f"profile_{_checked('profile', profile) or 'default'}"
+
+
+def _checked(what: str, name: str) -> str:
+    """The name, if it can be that of a folder beside the others."""
+    if "/" in name or "\0" in name or name in (".", ".."):
+        raise UsageError(
+            f"{name!r} cannot be the name of a {what}; leave out the path."
+        )
+    return name
 
 
 def runtime_dir() -> Path:
@@ -47,12 +58,18 @@ def runtime_dir() -> Path:
 
 def _private(folder: Path) -> Path:
     """Make a folder that is ours alone, or refuse one that is not."""
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700, parents=True)
-    found = folder.lstat()
+    try:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700, parents=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise UsageError(
+            f"The folder {folder} cannot be made: {error.strerror}."
+        ) from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise UsageError(
-            f"{folder} is not a folder of yours; remove it, or set XDG_RUNTIME_DIR."
+            f"{folder} is not a folder of your own; remove it, or let XDG_RUNTIME_DIR "
+            "or IPYTHONDIR name another place."
         )
     if found.st_mode & 0o077:
         folder.chmod(0o700)
@@ -74,30 +91,35 @@ class ClusterFiles(msgspec.Struct, frozen=True):
 
     @property
     def folder(self) -> Path:
+        """The cluster's own folder."""
         profile = self.profile_folder or profile_dir(self.profile)
-        return profile / "steer" / (self.cluster_id or "default")
+        return profile / "steer" / (_checked("cluster", self.cluster_id) or "default")
 
     @property
     def connection(self) -> Path:
+        """What a client or engine needs to know."""
         return self.folder / "cluster.json"
 
     @property
     def journal(self) -> Path:
+        """The records of its tasks."""
         return self.folder / "journal.sqlite"
 
     def log(self, name: str) -> Path:
+        """What one of its processes says."""
         return self.folder / f"{name}.log"
 
     def make(self) -> Self:
         """Make the folder."""
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
         _private(self.folder)
         return self
 
     def new_socket(self) -> str:
         """The url of a local socket that nobody uses."""
-        path = tempfile.mktemp(prefix=f"{self.cluster_id or 'hub'}-", dir=runtime_dir())
-        return f"ipc://{path}"
+        folder = runtime_dir()
+        room = LONGEST_SOCKET - len(os.fsencode(folder)) - len("/-12345678")
+        name = os.fsencode(self.cluster_id or "hub")[:room].decode(errors="ignore")
+        return f"ipc://{tempfile.mktemp(prefix=f'{name}-', dir=folder)}"
 
 
 def list_clusters(profile: str | None = None) -> Iterator[ClusterFiles]:
@@ -115,7 +137,7 @@ def list_clusters(profile: str | None = None) -> Iterator[ClusterFiles]:
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """What a connection file says; whoever may read it may do anything on the cluster."""
+    """What a connection file says; whoever may read it owns the cluster."""
 
     format: int = FORMAT
     cluster_id: str
@@ -147,22 +169,36 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
                     f"{path} holds keys and others may read it; run `chmod 600 {path}`."
                 )
             with open(path, "rb") as file:
-                return msgspec.json.decode(file.read(), type=Connection)
+                found = msgspec.json.decode(file.read(), type=Connection)
         except FileNotFoundError:
             raise UsageError(
-                f"There is no connection file {path}. Start a cluster with `steer start`."
+                f"There is no connection file {path}. "
+                "Start a cluster with `steer start`."
             ) from None
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
         except msgspec.MsgspecError as error:
             raise UsageError(f"{path} is not a connection file: {error}.") from None
+        if found.format != FORMAT:
+            raise UsageError(
+                f"{path} was written by another version of Steer (its format is "
+                f"{found.format}, not {FORMAT}); use that, or start the cluster again."
+            )
+        return found
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write it at once or not at all, readable by the owner only."""
         path = Path(path)
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(self), indent=1))
-        os.replace(fresh, path)
+        text = msgspec.json.format(msgspec.json.encode(self), indent=1)
+        try:
+            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(fd, "wb") as file:
+                file.write(text)
+            os.replace(fresh, path)
+        except OSError as error:
+            fresh.unlink(missing_ok=True)
+            raise UsageError(f"{path} cannot be written: {error.strerror}.") from None
 
     def replace(self, **fields: Any) -> Connection:
         """The same with other fields."""
