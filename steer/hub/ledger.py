@@ -139,7 +139,7 @@ class Ledger:
         answers = [
             self._copy(answered, full)
             for answered in request.answers
-            if not request.saved.issuperset(answered.engines)
+            if answered.taken or not request.saved.issuperset(answered.engines)
         ]
         kept = {engine: dict(streams) for engine, streams in request.kept.items()}
         return Snapshot(
@@ -149,7 +149,7 @@ class Ledger:
 
     def _copy(self, answered: Answered, full: bool) -> Answered:
         frames, store = answered.frames, answered.store
-        if full and store is not None:
+        if full and store is not None and not answered.taken:
             frames, store = shm.take(store, frames), None
         return dataclasses.replace(
             answered,

@@ -1,0 +1,218 @@
+"""Whatever fails: every request of a living client gets each answer once.
+
+One seed makes one history of deaths, cuts, freezes and restarts. A seed that failed goes
+into seeds.txt and is tried first for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from steer.hub import ledger
+
+from .world import Engine, World, simulated_memory
+
+SEEDS = Path(__file__).with_name("seeds.txt")
+TROUBLE = 20.0
+"""Virtual seconds of faults; then there is peace, and all has to come to its end."""
+
+PEACE = 40.0
+SECONDS = float(os.environ.get("STEER_SIM_SECONDS", "6"))
+
+
+class Fate:
+    """What happens to a cluster, by its seed."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.random = world.net.random
+        world.doubles = self.random.choice([0.0, 0.1])
+        self.deeds = [self.submit] * 30 + [self.abort] * 2
+        faults = [self.cut, self.freeze, self.kill_hub, self.kill_engine,
+                  self.kill_client, self.goodbye, self.add_client, self.add_engine]  # fmt: skip
+        for fault in self.random.sample(faults, self.random.randint(0, len(faults))):
+            self.deeds += [fault] * self.random.choice([1, 1, 4])
+        self.pace = self.random.choice([0.02, 0.1, 0.5])
+        world.add_engines(self.random.randint(1, 4))
+        for _ in range(self.random.randint(1, 3)):
+            world.add_client()
+        world.net.call_later(1.0, self.act)
+
+    def act(self) -> None:
+        if self.world.net.now < TROUBLE:
+            self.random.choice(self.deeds)()
+            pause = self.random.expovariate(1 / self.pace)
+            self.world.net.call_later(pause, self.act)
+
+    def living(self, peers):
+        return [peer for peer in peers if peer.alive]
+
+    def submit(self) -> None:
+        clients = [c for c in self.living(self.world.clients) if c.core.engines]
+        if clients:
+            client = self.random.choice(clients)
+            known = list(client.core.engines)
+            some = self.random.sample(known, self.random.randint(1, len(known)))
+            targets = self.random.choice([known, some])
+            client.submit(targets, large=self.random.random() < 0.2)
+
+    def abort(self) -> None:
+        from steer.wire.messages import Abort
+
+        clients = [c for c in self.living(self.world.clients) if c.core.pending]
+        if clients:
+            client = self.random.choice(clients)
+            some = (self.random.choice(list(client.core.pending)),)
+            abort = Abort(self.random.choice([some, ()]), "0-100")
+            client.sockets["out"].send(abort)
+
+    def cut(self) -> None:
+        peers = self.living(self.world.peers.values())
+        peer = self.random.choice(peers)
+        for socket in self.random.choice(
+            [list(peer.sockets.values()), [self.random.choice(list(peer.sockets.values()))]]
+        ):
+            socket.cut()
+
+    def freeze(self) -> None:
+        peers = [*self.living(self.world.peers.values())]
+        if self.world.hub is not None:
+            peers.append(self.world.hub)
+        peer = self.random.choice(peers)
+        peer.frozen_until = self.world.net.now + self.random.choice([0.01, 0.3, 2.0])
+
+    def kill_hub(self) -> None:
+        if self.random.random() < 0.3:
+            self.world.kill_hub()
+
+    def kill_engine(self) -> None:
+        living = self.living(self.world.engines)
+        if len(living) > 1 and self.random.random() < 0.3:
+            self.random.choice(living).die()
+
+    def kill_client(self) -> None:
+        living = self.living(self.world.clients)
+        if len(living) > 1 and self.random.random() < 0.3:
+            self.random.choice(living).die()
+
+    def goodbye(self) -> None:
+        living = self.living(self.world.clients)
+        if len(living) > 1 and self.random.random() < 0.3:
+            self.random.choice(living).leave()
+
+    def add_client(self) -> None:
+        if len(self.living(self.world.clients)) < 4:
+            self.world.add_client()
+
+    def add_engine(self) -> None:
+        if len(self.living(self.world.engines)) < 6:
+            self.world.add_engines(1)
+
+
+def live(seed: int, patch: pytest.MonkeyPatch) -> World:
+    """One history, and what has to be true in the end."""
+    world = World(seed)
+    patch.setattr(ledger, "shm", simulated_memory(world))
+    Fate(world)
+    world.net.run(TROUBLE + PEACE)
+    each_ran_once(world)
+    all_is_answered(world)
+    nothing_is_kept(world)
+    what_finished_is_in_the_journal(world)
+    return world
+
+
+def each_ran_once(world: World) -> None:
+    twice = {key: times for key, times in world.ran.items() if times > 1}
+    assert not twice
+
+
+def all_is_answered(world: World) -> None:
+    for client in world.clients:
+        for request in client.requests.values():
+            if client.alive:
+                assert request.complete, (request.submit, request.answers)
+                assert request.submit.id not in client.core.pending
+            for engine, (status, frames) in request.answers.items():
+                true = f"{request.submit.id} on {engine}".encode()
+                assert status != "ok" or frames in ([b""], [true]), (true, frames)
+
+
+def nothing_is_kept(world: World) -> None:
+    hub = world.hub
+    assert hub is not None
+    assert not hub.core.fanout.requests
+    assert not hub.core.early
+    assert not hub.core.returning
+    for engine in world.engines:
+        assert not engine.alive or not engine.core.held, (engine.who, engine.core.held)
+    assert not world.memory.held
+
+
+def what_finished_is_in_the_journal(world: World) -> None:
+    """Of a client that is gone too: somebody may ask for it later."""
+    ids = {e.core.engine: e for e in world.engines if e.alive}
+    for client in world.clients:
+        for request in client.requests.values():
+            for engine in ids:
+                if world.ran[request.submit.id, engine]:
+                    row = world.disk.rows.get(f"{request.submit.id}_{engine}", {})
+                    assert row.get("status") in ("ok", "error", "aborted"), row
+                    took = engine in request.answers
+                    assert took or row["result_buffers"] is not None, row
+
+
+def seeds() -> list[int]:
+    return [int(line.split()[0]) for line in SEEDS.read_text().splitlines() if line]
+
+
+@pytest.mark.parametrize("seed", seeds())
+def test_a_seed_that_once_failed(seed, monkeypatch):
+    live(seed, monkeypatch)
+
+
+def test_new_histories(monkeypatch):
+    """As many as fit into some seconds, each from a seed never seen before."""
+    first = int(os.environ.get("STEER_SIM_SEED", time.time_ns() % 10**9))
+    end = time.monotonic() + SECONDS
+    seed = first
+    while time.monotonic() < end:
+        try:
+            live(seed, monkeypatch)
+        except BaseException as error:
+            error.add_note(f"seed {seed}: add it to {SEEDS.name}")
+            raise
+        seed += 1
+    print(f"{seed - first} histories of {TROUBLE + PEACE:.0f} s")
+
+
+def test_a_seed_gives_one_history(monkeypatch):
+    def story(seed):
+        world = live(seed, monkeypatch)
+        return world.net.handled, world.disk.rows
+
+    assert story(7) == story(7)
+
+
+def test_an_engine_that_dies_fails_what_it_owed(monkeypatch):
+    world = World(1)
+    monkeypatch.setattr(ledger, "shm", simulated_memory(world))
+    world.add_engines(2)
+    world.add_client()
+    world.net.run(2.0)
+    client = world.clients[0]
+    assert sorted(client.core.engines) == [0, 1]
+    engine = world.engines[1]
+    monkeypatch.setattr(Engine, "_done", lambda self, submit: None)
+    client.submit([0, 1], large=False)
+    world.net.run(3.0)
+    engine.die()
+    world.net.run(3.1)
+    (request,) = client.requests.values()
+    assert request.answers[1][0] == "error"
+    assert b"rank 1 of 2 on host) was killed by SIGKILL" in request.answers[1][1][0]
+    assert 0 not in request.answers
