@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from steer.client.cluster import Cluster
     from steer.client.manager import ClusterManager
     from steer.client.remote import interactive, parallel, remote, require
+    from steer.client.replies import ExecuteReply
     from steer.client.results import (
         AsyncHubResult,
         AsyncMapResult,
         AsyncResult,
-        ExecuteReply,
     )
     from steer.client.views import BroadcastView, DirectView
     from steer.engines.here import publish_data
@@ -87,8 +87,9 @@ _ROOMS = {
     "steer.client.manager": ("ClusterManager",),
     "steer.client.remote": ("interactive", "parallel", "remote", "require"),
     "steer.client.results": (
-        "AsyncHubResult", "AsyncMapResult", "AsyncResult", "ExecuteReply",
+        "AsyncHubResult", "AsyncMapResult", "AsyncResult",
     ),
+    "steer.client.replies": ("ExecuteReply",),
     "steer.client.views": ("BroadcastView", "DirectView"),
     "steer.engines.here": ("publish_data",),
     "steer.ranks": ("RankSet",),

@@ -1,0 +1,58 @@
+"""Which cluster a `Client` means: by file, by description, by name, or the one there is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from steer.config import ClusterFiles, Connection, list_clusters
+from steer.errors import UsageError
+from steer.node.processes import same_process
+
+
+def find_connection(
+    info: Any, profile: str, profile_dir: str | os.PathLike[str] | None, cluster_id: str
+) -> Connection:
+    """The connection that these arguments of `Client` name."""
+    if isinstance(info, Connection):
+        return info
+    if isinstance(info, Mapping):
+        try:
+            return msgspec.convert(info, Connection)
+        except msgspec.ValidationError as error:
+            raise UsageError(
+                f"This is no description of a connection: {error}."
+            ) from None
+    if isinstance(info, str) and "://" in info:
+        raise ValueError(
+            f"A Client takes a connection file, not an address like {info}."
+        )
+    if info is not None:
+        return Connection.read(Path(info).expanduser())
+    folder = Path(profile_dir) if profile_dir else None
+    files = ClusterFiles(profile, cluster_id, folder)
+    if cluster_id or folder or files.connection.exists():
+        return Connection.read(files.connection)
+    return _only_one(profile)
+
+
+def _only_one(profile: str) -> Connection:
+    """The one that runs, if nobody said which."""
+    running = []
+    for files in list_clusters(profile):
+        connection = Connection.read(files.connection)
+        if same_process(connection.hub_pid, connection.hub_began):
+            running.append(connection)
+    if len(running) == 1:
+        return running[0]
+    if not running:
+        raise UsageError(
+            "No cluster is running. Start one with `steer start -n 4`, or here with "
+            "`steer.Cluster(n=4)`."
+        )
+    names = ", ".join(repr(c.cluster_id) for c in running)
+    raise UsageError(f"Several clusters are running: {names}. Name one by cluster_id=.")

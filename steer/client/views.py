@@ -1,0 +1,455 @@
+"""Views: the same work on several engines at once.
+
+A `DirectView` sends one request that names all its engines; the hub fans it out and merges the
+answers, so a view of a thousand ranks costs its client what a view of one does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from steer.client import partition
+from steer.client.results import AsyncMapResult, AsyncResult
+from steer.errors import UsageError
+from steer.wire import payload
+
+if TYPE_CHECKING:
+    from steer.client.client import Client
+    from steer.client.remote import ParallelFunction, RemoteFunction
+
+Targets = int | Sequence[int] | str | None
+
+
+class View:
+    """Flags, and what every view has."""
+
+    _flag_names: tuple[str, ...] = ("targets", "block", "track", "label")
+
+    def __init__(self, client: Client, targets: Targets, **flags: Any) -> None:
+        self.client = client
+        self.targets = targets
+        self.block = client.block
+        self.track = False
+        self.label = ""
+        self.history: list[str] = []
+        self.set_flags(**flags)
+
+    def set_flags(self, **flags: Any) -> Self:
+        """Set attributes for all calls to come; returns the view."""
+        for name, value in flags.items():
+            if name not in self._flag_names:
+                raise KeyError(
+                    f"{name!r} is no flag of a view; {self._flag_names} are."
+                )
+            setattr(self, name, value)
+        return self
+
+    @contextlib.contextmanager
+    def temp_flags(self, **flags: Any) -> Iterator[None]:
+        """Set attributes for the calls in a block."""
+        before = {name: getattr(self, name, None) for name in flags}
+        self.set_flags(**flags)
+        try:
+            yield
+        finally:
+            self.set_flags(**before)
+
+    @property
+    def outstanding(self) -> set[str]:
+        """Its requests that are not answered yet."""
+        return set(self.history) & self.client.outstanding
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What the client keeps of its results."""
+        return {i: r for i, r in self.client.results.items() if i in set(self.history)}
+
+    def _ids(self, targets: Targets = None) -> tuple[list[int], bool]:
+        """Engine ids, and whether one was meant rather than a list."""
+        return self.client._resolve(self.targets if targets is None else targets)
+
+    def __len__(self) -> int:
+        return len(self._ids()[0])
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.targets}>"
+
+    # -- calls
+
+    def apply(self, f: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call f on the engines; waits if the view blocks."""
+        return self._apply(f, args, kwargs, self.block)
+
+    def apply_async(self, f: Any, /, *args: Any, **kwargs: Any) -> AsyncResult:
+        """Call f on the engines; returns at once."""
+        result: AsyncResult = self._apply(f, args, kwargs, False)
+        return result
+
+    def apply_sync(self, f: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call f on the engines and wait."""
+        return self._apply(f, args, kwargs, True)
+
+    def _apply(
+        self, f: Any, args: Sequence[Any], kwargs: dict[str, Any], block: bool | None
+    ) -> Any:
+        name = getattr(f, "__name__", None) or repr(f)
+        frames = payload.dumps_call(f, args, kwargs, self.client._dump)
+        return self._send("apply", frames, block=block, name=name)
+
+    def _send(
+        self,
+        kind: Any,
+        frames: Sequence[Any],
+        *,
+        targets: Targets = None,
+        block: bool | None = None,
+        name: str = "",
+        label: str | None = None,
+        result: AsyncResult | None = None,
+        **options: Any,
+    ) -> Any:
+        """Send one request; gives its result, or what it holds if `block`."""
+        ids, single = self._ids(targets)
+        if result is None:
+            result = AsyncResult(
+                self.client, kind, fname=name, single=single, label=label or self.label
+            )
+        self._request(result, kind, ids, frames, name=name, label=label, **options)
+        return self._finish(result, block)
+
+    def _request(
+        self,
+        result: AsyncResult,
+        kind: Any,
+        ids: Sequence[int],
+        frames: Sequence[Any],
+        *,
+        name: str = "",
+        label: str | None = None,
+        expected: int = 1,
+        **options: Any,
+    ) -> None:
+        if not result._waiting:
+            result._waiting = expected
+        link = self.client.link
+        result._add(
+            lambda sink: link.submit(
+                kind, ids, frames, sink, name=name, label=label or self.label, **options
+            ),
+            ids,
+        )
+        self.client._sent(result, self)
+
+    def _finish(self, result: AsyncResult, block: bool | None) -> Any:
+        if self.block if block is None else block:
+            with contextlib.suppress(
+                KeyboardInterrupt
+            ):  # the work goes on: hand it out
+                return result.get()
+        return result
+
+    # -- about work
+
+    def wait(self, jobs: Any = None, timeout: float | None = -1) -> bool:
+        """Wait for these, or for all that this view has sent."""
+        return self.client.wait(self.history if jobs is None else jobs, timeout)
+
+    def get_result(
+        self, ids: Any, block: bool | None = None, owner: bool = True
+    ) -> Any:
+        """A result by its id; see `Client.get_result`."""
+        return self.client.get_result(ids, block=block, owner=owner)
+
+    def abort(
+        self, jobs: Any = None, targets: Targets = None, block: Any = None
+    ) -> None:
+        """Do not start these, or anything this view has sent."""
+        wanted = self.outstanding if jobs is None else jobs
+        self.client.abort(wanted, self.targets if targets is None else targets)
+
+    def queue_status(self, targets: Targets = None, verbose: bool = False) -> Any:
+        """What its engines have to do."""
+        wanted = self.targets if targets is None else targets
+        return self.client.queue_status(wanted, verbose)
+
+    def purge_results(self, jobs: Any = (), targets: Any = ()) -> None:
+        """Forget results, here and in the journal."""
+        self.client.purge_results(jobs, targets)
+
+    def shutdown(
+        self, targets: Targets = None, restart: bool = False, hub: bool = False,
+        block: bool | None = None,
+    ) -> None:  # fmt: skip
+        """End its engines."""
+        wanted = self.targets if targets is None else targets
+        self.client.shutdown(wanted, restart=restart, hub=hub, block=block)
+
+
+class DirectView(View):
+    """Everything that is done on all engines of the view.
+
+    With the target "all" these are the engines that are there at each call.
+    """
+
+    # -- code
+
+    def execute(
+        self,
+        code: str,
+        silent: bool = True,
+        targets: Targets = None,
+        block: bool | None = None,
+        label: str | None = None,
+    ) -> AsyncResult:
+        """Run a cell; always returns the result, finished if it blocks."""
+        if not isinstance(code, str):
+            raise UsageError(f"execute takes code as text, not {type(code).__name__}.")
+        ids, single = self._ids(targets)
+        result = AsyncResult(
+            self.client, "execute", fname="execute", single=single, code=code,
+            label=label or self.label,
+        )  # fmt: skip
+        self._request(
+            result, "execute", ids, [code.encode()], label=label, name="execute",
+            silent=silent, store_history=not silent,
+        )  # fmt: skip
+        self._finish(result, block)
+        return result
+
+    def run(
+        self, filename: str, targets: Targets = None, block: bool | None = None
+    ) -> AsyncResult:
+        """Run a local file on the engines."""
+        code = Path(filename).expanduser().read_text()
+        return self.execute(code + "\n", targets=targets, block=block)
+
+    # -- names
+
+    def push(
+        self, ns: Mapping[str, Any], targets: Targets = None,
+        block: bool | None = None, track: bool | None = None,
+    ) -> Any:  # fmt: skip
+        """Assign names on the engines; dotted ones too."""
+        if not isinstance(ns, Mapping):
+            raise TypeError(f"push takes a dictionary, not {type(ns).__name__}")
+        frames = payload.dumps_names(dict(ns), self.client._dump)
+        return self._send("push", frames, targets=targets, block=block, name="push")
+
+    def update(self, ns: Mapping[str, Any]) -> Any:
+        """The same as push."""
+        return self.push(ns)
+
+    def pull(
+        self, names: Any, targets: Targets = None, block: bool | None = None
+    ) -> Any:
+        """The values of names or expressions; a list of them gives lists."""
+        if isinstance(names, set | tuple):
+            names = list(names)
+        if not isinstance(names, str) and not (
+            isinstance(names, list) and all(isinstance(name, str) for name in names)
+        ):
+            raise TypeError(f"pull takes a name or a list of names, not {names!r}")
+        frames = payload.dumps(names)
+        return self._send("pull", frames, targets=targets, block=block, name="pull")
+
+    def get(self, key: str) -> Any:
+        """The value of a name."""
+        return self[key]
+
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, str):
+            raise TypeError(
+                f"A view is indexed by a name, not by {key!r}; index the client."
+            )
+        return self.pull(key, block=True)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.push({key: value}, block=True)
+
+    def clear(self, targets: Targets = None, block: bool | None = None) -> Any:
+        """Forget the user's names on the engines."""
+        return self._send("clear", [b""], targets=targets, block=block, name="clear")
+
+    # -- sequences
+
+    def scatter(
+        self,
+        key: str,
+        seq: Any,
+        dist: str = "b",
+        flatten: bool = False,
+        targets: Targets = None,
+        block: bool | None = None,
+        track: bool | None = None,
+    ) -> Any:
+        """Divide a sequence among the engines under a name."""
+        ids, _ = self._ids(targets)
+        result = AsyncResult(self.client, "push", fname="scatter", label=self.label)
+        for i, engine in enumerate(ids):
+            part = partition.part(seq, i, len(ids), dist)
+            if flatten and len(part) == 1:
+                part = part[0]
+            frames = payload.dumps_names({key: part}, self.client._dump)
+            self._request(
+                result, "push", [engine], frames, name="scatter", expected=len(ids)
+            )
+        return self._finish(result, block)
+
+    def gather(
+        self, key: str, dist: str = "b", targets: Targets = None,
+        track: bool | None = None, block: bool | None = None,
+    ) -> Any:  # fmt: skip
+        """Put together what was scattered."""
+        ids, _ = self._ids(targets)
+        result = AsyncMapResult(self.client, "pull", fname="gather", label=self.label)
+        result.join_parts = lambda parts: partition.join(parts, dist)
+        self._request(result, "pull", ids, payload.dumps(key), name="gather")
+        return self._finish(result, block)
+
+    def map(self, f: Any, *sequences: Any, **options: Any) -> Any:
+        """Call f on the elements, a chunk on each engine; waits if the view blocks."""
+        block = options.pop("block", self.block)
+        return self._map(f, sequences, block, **options)
+
+    def map_async(self, f: Any, *sequences: Any, **options: Any) -> AsyncMapResult:
+        """The same, returning at once."""
+        result: AsyncMapResult = self._map(f, sequences, False, **options)
+        return result
+
+    def map_sync(self, f: Any, *sequences: Any, **options: Any) -> list[Any]:
+        """The same, waiting."""
+        values: list[Any] = self._map(f, sequences, True, **options)
+        return values
+
+    def imap(self, f: Any, *sequences: Any, **options: Any) -> Iterator[Any]:
+        """The same, giving results in order as they come."""
+        return iter(self._map(f, sequences, False, **options))
+
+    def _map(
+        self,
+        f: Any,
+        sequences: Sequence[Any],
+        block: bool,
+        *,
+        return_exceptions: bool = False,
+        dist: str = "b",
+        track: bool | None = None,
+        label: str | None = None,
+        chunksize: int | None = None,
+    ) -> Any:
+        if not sequences:
+            raise TypeError("map needs a function and at least one sequence")
+        whole = [s if hasattr(s, "__getitem__") else list(s) for s in sequences]
+        length = min(map(len, whole))
+        ids, _ = self._ids()
+        result = AsyncMapResult(
+            self.client, "apply", fname=getattr(f, "__name__", "map"),
+            return_exceptions=return_exceptions, label=label or self.label,
+        )  # fmt: skip
+        chunks = [
+            [partition.part(s[:length], i, len(ids), dist) for s in whole]
+            for i in range(len(ids))
+        ]
+        chunks = [c for c in chunks if len(c[0])]
+        result.lengths = [len(chunk[0]) for chunk in chunks]
+        result.join_parts = lambda parts: partition.join_lists(parts, dist)
+        if not chunks:
+            result.set_result(None)
+        for engine, chunk in zip(ids, chunks, strict=False):
+            frames = payload.dumps_call(
+                call_on_each, [f, *chunk], {}, self.client._dump
+            )
+            self._request(
+                result, "apply", [engine], frames, name=result._fname,
+                label=label, expected=len(chunks),
+            )  # fmt: skip
+        return result.get() if block else result
+
+    # -- decorators
+
+    def remote(
+        self, block: bool | None = None, **flags: Any
+    ) -> Callable[[Any], RemoteFunction]:
+        """A decorator: calls run on the engines."""
+        from steer.client.remote import remote
+
+        return remote(self, block=block, **flags)
+
+    def parallel(
+        self, dist: str = "b", block: bool | None = None, **flags: Any
+    ) -> Callable[[Any], ParallelFunction]:
+        """A decorator: a call's sequences are divided among the engines."""
+        from steer.client.remote import parallel
+
+        return parallel(self, dist=dist, block=block, **flags)
+
+    # -- modules
+
+    @contextlib.contextmanager
+    def sync_imports(self, local: bool = True, quiet: bool = False) -> Iterator[Self]:
+        """Import on the engines what the block imports here."""
+        from steer.client.importing import watching
+
+        if not local:
+            raise UsageError("sync_imports always imports locally as well.")
+        with watching() as seen:
+            yield self
+        for statement, sentence in seen:
+            if not quiet:
+                sys.stdout.write(f"{sentence} on engine(s)\n")
+            self.execute(statement, block=True).get()
+
+    @property
+    def importer(self) -> Any:
+        """The same as sync_imports()."""
+        return self.sync_imports()
+
+    def use_cloudpickle(self) -> None:
+        """Pickle by cloudpickle from now on, always."""
+        import cloudpickle
+
+        self.client._dump = cloudpickle.dumps
+
+    def use_pickle(self) -> None:
+        """Pickle as is best for each value: plainly, by cloudpickle where it must be."""
+        self.client._dump = None
+
+    def use_dill(self) -> None:
+        """Pickle by dill from now on."""
+        try:
+            import dill
+        except ImportError:
+            raise UsageError("dill is not installed; try pip install dill.") from None
+        dill.extend(False)  # leave the rest of the program's pickling as it is
+        self.client._dump = lambda value, **options: dill.dumps(
+            value, protocol=options["protocol"]
+        )
+
+    def activate(self, suffix: str = "") -> None:
+        """The magics that this would register are not there yet."""
+        raise UsageError("The %px magics are not in this version; use view.execute.")
+
+
+class BroadcastView(DirectView):
+    """A DirectView; the fan-out is the same underneath."""
+
+    def __init__(
+        self,
+        client: Client,
+        targets: Targets,
+        is_coalescing: bool = False,
+        **flags: Any,
+    ) -> None:
+        ids, single = client._resolve(targets)
+        super().__init__(client, ids[0] if single else ids, **flags)
+        self.is_coalescing = is_coalescing
+
+
+def call_on_each(f: Any, *sequences: Iterable[Any]) -> list[Any]:
+    """What map runs on an engine."""
+    return list(itertools.starmap(f, zip(*sequences, strict=False)))
