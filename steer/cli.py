@@ -507,13 +507,12 @@ def _find(arguments: argparse.Namespace, name: str) -> Found:
     if found.state is not State.STALE:
         return found
     running = [f.name for f in find_all() if f.state is State.RUNNING]
-    others = (
-        f"Running are: {', '.join(running)}; `steer stop ID` stops one, "
-        "`steer stop --all` all."
-        if running
-        else "None is."
+    if not running:
+        raise NoClusters("no cluster is running.")
+    raise NoClusters(
+        f"no cluster {found.name!r} is running, but these are: {', '.join(running)}. "
+        "`steer stop ID` stops one, `steer stop --all` all."
     )
-    raise NoClusters(f"no cluster {found.name!r} is running. {others}")
 
 
 def _stop_one(found: Found) -> None:

@@ -12,7 +12,6 @@ a script, in a notebook and in anybody's event loop, and none of them hides a lo
 from __future__ import annotations
 
 import atexit
-import contextlib
 import dataclasses
 import functools
 import logging
@@ -23,7 +22,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
-from steer.client.engine_sets import EngineSet, Progress, Sets
+from steer.client.engine_sets import EngineSet, Progress, Sets, sets_of
 from steer.client.found import hub_lives, living_jobs
 from steer.client.link import Link
 from steer.client.starting import (
@@ -35,7 +34,7 @@ from steer.client.starting import (
 )
 from steer.client.stopping import stop_cluster
 from steer.config import ClusterFiles, Connection, new_cluster_id
-from steer.errors import HubUnreachable, SteerError, UsageError
+from steer.errors import HubUnreachable, UsageError
 from steer.ranks import RankSet
 
 if TYPE_CHECKING:
@@ -385,10 +384,10 @@ class Cluster:
         self.stop_cluster_sync()
 
     def _ask_to_end(self, connection: Connection) -> None:
-        with contextlib.suppress(SteerError):
-            self._known.update(self._sets().all())
-        link = self._sets().link
+        link = self._connected()
+        jobs = link.ask("jobs")
         link.wait(link.shutdown("", hub=True), QUESTION)
+        self._known.update(sets_of(link.wait(jobs, QUESTION)))
         self._close_link()  # while there is somebody to say goodbye to
 
     def watch(self) -> Iterator[str]:
@@ -414,14 +413,15 @@ class Cluster:
         return Sets(self._connected(), self._files.folder)
 
     def _connected(self) -> Link:
+        connection = Connection.read(self._files.connection)
         for client in self._clients:
             link = getattr(client, "_link", None)
-            if isinstance(link, Link) and _usable(link):
+            if isinstance(link, Link) and _usable(link, connection):
                 return link
-        if self._link is not None and not _usable(self._link):
+        if self._link is not None and not _usable(self._link, connection):
             self._close_link()
         if self._link is None:
-            self._link = Link(Connection.read(self._files.connection), QUESTION)
+            self._link = Link(connection, QUESTION)
         return self._link
 
     def _close_link(self) -> None:
@@ -542,8 +542,10 @@ def _one_of(engines: str | None, launcher_class: str | None) -> str | None:
     return engines if engines is not None else launcher_class
 
 
-def _usable(link: Link) -> bool:
-    return link.trouble is None and not link._closed
+def _usable(link: Link, connection: Connection) -> bool:
+    """Whether a link is open and leads to the cluster as it is now."""
+    same = link.connection.ipc == connection.ipc
+    return same and link.trouble is None and not link._closed
 
 
 class _Exit:

@@ -10,6 +10,7 @@ exit status, its command and its last words.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +21,10 @@ from typing import Any
 from steer.client.link import Link
 from steer.errors import LaunchError, UsageError
 from steer.launch import diagnose
+from steer.node.processes import find_by_environment
 from steer.ranks import RankSet
 
-__all__ = ["EngineSet", "Progress", "Sets"]
+__all__ = ["EngineSet", "Progress", "Sets", "sets_of"]
 
 Progress = Callable[[int, int], None]
 """Told how many engines are here, and how many there will be."""
@@ -87,9 +89,7 @@ class Sets:
 
     def all(self) -> dict[str, EngineSet]:
         """All sets that this hub has started, oldest first."""
-        rows = self.link.wait(self.link.ask("jobs"))["jobs"]
-        found = [_engine_set(row) for row in rows]
-        return {s.id: s for s in sorted(found, key=lambda s: _age(s.id))}
+        return sets_of(self.link.wait(self.link.ask("jobs")))
 
     def find(self, name: str | None) -> list[EngineSet]:
         """The running set of this name, or all running ones."""
@@ -101,10 +101,15 @@ class Sets:
             raise KeyError(f"There is no engine set {name!r}; there are: {known}.")
         return [sets[name]] if sets[name].running else []
 
-    def members(self, one: EngineSet) -> list[int]:
-        """The ids of its engines, as far as they say so: ranks know their world."""
+    def members(self, one: EngineSet) -> set[int]:
+        """The ids of its engines: ranks name their world, others we know by process."""
+        marks = {"STEER_CONNECTION": self._connection(), "STEER_JOB": one.id}
+        pids = {process.pid for process in find_by_environment(marks)}
         engines = self.link.core.engines.values()
-        return sorted(e.id for e in engines if e.world == one.id)
+        return {e.id for e in engines if e.world == one.id or e.pid in pids}
+
+    def _connection(self) -> str:
+        return os.path.abspath(self.folder / "cluster.json")
 
     # -- acting
 
@@ -128,14 +133,19 @@ class Sets:
         return str(self.link.wait(question)["job"])
 
     def stop(self, one: EngineSet) -> None:
-        """End a set: its ranks are asked, then told, then killed."""
-        steps = (self._ask_to_leave, self._terminate, self._kill)
+        """End a set: its engines are asked, then told, then killed."""
+        ids = self.members(one)
+        steps: Sequence[Callable[[], None]] = (
+            lambda: self._ask_to_leave(one, ids),
+            lambda: self._terminate(one),
+            lambda: self.signal(one, signal.SIGKILL),
+        )
         for act, patience in zip(steps, LEAVE_PATIENCE, strict=True):
             try:
-                act(one)
+                act()
             except LaunchError:
                 pass  # it has just ended; that is seen below
-            if self._wait_ended(one, patience):
+            if self._wait_ended(one, ids, patience):
                 return
         raise LaunchError(
             f"The engine set {one.id} still runs after SIGKILL.",
@@ -144,18 +154,14 @@ class Sets:
             next_step="Stop the cluster with `steer stop`.",
         )
 
-    def _ask_to_leave(self, one: EngineSet) -> None:
-        ids = self.members(one)
-        if len(ids) == one.n:  # not of a world that is only just starting
+    def _ask_to_leave(self, one: EngineSet, ids: set[int]) -> None:
+        if len(ids) == one.n:
             self.link.wait(self.link.shutdown(str(RankSet(ids)), hub=False))
         else:
-            self._terminate(one)
+            self._terminate(one)  # those that are only just starting cannot be asked
 
     def _terminate(self, one: EngineSet) -> None:
         self.link.wait(self.link.ask("stop_job", job=one.id))
-
-    def _kill(self, one: EngineSet) -> None:
-        self.signal(one, signal.SIGKILL)
 
     def signal(self, one: EngineSet, signum: int) -> None:
         """Signal the engines of a set; ranks directly, not through their launcher."""
@@ -259,9 +265,8 @@ class Sets:
             next_step=diagnose.next_step(text) or f"Read its log, {log}.",
         )
 
-    def _wait_ended(self, one: EngineSet, seconds: float) -> bool:
+    def _wait_ended(self, one: EngineSet, ids: set[int], seconds: float) -> bool:
         """Wait for a set's launcher to end and for its engines to be gone."""
-        ids = set(self.members(one))
 
         def gone() -> bool:
             return not ids & self.link.core.engines.keys() and any(
@@ -283,6 +288,12 @@ class Sets:
         if self.link.trouble is not None:
             raise self.link.trouble
         return condition()
+
+
+def sets_of(answer: Mapping[str, Any]) -> dict[str, EngineSet]:
+    """The hub's answer about its jobs, oldest first."""
+    found = [_engine_set(row) for row in answer["jobs"]]
+    return {s.id: s for s in sorted(found, key=lambda s: _age(s.id))}
 
 
 def _engine_set(row: Mapping[str, Any]) -> EngineSet:

@@ -31,17 +31,21 @@ from steer.client.found import (
     lock_path,
     look,
 )
-from steer.client.stopping import end_by_force, remove_files
+from steer.client.stopping import end_by_force, remove_files, wait_gone
 from steer.config import ClusterFiles, Connection
 from steer.errors import LaunchError, UsageError
 from steer.hosts import host_name, kernel
 from steer.launch import diagnose
+from steer.node.processes import Process
 from steer.node.watch import Exit, Watch, describe
 
 __all__ = ["AlreadyRunning", "Request", "recipe_name", "restore_hub", "start_hub"]
 
 HUB_TIMEOUT = 20.0
 """Seconds for a hub to listen; it needs a quarter of one, but hosts may be busy."""
+
+DYING = 2.0
+"""Seconds that a killed process may need to be gone."""
 
 _ALIASES = {"mpi": "mpiexec"}
 _OF_ENGINES = (
@@ -163,14 +167,31 @@ def _lock(files: ClusterFiles) -> int:
     """Hold the cluster's folder; whoever else starts it now is refused."""
     files.make()
     fd = os.open(lock_path(files), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if not _locked(fd):
+        # A killed hub looks dead before the last of its threads lets go of its files.
+        _wait_for_the_dying(files)
+        if not _locked(fd):
+            os.close(fd)
+            raise AlreadyRunning(_already(files))
+    return fd
+
+
+def _locked(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno == errno.EWOULDBLOCK:
-            os.close(fd)
-            raise AlreadyRunning(_already(files)) from None
-        # A file system without locks: the pid in the connection file must do.
-    return fd
+        # Other errors: a file system without locks, and the hub's pid must do.
+        return error.errno != errno.EWOULDBLOCK
+    return True
+
+
+def _wait_for_the_dying(files: ClusterFiles) -> None:
+    try:
+        connection = Connection.read(files.connection)
+    except UsageError:
+        return
+    if connection.hub_pid and not hub_lives(connection):
+        wait_gone([Process(connection.hub_pid, connection.hub_began)], DYING)
 
 
 def _already(files: ClusterFiles) -> str:
@@ -291,7 +312,7 @@ def _died(end: Exit, log: Path, said: int) -> LaunchError:
     text = "\n".join(lines)
     _, found, reason = text.partition("steer hub: ")
     if found:
-        return LaunchError(reason.strip(), exit_status=end.returncode)
+        return LaunchError(reason.strip())
     return LaunchError(
         f"The hub {describe(end)} before it listened.",
         output="\n".join(lines[-_TAIL_LINES:]),
