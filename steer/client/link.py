@@ -30,8 +30,8 @@ from steer.core.client import ClientCore, Pending, Sink
 from steer.errors import HubUnreachable, ProtocolError, SteerError, from_wire
 from steer.hosts import kernel
 from steer.loop import Loop, Timer
-from steer.ranks import RankSet
 from steer.node.processes import start_time
+from steer.ranks import RankSet
 from steer.wire.frames import decode, encode, pack, unpack
 from steer.wire.messages import (
     VERSION,
@@ -325,12 +325,12 @@ class Link:
 
     def _introduce(self) -> None:
         pid = os.getpid()
-        hello = Hello(
-            VERSION, self.client, pid, start_time(pid) or 0, kernel(), self._probe
-        )
-        self._in_send(hello)
         with self._lock:
-            again = self.core.again()
+            sent, again = self.core.sent, self.core.again()
+        began = start_time(pid) or 0
+        self._in_send(
+            Hello(VERSION, self.client, pid, began, kernel(), self._probe, sent)
+        )
         for submit, frames in again:
             self._in_send(submit, frames)
 

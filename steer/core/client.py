@@ -65,12 +65,13 @@ class ClientCore:
         self.client = client
         self.pending: dict[str, Pending] = {}
         self.engines: dict[int, EngineInfo] = {}
-        self._counter = 0
+        self.sent = 0
+        """How many ids there have been; the number of the latest."""
 
     def new_id(self) -> str:
         """An id for a request or a question."""
-        self._counter += 1
-        return f"{self.client}-{self._counter}"
+        self.sent += 1
+        return f"{self.client}-{self.sent}"
 
     def submit(
         self,
@@ -166,8 +167,16 @@ class ClientCore:
             self.engines.pop(engine, None)
 
     def again(self) -> list[tuple[Submit, Sequence[Any]]]:
-        """All unanswered requests, to be sent to a hub that does not know us."""
+        """All unanswered requests, to be sent to a hub that does not know us.
+
+        Only to those who owe an answer: the others may have forgotten theirs, for us.
+        """
         return [
-            (msgspec.structs.replace(p.submit, resent=True), p.frames)
+            (
+                msgspec.structs.replace(
+                    p.submit, targets=str(RankSet(p.missing)), resent=True
+                ),
+                p.frames,
+            )
             for p in self.pending.values()
         ]

@@ -72,10 +72,13 @@ class EngineCore:
         return [self.held.pop(i)[0] for i in ids if i in self.held]
 
     def enrolled(self, engine: int, hub: int) -> list[tuple[Result, Sequence[Any]]]:
-        """The engine has an id; returns what a new hub has to be told."""
-        again = list(self.held.values()) if self.hub not in (-1, hub) else []
+        """The engine has an id; returns what has to be sent again.
+
+        Also to the same hub: after a cut it is unknown what was lost, a result or the
+        word that it is safe.
+        """
         self.engine, self.hub = engine, hub
-        return again
+        return list(self.held.values())
 
     def known(self) -> tuple[str, ...]:
         """The requests that are running or held."""

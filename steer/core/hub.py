@@ -108,6 +108,8 @@ class HubCore:
         self.ending = Ending(self.registry, self.jobs)
         self.shares: dict[str, bool] = {}
         """Clients whose shared memory the shell could open."""
+        self.sent: dict[str, int] = {}
+        """Clients' latest requests when they introduced themselves."""
         self.watchers: dict[str, list[tuple[str, str]]] = {}
         """Requests that other clients wait for: (client, question)."""
         self.story = Story()
@@ -215,6 +217,7 @@ class HubCore:
                 "install the same Steer on both sides."
             )
         self.fanout.welcome(who)
+        self.sent[who] = message.sent
         welcome = Welcome(
             version=VERSION,
             pid=self.pid,
@@ -234,13 +237,15 @@ class HubCore:
         if who not in self.fanout.clients:
             ask = Send((peer_name("in", who),), WhoAreYou(self.pid))
             return [ask, *self._unused(message)]
-        if message.id.partition("-")[0] != who:
+        owner, _, number = message.id.partition("-")
+        if owner != who or not number.isdecimal():
             raise _not_yours(message.id, who)
         known = self.fanout.requests.get(message.id)
         if known is not None:
             again = self.fanout.again(known) if message.resent else []
             return [*again, *self._unused(message)]
-        if message.id in self.early:
+        stale = int(number) <= self.sent[who] and not message.resent
+        if stale or message.id in self.early:
             return self._unused(message)
         if message.resent:
             self.early[message.id] = []

@@ -116,6 +116,9 @@ class Hello(Message, frozen=True):
     """Of its kernel, as in Register: whether the hub's host can watch its process."""
     probe: int = -1
     """A descriptor of shared memory that the hub tries to open, to learn whether it can."""
+    sent: int = 0
+    """Number of its latest request. What of them is unanswered follows, sent again: a first
+    copy of one that comes later was long under way, and perhaps is answered already."""
 
 
 class Submit(Message, frozen=True):

@@ -159,7 +159,7 @@ def what_finished_is_in_the_journal(world: World) -> None:
     for client in world.clients:
         for request in client.requests.values():
             for engine in ids:
-                if world.ran[request.submit.id, engine]:
+                if world.ran[request.submit.id, ids[engine].who]:
                     row = world.disk.rows.get(f"{request.submit.id}_{engine}", {})
                     assert row.get("status") in ("ok", "error", "aborted"), row
                     took = engine in request.answers

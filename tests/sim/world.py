@@ -317,7 +317,7 @@ class Engine(Peer):
 
     def _run(self, submit: Submit, frames: Sequence[Any]) -> None:
         assert list(frames) == [submit.id.encode()]
-        self.world.ran[submit.id, self.core.engine] += 1
+        self.world.ran[submit.id, self.who] += 1
         random = self.world.net.random
         if random.random() < 0.3:
             self.send(Output(submit.id, Stream.STDOUT), (b"hello",))
@@ -371,12 +371,12 @@ class Client(Peer):
 
     def introduce(self) -> None:
         sock = self.sockets["in"]
-        sock.send(Hello(VERSION, self.who, self.pid, 0, BOOT))
+        sock.send(Hello(VERSION, self.who, self.pid, 0, BOOT, -1, self.core.sent))
         for submit, frames in self.core.again():
             sock.send(submit, frames)
 
     def submit(self, targets: Sequence[int], *, large: bool) -> None:
-        number = f"{self.who}-{self.core._counter + 1}"
+        number = f"{self.who}-{self.core.sent + 1}"
         frames: list[Any] = [number.encode()]
         store = self.world.memory.put(self.pid, frames) if large else None
         pending = self.core.submit(
@@ -578,7 +578,7 @@ class World:
         self.peers: dict[str, Peer] = {}
         self.engines: list[Engine] = []
         self.clients: list[Client] = []
-        self.ran: collections.Counter[tuple[str, int]] = collections.Counter()
+        self.ran: collections.Counter[tuple[str, str]] = collections.Counter()
         self.doubles = 0.0
         self._pids = 1000
         self.start_hub()
