@@ -1,8 +1,8 @@
 """What a client remembers: requests without all their answers, and who is here.
 
-Answers may come twice (the hub was started anew, the request was sent again); an engine's
-second answer is dropped here. A request stays until every target has answered, and is sent
-again, marked as such, whenever a hub asks who we are.
+Answers may come twice (the hub was started anew, the request was sent again); an
+engine's second answer is dropped here. A request stays until every target has answered,
+and is sent again, marked as such, whenever a hub asks who we are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Sink(Protocol):
     """Where a request's answers go; called in the I/O thread, must be quick."""
 
     def part(self, part: Part, frames: list[Any]) -> None:
-        """Some engines have answered; `frames` are the payload, those in memory mapped."""
+        """Some engines have answered; `frames` are the payload, those in memory
+        mapped."""
 
     def output(self, piece: Piece, frame: Any) -> None:
         """Some engines have printed or displayed something."""

@@ -5,9 +5,10 @@ A request on one engine::
     unknown --Submit--> running --done--> held --Acknowledge--> acknowledged
        unknown --Abort--> unwanted --Submit--> held, as aborted
 
-A Submit that comes again (the hub was started anew, the network was cut) finds the request
-in one of these states: what runs goes on, what is held is sent again, what is acknowledged is
-in the journal. Ids of the last REMEMBERED requests are kept to know this.
+A Submit that comes again (the hub was started anew, the network was cut) finds the
+request in one of these states: what runs goes on, what is held is sent again, what is
+acknowledged is in the journal. Ids of the last REMEMBERED requests are kept to know
+this.
 """
 
 from __future__ import annotations

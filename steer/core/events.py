@@ -1,7 +1,7 @@
 """What can happen to the hub, and what it can want done.
 
-Events go into `HubCore.handle`, actions come out of it; the shell (`steer.hub.shell`) makes
-the ones and carries out the others.
+Events go into `HubCore.handle`, actions come out of it; the shell (`steer.hub.shell`)
+makes the ones and carries out the others.
 """
 
 from collections.abc import Sequence

@@ -2,15 +2,18 @@
 
 A request::
 
-    open --last engine answered, died or refused--> finished --saved and released--> forgotten
+    open --last engine answered, died or refused--> finished --saved and released-->
+    forgotten
 
 Answers are merged on the way back: engines that gave the same bytes share a part, so
-that `None` from ten thousand ranks is one part. What is merged waits for company at most
-REPLY_WINDOW (answers) or OUTPUT_WINDOW (output), and never when the request is finished or
-an engine failed: those go at once. What an engine printed is sent before its answer.
+that `None` from ten thousand ranks is one part. What is merged waits for company at
+most REPLY_WINDOW (answers) or OUTPUT_WINDOW (output), and never when the request is
+finished or an engine failed: those go at once. What an engine printed is sent before
+its answer.
 
-A finished request is kept until each answer is safe: the journal holds it, or the client has
-taken it out of shared memory. A client that is away gets nothing; it asks the journal later.
+A finished request is kept until each answer is safe: the journal holds it, or the
+client has taken it out of shared memory. A client that is away gets nothing; it asks
+the journal later.
 """
 
 from __future__ import annotations
@@ -45,10 +48,12 @@ OUTPUT_BYTES = 256 << 10
 """Output of one request is sent at once when this much of it waits."""
 
 ALIKE = 64 << 10
-"""Bytes. Larger answers are not compared: they are seldom equal, and comparing costs."""
+"""Bytes. Larger answers are not compared: they are seldom equal, and comparing
+costs."""
 
 KEPT_OUTPUT = 1 << 20
-"""Bytes of an engine's text that the journal keeps for one request; the head, that is."""
+"""Bytes of an engine's text that the journal keeps for one request; the head, that
+is."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -194,10 +199,10 @@ class Fanout:
     ) -> list[Action]:
         """An engine has answered. Double answers are dropped.
 
-        An answer to an unknown request was asked for through a hub that is no more.
+        What this hub did not ask this engine for was asked through one that is no more.
         """
         request = self.requests.get(message.id)
-        if request is None:
+        if request is None or engine.id not in request.uuids:
             return [Late(engine.id, message, frames)]
         if request.pending.get(engine.id) != engine.uuid:
             return [] if message.store is None else [Drop(message.store)]
@@ -284,7 +289,8 @@ class Fanout:
     def _join(
         self, request: Request, engine: int, stream: Stream, frame: bytes
     ) -> None:
-        """Share an equal piece of others, if it lies behind all that this engine said."""
+        """Share an equal piece of others, if it lies behind all that this engine
+        said."""
         for piece in reversed(request.printed):
             if engine in piece.engines:
                 break

@@ -1,12 +1,13 @@
 """The hub's decisions: the registry, the fan-out and the ending behind one `handle`.
 
-What happens to an engine's death, for example: the node reports `Died`; the registry forgets
-the engine; the fan-out ends what it owed with an EngineError that names rank, host and
-signal; clients are told that it left; if the cluster is ending, the next step is looked at.
+What happens to an engine's death, for example: the node reports `Died`; the registry
+forgets the engine; the fan-out ends what it owed with an EngineError that names rank,
+host and signal; clients are told that it left; if the cluster is ending, the next step
+is looked at.
 
 All of this is soft state. A hub that was killed and started again learns it anew: peers
-introduce themselves whenever their sockets are connected, clients send again what was not
-answered, and duplicates are dropped by id.
+introduce themselves whenever their sockets are connected, clients send again what was
+not answered, and duplicates are dropped by id.
 """
 
 from __future__ import annotations
@@ -108,6 +109,8 @@ class HubCore:
         self.ending = Ending(self.registry, self.jobs)
         self.shares: dict[str, bool] = {}
         """Clients whose shared memory the shell could open."""
+        self.asked: dict[str, None] = {}
+        """Clients that were asked who they are, and have not said it yet."""
         self.sent: dict[str, int] = {}
         """Clients' latest requests when they introduced themselves."""
         self.watchers: dict[str, list[tuple[str, str]]] = {}
@@ -216,6 +219,7 @@ class HubCore:
                 f"The client speaks version {message.version} and the hub {VERSION}; "
                 "install the same Steer on both sides."
             )
+        self.asked.pop(who, None)
         self.fanout.welcome(who)
         self.sent[who] = message.sent
         welcome = Welcome(
@@ -235,8 +239,7 @@ class HubCore:
         self, who: str, message: Submit, frames: Sequence[Any], now: float
     ) -> list[Action]:
         if who not in self.fanout.clients:
-            ask = Send((peer_name("in", who),), WhoAreYou(self.pid))
-            return [ask, *self._unused(message)]
+            return [*self._ask_name(who), *self._unused(message)]
         owner, _, number = message.id.partition("-")
         if owner != who or not number.isdecimal():
             raise _not_yours(message.id, who)
@@ -251,6 +254,13 @@ class HubCore:
             self.early[message.id] = []
             return [Recall(who, message, frames)]
         return self._open(who, message, frames, now)
+
+    def _ask_name(self, who: str) -> list[Action]:
+        """Ask once: the answer brings all that the client wants."""
+        if who in self.asked:
+            return []
+        self.asked[who] = None
+        return [Send((peer_name("in", who),), WhoAreYou(self.pid))]
 
     def _open(
         self, who: str, message: Submit, frames: Sequence[Any], now: float
@@ -605,7 +615,7 @@ class HubCore:
             if request is not None:
                 if engine_id in request.pending:
                     continue
-                uuid = request.uuids.get(engine_id, "")
+                uuid = request.uuids.get(engine_id) or uuid
                 actions += self.fanout.saved(request_id, engine_id)
             safe.append((uuid, request_id))
         return actions + self._acknowledge(safe)

@@ -1,14 +1,16 @@
 """Who is here: engines, from the first sign of life to the last.
 
-An engine registers when both of its sockets are connected, the first time and after a cut::
+An engine registers when both of its sockets are connected, the first time and after a
+cut::
 
     unknown --Register--> joining --Ready--> here --Register--> here
        joining, here --process died, or Leaving--> gone (forgotten)
        unknown --Register, ready--> here (the hub is new)
 
-*joining*: it has an id, MPI is starting. *here*: it may be given work; clients know it. An engine that cannot be reached is not gone:
-a rank stopped in a debugger looks the same as a dead one, so only its process's end, its own
-word, or (where nobody can watch its process) a long silence makes it gone.
+*joining*: it has an id, MPI is starting. *here*: it may be given work; clients know it.
+An engine that cannot be reached is not gone: a rank stopped in a debugger looks the
+same as a dead one, so only its process's end, its own word, or (where nobody can watch
+its process) a long silence makes it gone.
 
 Ids: the ranks of one job get consecutive ids in rank order, the lowest that are free.
 """

@@ -328,7 +328,7 @@ class Engine(Peer):
         if not self.alive:
             return
         random = self.world.net.random
-        body = random.choice([b"", f"{submit.id} on {self.core.engine}".encode()])
+        body = random.choice([b"", submit.id.encode()])
         status, store, frames = "ok", None, [body]
         if random.random() < 0.1:
             status = "error"
@@ -351,6 +351,8 @@ class Request:
     def __init__(self, submit: Submit) -> None:
         self.submit = submit
         self.answers: dict[int, tuple[str, list[Any]]] = {}
+        self.taken = RankSet()
+        """Engines whose answers came in shared memory."""
         self.was_refused: ErrorInfo | None = None
 
     @property
@@ -428,6 +430,8 @@ class Client(Peer):
         if pending is not None and news and not pending.missing:
             self.world.memory.drop(pending.submit.store)
         if lent:
+            if message.id in self.requests:
+                self.requests[message.id].taken |= lent
             self.sockets["in"].send(Release(message.id, str(lent)))
 
     def leave(self) -> None:
