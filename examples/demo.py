@@ -53,10 +53,12 @@ def talk(view: steer.DirectView) -> None:
 
 def compute(view: steer.DirectView) -> np.ndarray:
     """Heat on a plate: halo exchange between the ranks, gathered here."""
-    view.execute(f"import sys; sys.path.insert(0, {str(HERE)!r}); import heat", block=True)
+    path = f"import sys; sys.path.insert(0, {str(HERE)!r})"
+    view.execute(f"{path}; import heat", block=True)
     with timed("400 steps of heat.py on 4 ranks, with halo exchange"):
         cell = f"u = heat.plate({SIZE})\nfor i in range(400): u = heat.step(u)\n"
-        asked = view.execute(cell + "print('heat', round(heat.total(u), 6))", block=True)
+        cell += "print('heat', round(heat.total(u), 6))"
+        asked = view.execute(cell, block=True)
     print("    rank 0 printed:", asked.stdout[0].strip())
     return np.vstack(view.pull("u[1:-1]", block=True))
 

@@ -7,8 +7,8 @@
         view.execute("from mpi4py import MPI; r = MPI.COMM_WORLD.rank")
         view["r"]  # [0, 1, 2, 3]
 
-This is the public API and nothing else. Names are loaded when they are first used: engines import
-this package too, and need little of it.
+This is the public API and nothing else. Names are loaded when they are first used:
+engines import this package too, and need little of it.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ def host_name() -> str:
 
 @functools.cache
 def kernel() -> str:
-    """The same for processes that can see each other's pids: boot id and pid namespace."""
+    """The same for processes that can see each other's pids: boot id and pid
+    namespace."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             boot = file.read().strip()

@@ -30,14 +30,15 @@ class Timer:
         self.cancelled = False
 
     def cancel(self) -> None:
+        """Do not do it."""
         self.cancelled = True
 
 
 class Loop:
     """Waits for sockets, file descriptors, timers and jobs of other threads.
 
-    An exception in a handler ends the loop and comes out of `run`: what cannot be handled
-    must not be lost. The caller of `run` tells those who wait for answers.
+    An exception in a handler ends the loop and comes out of `run`: what cannot be
+    handled must not be lost. The caller of `run` tells those who wait for answers.
     """
 
     def __init__(self) -> None:
@@ -56,7 +57,8 @@ class Loop:
     # -- what to wait for (in the loop's thread, or before it runs)
 
     def add_reader(self, source: Any, handler: Job) -> None:
-        """Call `handler` whenever `source`, a zmq socket or a descriptor, is readable."""
+        """Call `handler` whenever `source`, a zmq socket or a descriptor, is
+        readable."""
         self._handlers[source] = handler
         self._poller.register(source, zmq.POLLIN)
 
@@ -78,7 +80,8 @@ class Loop:
     # -- from anywhere
 
     def call_soon(self, job: Job) -> None:
-        """Do `job` in the loop's thread. Safe from any thread and from a signal handler."""
+        """Do `job` in the loop's thread. Safe from any thread and from a signal
+        handler."""
         self._jobs.append(job)
         if not self._awake:
             self._awake = True

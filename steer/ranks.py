@@ -1,10 +1,11 @@
 """Sets of ranks, written `0-63,65`.
 
-One integer holds a whole set, a bit a rank, so that union, difference and membership of ten
-thousand ranks cost about what they cost for one. Sets come over the wire, hence the limit: a
-short text must not be able to ask for much memory.
+One integer holds a whole set, a bit a rank, so that union, difference and membership of
+ten thousand ranks cost about what they cost for one. Sets come over the wire, hence the
+limit: a short text must not be able to ask for much memory.
 
-What the numbers mean is the caller's business: engine ids and MPI ranks both travel like this.
+What the numbers mean is the caller's business: engine ids and MPI ranks both travel
+like this.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class RankSet:
 
     @staticmethod
     def parse(text: str) -> RankSet:
-        """Read `0-63,65`; the empty text is the empty set. Anything else: ValueError."""
+        """Read `0-63,65`; the empty text is the empty set. Anything else:
+        ValueError."""
         return _parse(text)
 
     @classmethod

@@ -1,6 +1,6 @@
 """`Reference`: an argument, or a function, that is evaluated on the engine.
 
-    view.apply_sync(f, steer.Reference("u.max()"))
+view.apply_sync(f, steer.Reference("u.max()"))
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Reference:
 
 
 def resolve(value: Any, evaluate: Callable[[str], Any]) -> Any:
-    """The value with references evaluated, also those inside lists, tuples and dicts."""
+    """The value with references evaluated, also those inside lists, tuples and
+    dicts."""
     if isinstance(value, Reference):
         return evaluate(value.name)
     if type(value) in (list, tuple):

@@ -1,10 +1,11 @@
 """Large frames in shared memory that has no name, so that nothing can be left behind.
 
 The writer puts frames into a memfd and sends its process id and descriptor (`Store`). A
-reader on the same host opens `/proc/PID/fd/FD` and maps it copy-on-write: it sees the data without
-copying it, may write into its own view, and the memory goes away with its last holder, also
-when they are killed. Where a process may not look into another (other hosts, some containers)
-the frames travel through the socket; peers find out which with a probe (`probe`, `can_open`).
+reader on the same host opens `/proc/PID/fd/FD` and maps it copy-on-write: it sees the
+data without copying it, may write into its own view, and the memory goes away with its
+last holder, also when they are killed. Where a process may not look into another (other
+hosts, some containers) the frames travel through the socket; peers find out which with
+a probe (`probe`, `can_open`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any
 from steer.wire.messages import Store
 
 SHARE_ABOVE = 256 << 10
-"""Bytes of a payload. Opening and mapping cost 30 us; copying as much into a socket twice
+"""Bytes of a payload. Opening and mapping cost 30 us; copying as much into a socket
+twice
 at 2 GB/s costs more."""
 
 ALIGN = 4096
@@ -118,7 +120,8 @@ def can_open(pid: int, fd: int) -> bool:
 
 
 def _write(fd: int, data: memoryview, offset: int) -> None:
-    """Write it all. pwrite is twice as fast here as mapping and copying: no page faults."""
+    """Write it all. pwrite is twice as fast here as mapping and copying: no page
+    faults."""
     done = 0
     while done < len(data):
         done += os.pwrite(fd, data[done : done + CHUNK], offset + done)

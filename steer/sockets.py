@@ -1,14 +1,16 @@
 """Sockets with the options that Steer needs, decided in one place.
 
-* TCP always has CURVE, and the hub admits only the cluster's own client key (RFC 27, ZAP).
-  A local socket lies in a folder of mode 0700 instead: encryption would cost a factor of 7.
+* TCP always has CURVE, and the hub admits only the cluster's own client key (RFC 27,
+  ZAP). A local socket lies in a folder of mode 0700 instead: encryption would cost a
+  factor of 7.
 * Heartbeats are libzmq's: its own thread answers them, GIL or no GIL.
 * A peer that connects again under its name takes the place of its old connection
-  (ROUTER_HANDOVER). It learns of that from its socket's monitor (`watch_link`) and introduces
-  itself again. (PROBE_ROUTER tells the hub of first connections only: libzmq reuses the
-  pipe; with IMMEDIATE it would not, but then a busy thread cannot be connected at all.)
-* No high-water marks on the hub's side: libzmq would drop silently there. Bounds are kept
-  where they can be explained, in the peers.
+  (ROUTER_HANDOVER). It learns of that from its socket's monitor (`watch_link`) and
+  introduces itself again. (PROBE_ROUTER tells the hub of first connections only: libzmq
+  reuses the pipe; with IMMEDIATE it would not, but then a busy thread cannot be
+  connected at all.)
+* No high-water marks on the hub's side: libzmq would drop silently there. Bounds are
+  kept where they can be explained, in the peers.
 """
 
 from __future__ import annotations
@@ -87,14 +89,16 @@ def dealer(
 
 
 def monitor(sock: zmq.Socket[Any]) -> zmq.Socket[Any]:
-    """What `watch_link` reads. Made before the socket is connected, it misses nothing."""
+    """What `watch_link` reads. Made before the socket is connected, it misses
+    nothing."""
     return sock.get_monitor_socket(
         int(zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED)
     )
 
 
 def receive(sock: zmq.Socket[Any], flags: int = 0) -> list[Any]:
-    """One message. Its first two frames are bytes; large ones behind them are not copied."""
+    """One message. Its first two frames are bytes; large ones behind them are not
+    copied."""
     frames: list[Any] = [sock.recv(flags)]
     while sock.rcvmore:
         if len(frames) < 2:
@@ -108,7 +112,8 @@ def receive(sock: zmq.Socket[Any], flags: int = 0) -> list[Any]:
 def receive_all(
     sock: zmq.Socket[Any], handle: Callable[[list[Any]], None], limit: int = 64
 ) -> None:
-    """Hand over what has come, at most `limit` messages so that others get their turn."""
+    """Hand over what has come, at most `limit` messages so that others get their
+    turn."""
     for _ in range(limit):
         try:
             frames = receive(sock, zmq.NOBLOCK)
@@ -118,7 +123,8 @@ def receive_all(
 
 
 def send(sock: zmq.Socket[Any], frames: Sequence[Any]) -> None:
-    """Send a message; large frames are not copied, and must not be changed until sent."""
+    """Send a message; large frames are not copied, and must not be changed until
+    sent."""
     large = any(len(frame) >= COPY_BELOW for frame in frames)
     sock.send_multipart(frames, copy=not large)
 
@@ -129,7 +135,8 @@ def watch_link(
     on_link: Callable[[], None],
     on_cut: Callable[[], None],
 ) -> None:
-    """Report in the loop when a monitored socket is connected and when it is cut off."""
+    """Report in the loop when a monitored socket is connected and when it is cut
+    off."""
 
     def heard() -> None:
         while monitor.poll(0):
@@ -167,4 +174,5 @@ class Doorkeeper:
         self._sock.send_multipart([version, request, *status, b"steer", b""])
 
     def close(self) -> None:
+        """Close its socket."""
         self._sock.close()

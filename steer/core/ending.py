@@ -26,6 +26,8 @@ KILLED_FOR = 2.0
 
 
 class Step(enum.Enum):
+    """How far it is; see the head of this file."""
+
     RUNNING = "running"
     ASKED = "asked"
     TOLD = "told"
@@ -54,6 +56,7 @@ class Ending:
         return self._enter(Step.ASKED, now)
 
     def deadline(self) -> float | None:
+        """When this step has lasted long enough."""
         return self.due
 
     def look(self, now: float) -> list[Action]:

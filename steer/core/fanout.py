@@ -71,6 +71,7 @@ class Answered:
     """Whether the client has taken it out of the store, which then is dropped."""
 
     def part(self) -> Part:
+        """As it is told to the client."""
         order = sorted(range(len(self.engines)), key=self.engines.__getitem__)
         return Part(
             ranks=str(RankSet(self.engines)),
@@ -170,7 +171,7 @@ class Fanout:
                     list(part.started),
                     list(part.completed),
                     part.count,
-                )  # fmt: skip
+                )
             )
 
     def early(
@@ -308,6 +309,7 @@ class Fanout:
             heapq.heappush(self._due, (due, request.submit.id))
 
     def deadline(self) -> float | None:
+        """When the next of those waiting for company is to go."""
         return self._due[0][0] if self._due else None
 
     def tick(self, now: float) -> list[Action]:

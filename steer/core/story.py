@@ -16,6 +16,7 @@ class Story:
         )
 
     def add(self, now: float, event: Any, actions: Sequence[Any]) -> None:
+        """Note what happened and what was done about it."""
         self._lines.append((now, event, actions))
 
     def tell(self) -> str:

@@ -1,8 +1,9 @@
 """The rank's process: `mpiexec -n 4 python -m steer.engines`.
 
-It registers at once, and starts MPI behind that, so that a slow start of MPI is seen as such.
-What it needs to know comes in the environment: STEER_CONNECTION, the connection file; STEER_JOB,
-STEER_SIZE, what its launcher was asked for; STEER_LOCAL, if it runs without MPI.
+It registers at once, and starts MPI behind that, so that a slow start of MPI is seen as
+such. What it needs to know comes in the environment: STEER_CONNECTION, the connection
+file; STEER_JOB, STEER_SIZE, what its launcher was asked for; STEER_LOCAL, if it runs
+without MPI.
 """
 
 from __future__ import annotations

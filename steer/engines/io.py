@@ -1,7 +1,7 @@
 """The engine's I/O thread: the control socket, output, and answers while main is busy.
 
-It never runs user code. Main and this thread share an `EngineCore` under one lock; everything
-else that crosses between them goes through `Loop.call_soon`.
+It never runs user code. Main and this thread share an `EngineCore` under one lock;
+everything else that crosses between them goes through `Loop.call_soon`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ from steer.wire.messages import (
 from steer.wire.peers import peer_name
 
 HUB_TIMEOUT = 3600.0
-"""Seconds without a hub after which an engine ends; `steer start --restore` has as long."""
+"""Seconds without a hub after which an engine ends; `steer start --restore` has as
+long."""
 
 INTERRUPTED_FOR = 0.5
 """Seconds that running code has to end after Quit interrupted it."""
@@ -81,6 +82,7 @@ class Wire:
     # -- for main
 
     def start(self) -> None:
+        """Begin."""
         self.thread.start()
 
     def stop(self) -> None:

@@ -1,7 +1,7 @@
 """The engine's main thread: take a request, run it, answer, wait for the next.
 
-Only this thread runs user code and calls MPI. It waits on its own socket, *work*, so that
-a request wakes it directly. Its answer leaves by the same socket, except after
+Only this thread runs user code and calls MPI. It waits on its own socket, *work*, so
+that a request wakes it directly. Its answer leaves by the same socket, except after
 output: then it goes through the I/O thread, behind what was printed.
 
 IPython is imported by the first cell that needs it (magics, results, displays), not
@@ -84,6 +84,7 @@ class Runner:
                 self._take(message, frames[1:])
 
     def close(self) -> None:
+        """Close the work socket."""
         self._sock.close()
 
     def _on_sigint(self, signum: int, frame: FrameType | None) -> None:
@@ -134,7 +135,7 @@ class Runner:
             else:
                 whole = shm.take(submit.store, frames)
                 reply = self._kinds[submit.kind](submit, whole)
-        except BaseException as error:  # what user code raises, it must not end us
+        except BaseException as error:  # noqa: BLE001  whatever user code raises
             status, reply = "error", [pack(self._describe(error))]
         completed = time.time()
         self._say_rest(submit.id)
@@ -146,7 +147,8 @@ class Runner:
         return self.wire.shelf.put(reply) if self.wire.shares else (None, reply)
 
     def _say_rest(self, request_id: str) -> None:
-        """Post what was printed and not sent yet, so that the answer comes behind it."""
+        """Post what was printed and not sent yet, so that the answer comes behind
+        it."""
         for name, text in self.capture.end():
             self._spoke = True
             output = Output(request_id, Stream(name))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from steer.config import Connection
 from steer.errors import SteerError
 from steer.hub.jobs import Jobs
+from steer.log import configure
 from steer.node.processes import start_time
 from steer.node.watch import require_pidfd
 
@@ -26,11 +26,8 @@ def main() -> int:
     path = Path(arguments.connection)
     os.umask(0o077)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a notebook's Ctrl-C is for its code
-    logging.basicConfig(
-        level=arguments.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
     try:
+        configure(arguments.log_level)
         require_pidfd()
         return _run(path, arguments)
     except (SteerError, OSError) as error:

@@ -1,4 +1,5 @@
-"""The jobs of a hub: started as its children, watched, and found again after a restart."""
+"""The jobs of a hub: started as its children, watched, and found again after a
+restart."""
 
 from __future__ import annotations
 
@@ -87,7 +88,8 @@ class Jobs:
             self._watch(job)
 
     def _watch(self, job: Job) -> None:
-        assert self._loop is not None and self._feed is not None
+        assert self._loop is not None
+        assert self._feed is not None
         self._feed(JobBegan(job.id, self._sizes[job.id], " ".join(job.argv)))
         for fd in job.pidfds():
             self._loop.add_reader(fd, lambda fd=fd: self._look(job, fd))  # type: ignore[misc]

@@ -1,12 +1,14 @@
 """What goes into the journal, and when: the hub's requests as task records.
 
-A record is one request on one engine. Most requests live shorter than a journal's batch, so
-a request is written once, finished, and its record is made in the journal's own thread.
-Only what takes longer is written first as unfinished, so that `hub_history` shows it and a new
-hub knows it. When a batch is on disk, engines may forget their results (`Saved`).
+A record is one request on one engine. Most requests live shorter than a journal's
+batch, so a request is written once, finished, and its record is made in the journal's
+own thread. Only what takes longer is written first as unfinished, so that `hub_history`
+shows it and a new hub knows it. When a batch is on disk, engines may forget their
+results (`Saved`).
 
-An answer in shared memory is large, and its client is about to take it: it is written without
-its data, and is not safe by that. With its data it is written only if the client is gone.
+An answer in shared memory is large, and its client is about to take it: it is written
+without its data, and is not safe by that. With its data it is written only if the
+client is gone.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ class Snapshot:
     unfinished: tuple[int, ...]
 
     def results(self) -> list[tuple[str, int]]:
+        """What engines may forget once this is on disk."""
         whole = [a for a in self.answers if a.store is None]
         return [(self.submit.id, e) for a in whole for e in a.engines]
 

@@ -26,6 +26,7 @@ from steer.wire.messages import Shutdown
 log = logging.getLogger("steer.hub")
 
 MOST_SOCKETS = 65_000
+JOURNAL_SECONDS = 2.0
 
 
 def serve(
@@ -52,7 +53,8 @@ def serve(
         _on_sigterm(loop, shell)
         loop.run()
         ledger.flush()
-        journal.close(2.0)
+        if not journal.close(JOURNAL_SECONDS):
+            log.error("the journal did not end in time; its last records may be lost")
     finally:
         sock.close()
         if doorkeeper is not None:

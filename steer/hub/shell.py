@@ -1,7 +1,7 @@
 """The hub's shell: makes events of what comes, carries out what the core decides.
 
-One thread, one `Loop`. What would block (the disk) has a thread of its own (`journal.py`); what
-is slow to start (jobs) is a child process.
+One thread, one `Loop`. What would block (the disk) has a thread of its own
+(`journal.py`); what is slow to start (jobs) is a child process.
 """
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
-"""What travels: messages, frames, user payloads. Pure: no clock, no socket, no thread."""
+"""What travels: messages, frames, user payloads. Pure: no clock, no socket, no
+thread."""

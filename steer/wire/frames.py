@@ -1,4 +1,5 @@
-"""A message to its header frame and back. Any bytes give a message or a ProtocolError."""
+"""A message to its header frame and back. Any bytes give a message or a
+ProtocolError."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,13 +10,16 @@ from steer.errors import ProtocolError
 from steer.wire.messages import AnyMessage, Message
 
 MAX_HEADER = 4 << 20
-"""Bytes. The longest honest headers name ten thousand ranks with their times: under 1 MiB."""
+"""Bytes. The longest honest headers name ten thousand ranks with their times: under 1
+MiB."""
 
 MAX_FRAMES = 65_536
-"""A payload of more buffers than this is packed by the sender; more is an attack or a bug."""
+"""A payload of more buffers than this is packed by the sender; more is an attack or a
+bug."""
 
 Frames = Sequence[Any]
-"""What follows a header: objects with the buffer protocol, opened by the two ends only."""
+"""What follows a header: objects with the buffer protocol, opened by the two ends
+only."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)

@@ -1,15 +1,15 @@
 """Every message that travels, its fields, and the version of the whole.
 
 A message is one header frame; user objects follow as further frames, which only the two
-ends open (`payload.py`). Messages are arrays in msgpack, so a new field may only be added at
-the end, with a default; anything else raises VERSION.
+ends open (`payload.py`). Messages are arrays in msgpack, so a new field may only be
+added at the end, with a default; anything else raises VERSION.
 
 Who speaks to whom::
 
-    client --Hello, Submit, Abort, Signal, Ask, Release, Goodbye--> hub
-    client <--Welcome, Joined, Left, Replies, Outputs, Answer, Refused, Notice, WhoAreYou-- hub
-    engine --Register, Ready, Result, Output, Leaving--> hub
-    engine <--Enrolled, Submit, Abort, Interrupt, Quit, Acknowledge, WhoAreYou-- hub
+    client --Hello, Submit, Abort, Signal, Ask, Release, Goodbye--> hub client
+    <--Welcome, Joined, Left, Replies, Outputs, Answer, Refused, Notice, WhoAreYou-- hub
+    engine --Register, Ready, Result, Output, Leaving--> hub engine <--Enrolled, Submit,
+    Abort, Interrupt, Quit, Acknowledge, WhoAreYou-- hub
 
 Targets are sets of engine ids, written `0-63,65`.
 """
@@ -26,7 +26,8 @@ Status = Literal["ok", "error", "aborted"]
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=True):
-    """What every message is: immutable, checked when it is decoded, an array on the wire."""
+    """What every message is: immutable, checked when it is decoded, an array on the
+    wire."""
 
 
 class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -36,8 +37,9 @@ class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Store(Fact, frozen=True):
     """Frames that lie in shared memory instead of in the message.
 
-    The memory has no name: `fd` is a descriptor of process `pid`, and whoever may look into that
-    process opens it there. It goes away with its last holder, however that one ends.
+    The memory has no name: `fd` is a descriptor of process `pid`, and whoever may look
+    into that process opens it there. It goes away with its last holder, however that
+    one ends.
     """
 
     pid: int
@@ -115,9 +117,11 @@ class Hello(Message, frozen=True):
     boot: str
     """Of its kernel, as in Register: whether the hub's host can watch its process."""
     probe: int = -1
-    """A descriptor of shared memory that the hub tries to open, to learn whether it can."""
+    """A descriptor of shared memory that the hub tries to open, to learn whether it
+    can."""
     sent: int = 0
-    """Number of its latest request. What of them is unanswered follows, sent again: a first
+    """Number of its latest request. What of them is unanswered follows, sent again: a
+    first
     copy of one that comes later was long under way, and perhaps is answered already."""
 
 
@@ -164,7 +168,8 @@ class Shutdown(Message, frozen=True):
 
 
 class Ask(Message, frozen=True):
-    """A question to the hub; one frame, msgpack of a dictionary, holds its arguments."""
+    """A question to the hub; one frame, msgpack of a dictionary, holds its
+    arguments."""
 
     id: str
     what: str
@@ -212,7 +217,8 @@ class Left(Message, frozen=True):
 
 
 class Replies(Message, frozen=True):
-    """Answers to one request from some of its engines; the frames follow part by part."""
+    """Answers to one request from some of its engines; the frames follow part by
+    part."""
 
     id: str
     parts: tuple[Part, ...]
@@ -244,7 +250,8 @@ class Notice(Message, frozen=True):
 
 
 class WhoAreYou(Message, frozen=True):
-    """The hub does not know the sender: it was started anew. Introduce yourself again."""
+    """The hub does not know the sender: it was started anew. Introduce yourself
+    again."""
 
     pid: int
 
@@ -259,7 +266,8 @@ class Register(Message, frozen=True):
     uuid: str
     pid: int
     began: int
-    """When the process started, in the kernel's ticks: with pid it names the process for good."""
+    """When the process started, in the kernel's ticks: with pid it names the process
+    for good."""
     host: str
     boot: str
     """The kernel's boot id: whoever has the same sees the same processes."""
@@ -351,7 +359,8 @@ class Pong(Message, frozen=True):
 
 AnyMessage = (
     Hello | Submit | Abort | Signal | Shutdown | Ask | Release | Goodbye
-    | Welcome | Joined | Left | Replies | Outputs | Answer | Refused | Notice | WhoAreYou
+    | Welcome | Joined | Left | Replies | Outputs | Answer | Refused | Notice
+    | WhoAreYou
     | Register | Ready | Result | Output | Leaving
     | Enrolled | Acknowledge | Interrupt | Quit | Ping | Pong
 )  # fmt: skip

@@ -1,8 +1,9 @@
 """User objects to frames and back: pickle protocol 5, large buffers apart.
 
-Plain pickle goes first, since it is five times faster than cloudpickle. It would name what
-is defined in `__main__` instead of carrying it, and an engine's `__main__` is another one, so a
-pickle in which that word occurs is made again by value; a false alarm costs only time.
+Plain pickle goes first, since it is five times faster than cloudpickle. It would name
+what is defined in `__main__` instead of carrying it, and an engine's `__main__` is
+another one, so a pickle in which that word occurs is made again by value; a false alarm
+costs only time.
 """
 
 import pickle
@@ -10,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 APART = 16 << 10
-"""Bytes. Buffers below this are cheaper inside the pickle than as frames of their own."""
+"""Bytes. Buffers below this are cheaper inside the pickle than as frames of their
+own."""
 
 Dumps = Callable[..., bytes]
 
@@ -89,7 +91,7 @@ def named(parts: dict[str, Any], error: Exception, dump: Dumps | None) -> Unpick
     for where, part in parts.items():
         try:
             dumps(part, dump)
-        except Exception as why:
+        except Exception as why:  # noqa: BLE001  any class may raise anything here
             return Unpicklable(where, f"{type(why).__name__}: {why}")
     return Unpicklable("The request", f"{type(error).__name__}: {error}")
 
@@ -100,7 +102,8 @@ def loads(frames: Sequence[Any]) -> Any:
 
 
 def dumps_result(value: Any, name: str) -> list[Any]:
-    """The frames of a result; if it cannot be sent, the error says whose result it is."""
+    """The frames of a result; if it cannot be sent, the error says whose result it
+    is."""
     try:
         return dumps(value)
     except Exception as error:
@@ -113,7 +116,7 @@ def dumps_error(error: BaseException) -> bytes:
     try:
         body = bytes(dumps(error)[0])
         pickle.loads(body)  # many exceptions can be pickled, but not unpickled
-    except Exception:
+    except Exception:  # noqa: BLE001  users' classes run here
         return b""
     return body
 

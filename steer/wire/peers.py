@@ -1,8 +1,9 @@
 """The names that peers give their sockets, so that the hub can answer each of them.
 
-An engine has two: *work*, read by its main thread, and *control*, read by its I/O thread.
-A client has two: *out*, on which any of its threads sends, and *in*, read by its I/O thread.
-Two sockets instead of one save a thread hand-off (70-100 us) on each way.
+An engine has two: *work*, read by its main thread, and *control*, read by its I/O
+thread. A client has two: *out*, on which any of its threads sends, and *in*, read by
+its I/O thread. Two sockets instead of one save a thread hand-off (70-100 us) on each
+way.
 """
 
 from typing import Literal
