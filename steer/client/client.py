@@ -199,7 +199,7 @@ class Client:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     raise TimeoutError(
-                        f"{len(link.core.engines)} of {n} engines came in {timeout:g} s."
+                        f"{len(link.core.engines)} of {n} engines came in {timeout} s."
                     )
                 link.changed.wait(left)
 
@@ -509,4 +509,5 @@ class Client:
         self.purge_results("all")
 
     def __repr__(self) -> str:
-        return f"<Client of {self._link.connection.cluster_id or 'default'!r}: {RankSet(self.ids)}>"
+        name = self._link.connection.cluster_id or "default"
+        return f"<Client of {name!r}: {RankSet(self.ids)}>"

@@ -1,4 +1,5 @@
-"""Which cluster a `Client` means: by file, by description, by name, or the one there is."""
+"""Which cluster a `Client` means: by file, by description, by name, or the one there
+is."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What a block of code imports, seen without changing the import system for others.
 
-`builtins.__import__` is what an import statement calls; it is replaced only while the block runs and
-acts only for imports of the thread that runs it, made by the block's own module.
+`builtins.__import__` is what an import statement calls; it is replaced only while the
+block runs and acts only for imports of the thread that runs it, made by the block's own
+module.
 """
 
 from __future__ import annotations

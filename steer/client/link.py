@@ -1,12 +1,14 @@
-"""A client's connection to its hub: one I/O thread that receives, and sending from any thread.
+"""A client's connection to its hub: one I/O thread that receives, and sending from any
+thread.
 
-Requests leave from the caller's own thread, on a socket of their own under a lock: handing
-them to the I/O thread first would cost a wake-up, a tenth of the whole way. Answers come
-to the I/O thread, which hands them to the request's `Sink`.
+Requests leave from the caller's own thread, on a socket of their own under a lock:
+handing them to the I/O thread first would cost a wake-up, a tenth of the whole way.
+Answers come to the I/O thread, which hands them to the request's `Sink`.
 
 When the hub is gone, nothing is lost: requests stay, and are sent again when it is back
-(`steer start --restore`). But nobody waits in the dark: after TROUBLE_AFTER seconds `trouble`
-holds a HubUnreachable, everybody who waits is woken and raises it, and may wait again later.
+(`steer start --restore`). But nobody waits in the dark: after TROUBLE_AFTER seconds
+`trouble` holds a HubUnreachable, everybody who waits is woken and raises it, and may
+wait again later.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import zmq
 
 from steer import shm, sockets
 from steer.config import Connection
-from steer.core.client import ClientCore, Pending, Sink
+from steer.core.client import ClientCore, Pending, Sink, split_parts
 from steer.errors import HubUnreachable, ProtocolError, SteerError, from_wire
 from steer.hosts import kernel
 from steer.loop import Loop, Timer
@@ -38,7 +40,6 @@ from steer.wire.messages import (
     Abort,
     Answer,
     Ask,
-    ErrorInfo,
     Goodbye,
     Hello,
     Joined,
@@ -59,7 +60,8 @@ from steer.wire.messages import (
 from steer.wire.peers import peer_name
 
 TROUBLE_AFTER = 2.0
-"""Seconds without a hub after which waiting calls say so. A restart may take as long."""
+"""Seconds without a hub after which waiting calls say so. A restart may take as
+long."""
 
 ASK_TIMEOUT = 10.0
 
@@ -240,7 +242,6 @@ class Link:
         match message:
             case Replies():
                 self._on_replies(message, frames)
-                self._release(message)
             case Outputs():
                 with self._lock:
                     pieces = self.core.outputs(message, frames)
@@ -267,26 +268,24 @@ class Link:
                 pass
 
     def _on_replies(self, message: Replies, frames: list[Any]) -> None:
+        taken = [
+            (part, whole)
+            for part, its in split_parts(message, frames)
+            if (whole := _take(part, its)) is not None
+        ]
+        message = msgspec.structs.replace(message, parts=tuple(p for p, _ in taken))
         with self._lock:
-            pending, news = self.core.replies(message, frames)
-        if pending is None:
-            return
-        for part, its in news:
-            pending.sink.part(*self._taken(part, its))
-        if news and not pending.missing:
-            self._shelf.drop(pending.submit.store)
-            pending.sink.done()
-
-    def _taken(self, part: Part, frames: list[Any]) -> tuple[Part, list[Any]]:
-        try:
-            return part, shm.take(part.store, frames)
-        except (OSError, ValueError) as error:  # its holder died in this very moment
-            info = ErrorInfo("EngineError", f"The result was lost: {error}.")
-            lost = msgspec.structs.replace(part, status="error", frames=1, store=None)
-            return lost, [pack(info)]
+            pending, news = self.core.replies(message, [f for _, w in taken for f in w])
+        if pending is not None:
+            for part, whole in news:
+                pending.sink.part(part, whole)
+            if news and not pending.missing:
+                self._shelf.drop(pending.submit.store)
+                pending.sink.done()
+        self._release(message)
 
     def _release(self, message: Replies) -> None:
-        """Say what lies in shared memory no longer for us; also if it came twice."""
+        """Say what need not lie in shared memory for us any more; also if it came twice."""
         lent = [RankSet.parse(part.ranks) for part in message.parts if part.store]
         if lent:
             ranks = functools.reduce(operator.or_, lent)
@@ -370,8 +369,8 @@ class Link:
         connection = self.connection
         return (
             f"The hub of cluster {connection.cluster_id or 'default'!r} (process "
-            f"{connection.hub_pid} on {connection.host}) {what}. Engines and results are "
-            "kept: `steer start --restore` brings it back."
+            f"{connection.hub_pid} on {connection.host}) {what}. "
+            "Engines and results are kept: `steer start --restore` brings it back."
         )
 
     def _troubled(self, error: SteerError) -> None:
@@ -390,3 +389,11 @@ class Link:
             _, future = self._questions.popitem()
             if not future.done():
                 future.set_exception(error)
+
+
+def _take(part: Part, frames: list[Any]) -> list[Any] | None:
+    """The frames of an answer; None if its hub is gone, and the next will give it again."""
+    try:
+        return shm.take(part.store, frames)
+    except FileNotFoundError:
+        return None

@@ -1,6 +1,7 @@
 """Dividing sequences among engines, and putting them together again.
 
-`b`, blocks: neighbours stay together. `r`, round robin: element i goes to engine i mod n.
+`b`, blocks: neighbours stay together. `r`, round robin: element i goes to engine i mod
+n.
 """
 
 from __future__ import annotations

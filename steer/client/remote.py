@@ -88,7 +88,8 @@ class ParallelFunction(RemoteFunction):
 
 
 def interactive(f: Any) -> Any:
-    """Make a function look as if it was defined in `__main__`: it sees engine globals."""
+    """Make a function look as if it was defined in `__main__`: it sees engine
+    globals."""
     if callable(f) and hasattr(f, "__module__"):
         f.__module__ = "__main__"
     return f

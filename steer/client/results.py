@@ -1,11 +1,11 @@
 """Results of requests that may still be under way.
 
-An `AsyncResult` is a future of one or more requests (scatter sends one to each engine), with a
-slot for each engine's answer. The I/O thread only files what comes, under the future's
-own condition; unpickling happens in the thread that asks, when it asks.
+An `AsyncResult` is a future of one or more requests (scatter sends one to each engine),
+with a slot for each engine's answer. The I/O thread only files what comes, under the
+future's own condition; unpickling happens in the thread that asks, when it asks.
 
-A hub that is gone makes waiting calls raise `HubUnreachable`, but it does not fail the result:
-a later `get()` waits on, and finds what came in the meantime.
+A hub that is gone makes waiting calls raise `HubUnreachable`, but it does not fail the
+result: a later `get()` waits on, and finds what came in the meantime.
 """
 
 from __future__ import annotations
@@ -414,8 +414,8 @@ class AsyncResult(Future[Any]):
         if isinstance(key, str):
             return self._get_metadata(key, KeyError)
         if isinstance(key, int):
-            return collect_exceptions(_all_remote([self.get(return_exceptions=True)[key]]),
-                                      self._fname)[0]  # fmt: skip
+            value = self.get(return_exceptions=True)[key]
+            return collect_exceptions(_all_remote([value]), self._fname)[0]
         if isinstance(key, slice):
             values = self.get(return_exceptions=True)[key]
             return collect_exceptions(_all_remote(values), self._fname)

@@ -1,7 +1,8 @@
 """Views: the same work on several engines at once.
 
-A `DirectView` sends one request that names all its engines; the hub fans it out and merges the
-answers, so a view of a thousand ranks costs its client what a view of one does.
+A `DirectView` sends one request that names all its engines; the hub fans it out and
+merges the answers, so a view of a thousand ranks costs its client what a view of one
+does.
 """
 
 from __future__ import annotations
@@ -416,7 +417,8 @@ class DirectView(View):
         self.client._dump = cloudpickle.dumps
 
     def use_pickle(self) -> None:
-        """Pickle as is best for each value: plainly, by cloudpickle where it must be."""
+        """Pickle as is best for each value: plainly, by cloudpickle where it must
+        be."""
         self.client._dump = None
 
     def use_dill(self) -> None:

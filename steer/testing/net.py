@@ -1,8 +1,10 @@
-"""A simulated network and clock: hours of faults in seconds, and the same again by one seed.
+"""A simulated network and clock: hours of faults in seconds, and the same again by one
+seed.
 
-Everything that happens is a job in one heap, ordered by (time, n). A `Pipe` is one way of
-a connection: it keeps the order, takes a random time, and loses what is under way when it
-is cut, as ZeroMQ over TCP does. What the peers at its ends do is not decided here.
+Everything that happens is a job in one heap, ordered by (time, n). A `Pipe` is one way
+of a connection: it keeps the order, takes a random time, and loses what is under way
+when it is cut, as ZeroMQ over TCP does. What the peers at its ends do is not decided
+here.
 """
 
 from __future__ import annotations

@@ -48,9 +48,7 @@ def dumps(value: Any, dump: Dumps | None = None) -> list[Any]:
     try:
         body = pickle.dumps(value, protocol=5, buffer_callback=keep_inside)
         plain = b"__main__" not in body
-    except (
-        Exception
-    ):  # any class may raise anything here; cloudpickle has the last word
+    except Exception:  # noqa: BLE001  any class may raise anything; cloudpickle decides
         plain = False
     if not plain:
         import cloudpickle  # a tenth of an engine's start, and seldom needed there
