@@ -285,7 +285,7 @@ class Link:
         self._release(message)
 
     def _release(self, message: Replies) -> None:
-        """Say what need not lie in shared memory for us any more; also if it came twice."""
+        """Say what need not lie in shared memory for us any more."""
         lent = [RankSet.parse(part.ranks) for part in message.parts if part.store]
         if lent:
             ranks = functools.reduce(operator.or_, lent)
@@ -392,7 +392,7 @@ class Link:
 
 
 def _take(part: Part, frames: list[Any]) -> list[Any] | None:
-    """The frames of an answer; None if its hub is gone, and the next will give it again."""
+    """The frames of an answer; None if its hub is gone: the next one gives it again."""
     try:
         return shm.take(part.store, frames)
     except FileNotFoundError:

@@ -7,7 +7,7 @@ and is sent again, marked as such, whenever a hub asks who we are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -112,10 +112,7 @@ class ClientCore:
         if pending is None:
             return None, []
         news: list[tuple[Part, list[Any]]] = []
-        at = 0
-        for part in message.parts:
-            its = list(frames[at : at + part.frames])
-            at += part.frames
+        for part, its in split_parts(message, frames):
             fresh = self._fresh(part, pending)
             if fresh is not None:
                 news.append((fresh, its))
@@ -181,3 +178,13 @@ class ClientCore:
             )
             for p in self.pending.values()
         ]
+
+
+def split_parts(
+    message: Replies, frames: Sequence[Any]
+) -> Iterator[tuple[Part, list[Any]]]:
+    """Each part of some answers with the frames that belong to it."""
+    at = 0
+    for part in message.parts:
+        yield part, list(frames[at : at + part.frames])
+        at += part.frames

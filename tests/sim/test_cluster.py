@@ -74,7 +74,10 @@ class Fate:
         peers = self.living(self.world.peers.values())
         peer = self.random.choice(peers)
         for socket in self.random.choice(
-            [list(peer.sockets.values()), [self.random.choice(list(peer.sockets.values()))]]
+            [
+                list(peer.sockets.values()),
+                [self.random.choice(list(peer.sockets.values()))],
+            ]
         ):
             socket.cut()
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from steer.core import events as ev
-from steer.core.client import ClientCore
+from steer.core.client import ClientCore, split_parts
 from steer.core.engine import EngineCore, Verdict
 from steer.core.hub import HubCore
 from steer.hub import ledger as ledger_module
@@ -412,7 +412,7 @@ class Client(Peer):
 
     def _replies(self, message: Replies, frames: Sequence[Any]) -> None:
         parts, whole, lent = [], [], RankSet()
-        for part, its in split(message, frames):
+        for part, its in split_parts(message, frames):
             try:
                 whole += self.world.memory.take(part.store, its)
             except FileNotFoundError:
@@ -425,7 +425,9 @@ class Client(Peer):
         for part, its in news:
             for engine in RankSet.parse(part.ranks):
                 answers = self.requests[message.id].answers
-                assert engine not in answers, f"{message.id} got two answers of {engine}"
+                assert engine not in answers, (
+                    f"{message.id} got two answers of {engine}"
+                )
                 answers[engine] = (part.status, its)
         if pending is not None and news and not pending.missing:
             self.world.memory.drop(pending.submit.store)
@@ -437,14 +439,6 @@ class Client(Peer):
     def leave(self) -> None:
         self.sockets["out"].send(Goodbye(self.who))
         self.world.net.call_later(0.5, lambda: self.alive and self.die())
-
-
-def split(message: Replies, frames: Sequence[Any]) -> list[tuple[Any, list[Any]]]:
-    at, parts = 0, []
-    for part in message.parts:
-        parts.append((part, list(frames[at : at + part.frames])))
-        at += part.frames
-    return parts
 
 
 class Hub(Freezable):
