@@ -32,9 +32,10 @@ from steer.client.starting import (
     restore_hub,
     start_hub,
 )
-from steer.client.stopping import stop_cluster
+from steer.client.stopping import reap, stop_cluster
 from steer.config import ClusterFiles, Connection, new_cluster_id
 from steer.errors import HubUnreachable, UsageError
+from steer.node.processes import Process
 from steer.ranks import RankSet
 
 if TYPE_CHECKING:
@@ -241,6 +242,7 @@ class Cluster:
         return self
 
     def _start(self, n: int, *, restore: bool = False) -> None:
+        self._reap()
         if restore:
             self._hub = restore_hub(self._files)
         else:
@@ -430,8 +432,10 @@ class Cluster:
             self._link = None
 
     def _reap(self) -> None:
-        if self._hub is not None and self._hub.child is not None:
-            self._hub.child.poll()
+        """Leave no zombie of a hub that somebody else has ended."""
+        if self._hub is not None:
+            connection = self._hub.connection
+            reap(Process(connection.hub_pid, connection.hub_began))
 
     # -- in and out of files
 

@@ -77,10 +77,9 @@ class Request:
 
 @dataclass
 class Hub:
-    """A hub's process, if it is a child of ours, and the file it has written."""
+    """A hub that we have started, and the file that it has written."""
 
     connection: Connection
-    child: subprocess.Popen[bytes] | None = None
     replaced: str = ""
     """What was found in its place and removed, as a sentence."""
 
@@ -252,7 +251,8 @@ def _run(files: ClusterFiles, lock: int, arguments: list[str], request: Request)
         except BaseException:
             _undo(files, child, keep="--restore" in arguments)
             raise
-    return Hub(connection, child)
+    child.returncode = 0  # it may outlive us; no warning is due when we forget it
+    return Hub(connection)
 
 
 def _spawn(

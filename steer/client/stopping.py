@@ -22,7 +22,7 @@ from steer.config import ClusterFiles, Connection
 from steer.errors import SteerError
 from steer.launch.job import Job
 from steer.node import sweep
-from steer.node.processes import Process, find_by_environment
+from steer.node.processes import Process, find_by_environment, same_process
 from steer.node.signals import send_all
 from steer.node.watch import Watch
 
@@ -134,7 +134,7 @@ def wait_gone(processes: Iterable[Process], seconds: float) -> list[Process]:
                 poller.unregister(fd)
                 process, watch = watches.pop(fd)
                 watch.close()
-                reap(process.pid)
+                reap(process)
             if not ready:
                 break
         return sorted(process for process, _ in watches.values())
@@ -143,10 +143,14 @@ def wait_gone(processes: Iterable[Process], seconds: float) -> list[Process]:
             watch.close()
 
 
-def reap(pid: int) -> None:
-    """Take the status of a child that has ended, so that no zombie stays."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+def reap(process: Process) -> None:
+    """Take the status of a child of ours that has ended, so that no zombie stays.
+
+    By start time too: its number may already be that of another child.
+    """
+    if same_process(*process):
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process.pid, os.WNOHANG)
 
 
 # -- files
