@@ -82,8 +82,7 @@ def _bind(sock: zmq.Socket[bytes], connection: Connection) -> int:
                 f"The hub cannot listen on {connection.ip}:{connection.port}: {error}.",
                 next_step="Choose another --port, or leave it out to get a free one.",
             ) from None
-        sock.curve_server = False
-        sock.zap_domain = b""
+        sock.curve_server = False  # an endpoint keeps what it was bound with
     sock.bind(connection.ipc)
     return port
 
