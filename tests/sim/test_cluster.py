@@ -1,7 +1,7 @@
 """Whatever fails: every request of a living client gets each answer once.
 
-One seed makes one history of deaths, cuts, freezes and restarts. A seed that failed goes
-into seeds.txt and is tried first for ever.
+One seed makes one history of deaths, cuts, freezes and restarts. A seed that failed
+goes into seeds.txt and is tried first for ever.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ class Fate:
         self.random = world.net.random
         world.doubles = self.random.choice([0.0, 0.1])
         self.deeds = [self.submit] * 30 + [self.abort] * 2
-        faults = [self.cut, self.freeze, self.kill_hub, self.kill_engine,
-                  self.kill_client, self.goodbye, self.add_client, self.add_engine]  # fmt: skip
+        faults = [
+            self.cut, self.freeze, self.kill_hub, self.kill_engine, self.kill_client,
+            self.goodbye, self.add_client, self.add_engine,
+        ]  # fmt: skip
         for fault in self.random.sample(faults, self.random.randint(0, len(faults))):
             self.deeds += [fault] * self.random.choice([1, 1, 4])
         self.pace = self.random.choice([0.02, 0.1, 0.5])
@@ -73,12 +75,8 @@ class Fate:
     def cut(self) -> None:
         peers = self.living(self.world.peers.values())
         peer = self.random.choice(peers)
-        for socket in self.random.choice(
-            [
-                list(peer.sockets.values()),
-                [self.random.choice(list(peer.sockets.values()))],
-            ]
-        ):
+        both = list(peer.sockets.values())
+        for socket in self.random.choice([both, both[:1], both[1:]]):
             socket.cut()
 
     def freeze(self) -> None:
@@ -91,7 +89,7 @@ class Fate:
     def settled(self) -> bool:
         """Whether all engines have their ids of this hub.
 
-        What registers first with a new hub gets the lowest id, also if that was another's.
+        What registers first with a new hub gets the lowest id, though it was another's.
         """
         hub = self.world.hub
         engines = self.living(self.world.engines)

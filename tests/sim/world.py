@@ -1,8 +1,9 @@
 """A cluster in the simulated network: real cores and ledger, simulated shells.
 
-What the shells do (`steer.hub.shell`, `steer.engines.io` and `.run`, `steer.client.link`) is done
-here without sockets and processes; where those change, this has to follow. Shared memory is
-a dictionary of who holds what, so that a store dropped twice or never is seen.
+What the shells do (`steer.hub.shell`, `steer.engines.io` and `.run`,
+`steer.client.link`) is done here without sockets and processes; where those change, this
+has to follow. Shared memory is a dictionary of who holds what, so that a store dropped
+twice or never is seen.
 """
 
 from __future__ import annotations
@@ -262,7 +263,7 @@ class Engine(Peer):
 
     def _say_ready(self) -> None:
         if self.ready and self.core.engine >= 0:
-            job, rank, size = self.place
+            _, rank, size = self.place
             self.send(Ready(self.who, rank, size, shares=True))
 
     def send(self, message: Message, frames: Sequence[Any] = ()) -> None:
