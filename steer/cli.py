@@ -149,7 +149,7 @@ def _add_place(parser: argparse.ArgumentParser, *, cluster: bool = True) -> None
 
 def _add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-n", type=_positive, help="how many engines; default: one for each core"
+        "-n", "--n", type=_positive, help="how many engines; default: one for each core"
     )
     parser.add_argument(
         "--engines",

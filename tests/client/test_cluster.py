@@ -260,9 +260,7 @@ def test_a_launcher_that_fails_is_told_at_once(make_cluster, tmp_path):
     script = "echo out of luck >&2; exit 3"
     recipe.write_text(
         'description = "broken"\nkind = "direct"\n'
-        f'launch = ["sh", "-c", "{script}", "{{engine}}"]\n'.replace(
-            ', "{engine}"', ""
-        )
+        f'launch = ["sh", "-c", "{script}", "{{engine}}"]\n'.replace(', "{engine}"', "")
     )
     cluster = make_cluster(engines=str(recipe), n=2)
     cluster.start_cluster_sync()
@@ -288,7 +286,9 @@ def test_an_unknown_recipe_is_a_sentence_and_leaves_only_logs(make_cluster):
     cluster = make_cluster(engines="nix")
     with pytest.raises(LaunchError, match='No recipe is called "nix"'):
         cluster.start_cluster_sync()
-    assert {p.suffix for p in Path(cluster.cluster_file).parent.iterdir()} == {".log"} | {""}
+    assert {p.suffix for p in Path(cluster.cluster_file).parent.iterdir()} == {
+        ".log"
+    } | {""}
 
 
 def test_a_killed_hub_is_restored_with_its_engines(make_cluster):
