@@ -1,0 +1,49 @@
+"""What README and docs show runs, and they speak of every command."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCED = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
+EXAMPLES = [
+    pytest.param(code, id=f"{page.relative_to(ROOT)}-{i}")
+    for page in PAGES
+    for i, code in enumerate(FENCED.findall(page.read_text()))
+]
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_example_runs(code: str, tmp_path: Path):
+    script = tmp_path / "example.py"
+    script.write_text(code)
+
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=50
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_command_is_documented():
+    told = "".join(page.read_text() for page in PAGES)
+    shown = subprocess.run(
+        [sys.executable, "-m", "steer", "--help"],
+        capture_output=True, text=True, timeout=50, check=True,
+    ).stdout  # fmt: skip
+    commands = re.findall(r"^    (\w+)(?:  |$)", shown, re.M)
+
+    assert "start" in commands
+    for command in commands:
+        assert f"steer {command}" in told, command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
