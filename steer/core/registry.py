@@ -19,11 +19,16 @@ from __future__ import annotations
 
 import dataclasses
 
+from steer.errors import ProtocolError
+from steer.ranks import LIMIT
 from steer.wire.messages import EngineInfo, Ready, Register
 from steer.wire.peers import peer_name
 
 SILENCE = 10.0
 """Seconds without an answer after which an engine nobody can watch counts as gone."""
+
+MOST = LIMIT // 4
+"""Engines of a cluster, and ranks of one job."""
 
 ASK_EVERY = 2.0
 """Seconds between questions to an engine whose process nobody can watch."""
@@ -78,6 +83,7 @@ class Registry:
 
     def register(self, message: Register, now: float) -> Engine:
         """Note its description, and give it an id if it has none."""
+        _validate(message)
         uuid = message.uuid
         engine = self.engines.get(uuid)
         if engine is None:
@@ -116,7 +122,9 @@ class Registry:
 
     def _free_id(self, message: Register, world: str) -> int:
         if message.engine >= 0 and message.engine not in self.by_id:
-            self.bases.setdefault(world, message.engine - max(message.rank, 0))
+            base = message.engine - max(message.rank, 0)
+            if base >= 0:
+                self.bases.setdefault(world, base)
             return message.engine
         rank = max(message.rank, 0) if message.size > 1 else 0
         if world not in self.bases:
@@ -162,3 +170,10 @@ class Registry:
             assert self.engines[engine.uuid] is engine
         for engine in self.engines.values():
             assert self.by_id[engine.id] is engine
+
+
+def _validate(message: Register) -> None:
+    """Refuse numbers that would cost much memory, or cannot be in a set of engines."""
+    rank, size, engine = message.rank, message.size, message.engine
+    if not (-1 <= rank < size <= MOST and -1 <= engine < MOST):
+        raise ProtocolError(f"There is no rank {rank} of {size}, engine {engine}.")
