@@ -90,7 +90,14 @@ def test_start_list_and_stop(steer, home):
     assert "`steer stop`" in out
     _, out, _ = steer("list")
     title, row = out.splitlines()
-    assert title.split() == "CLUSTER PROFILE STATE ENGINES LAUNCHER SINCE".split()
+    assert title.split() == [
+        "CLUSTER",
+        "PROFILE",
+        "STATE",
+        "ENGINES",
+        "LAUNCHER",
+        "SINCE",
+    ]
     assert row.split()[:5] == ["default", "default", "running", "2", "local"]
     assert steer("stop") == (0, "Stopped cluster 'default'.\n", "")
     assert steer("list")[1] == "There are no clusters. `steer start -n 4` starts one.\n"

@@ -22,9 +22,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
-from steer.client.engine_sets import EngineSet, Progress, Sets, sets_of
 from steer.client.found import hub_lives, living_jobs
-from steer.client.link import Link
 from steer.client.starting import (
     Hub,
     Request,
@@ -38,8 +36,11 @@ from steer.errors import HubUnreachable, UsageError
 from steer.node.processes import Process
 from steer.ranks import RankSet
 
+# What talks to a hub is imported while the hub starts: see `_import_the_rest`.
 if TYPE_CHECKING:
     from steer.client.client import Client
+    from steer.client.engine_sets import EngineSet, Progress, Sets
+    from steer.client.link import Link
 
 __all__ = ["Cluster"]
 
@@ -246,7 +247,8 @@ class Cluster:
         if restore:
             self._hub = restore_hub(self._files)
         else:
-            self._hub = start_hub(self._files, dataclasses.replace(self._request, n=n))
+            request = dataclasses.replace(self._request, n=n)
+            self._hub = start_hub(self._files, request, _import_the_rest)
         self._stopped = False
         if self.shutdown_atexit:
             _at_exit.add(self)
@@ -386,6 +388,8 @@ class Cluster:
         self.stop_cluster_sync()
 
     def _ask_to_end(self, connection: Connection) -> None:
+        from steer.client.engine_sets import sets_of
+
         link = self._connected()
         jobs = link.ask("jobs")
         link.wait(link.shutdown("", hub=True), QUESTION)
@@ -412,9 +416,13 @@ class Cluster:
 
     def _sets(self) -> Sets:
         """Ask the hub over the link of a client of ours, or over one of our own."""
+        from steer.client.engine_sets import Sets
+
         return Sets(self._connected(), self._files.folder)
 
     def _connected(self) -> Link:
+        from steer.client.link import Link
+
         connection = Connection.read(self._files.connection)
         for client in self._clients:
             link = getattr(client, "_link", None)
@@ -483,6 +491,8 @@ class Cluster:
             cluster_id=cluster_id,
             **{"shutdown_atexit": False, **options},
         )
+        from steer.client.engine_sets import EngineSet
+
         jobs = Connection.read(cluster.cluster_file).jobs  # says so if there is none
         cluster._known = {one.id: one for one in map(EngineSet.saved, jobs)}
         return cluster
@@ -527,6 +537,12 @@ class Cluster:
         if activate:
             client.activate()  # magics are registered in the thread that runs cells
         return client
+
+
+def _import_the_rest() -> None:
+    """Spend the hub's quarter of a second on what will be needed when it is there."""
+    import steer.client.client
+    import steer.client.engine_sets  # noqa: F401
 
 
 def _without_ipyparallels(given: dict[str, Any]) -> dict[str, Any]:

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import select
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from steer.client.filewatch import FileWatch
 from steer.client.found import (
@@ -89,15 +90,26 @@ def recipe_name(engines: str) -> str:
     return _ALIASES.get(engines, engines)
 
 
-def start_hub(files: ClusterFiles, request: Request) -> Hub:
-    """Start a hub with its first engines; returns as soon as it listens."""
+def start_hub(
+    files: ClusterFiles, request: Request, meanwhile: Callable[[], None] | None = None
+) -> Hub:
+    """Start a hub with its first engines; returns as soon as it listens.
+
+    `meanwhile` is called while the hub starts, for what its caller needs afterwards.
+    """
     lock = _lock(files)
     try:
         replaced = _make_room(look(files, lock_is_ours=True), files)
         path = connection_path(files)
         new_connection(files, request).write(path)
         arguments = _first_job(request) if request.n else []
-        hub = _run(files, lock, [*arguments, "--log-level", request.log_level], request)
+        hub = _run(
+            files,
+            lock,
+            [*arguments, "--log-level", request.log_level],
+            request,
+            meanwhile,
+        )
         hub.replaced = replaced
         return hub
     finally:
@@ -233,20 +245,28 @@ def _first_job(request: Request) -> list[str]:
     arguments = [
         *("--start", recipe_name(request.engines)),
         *("--n", str(request.n)),
-        *("--options", json.dumps(dict(request.options))),
+        *("--options", msgspec.json.encode(dict(request.options)).decode()),
     ]
     if request.cwd:
         arguments += ["--cwd", os.path.abspath(request.cwd)]
     return arguments
 
 
-def _run(files: ClusterFiles, lock: int, arguments: list[str], request: Request) -> Hub:
+def _run(
+    files: ClusterFiles,
+    lock: int,
+    arguments: list[str],
+    request: Request,
+    meanwhile: Callable[[], None] | None = None,
+) -> Hub:
     path = connection_path(files)
     log = files.log("hub")
     said = log.stat().st_size if log.exists() else 0
     with FileWatch(files.folder) as news:
         child = _spawn(path, log, lock, arguments, request.environment)
         try:
+            if meanwhile is not None:
+                meanwhile()
             connection = _wait_until_it_listens(child, path, news, log, said)
         except BaseException:
             _undo(files, child, keep="--restore" in arguments)
