@@ -250,6 +250,8 @@ class HubCore:
         stale = int(number) <= self.sent[who] and not message.resent
         if stale or message.id in self.early:
             return self._unused(message)
+        if not RankSet.parse(message.targets):
+            return self._nobody(who, message, -1)
         if message.resent:
             self.early[message.id] = []
             return [Recall(who, message, frames)]
@@ -272,13 +274,13 @@ class HubCore:
             if engine is None or not engine.here:
                 return self._nobody(who, message, number)
             engines.append(engine)
-        if not engines:
-            return self._nobody(who, message, -1)
         return self.fanout.open(who, message, frames, engines)
 
     def _nobody(self, who: str, message: Submit, number: int) -> list[Action]:
         here = RankSet(e.id for e in self.registry.here())
-        if here:
+        if here and number < 0:
+            text = f"The request names no engine; there are {here}."
+        elif here:
             text = f"No engine {number} is here; there are {here}."
         else:
             text = (
