@@ -204,6 +204,15 @@ def test_clean_ends_ranks_whose_cluster_file_is_gone(steer, home):
     assert processes(home) == []
 
 
+def test_clean_ends_a_hub_that_nobody_can_find_any_more(steer, home):
+    start(steer)
+    hub = connection(home).hub_pid
+    (home / "profile_default" / "steer" / "default" / "cluster.json").unlink()
+    steer("clean")
+    assert not Path(f"/proc/{hub}").exists()
+    assert processes(home) == []
+
+
 def test_stale_files_are_replaced_and_it_is_said(steer, home):
     start(steer)
     for pid in processes(home):

@@ -249,6 +249,7 @@ class Cluster:
         else:
             request = dataclasses.replace(self._request, n=n)
             self._hub = start_hub(self._files, request, _import_the_rest)
+            self._known = {}
         self._stopped = False
         if self.shutdown_atexit:
             _at_exit.add(self)

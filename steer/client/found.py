@@ -185,24 +185,30 @@ def find_all(profile: str | None = None) -> list[Found]:
     return [look(files) for files in list_clusters(profile)]
 
 
+_MARK = re.compile(rb"(?:^|\0)STEER_CONNECTION=([^\0]+)")
+_HUB = re.compile(rb"\0steer\.hub\0--connection\0([^\0]+)")
+
+
 def strays() -> dict[str, list[Process]]:
-    """Engines and launchers whose connection file is gone, by its path."""
-    pattern = re.compile(rb"(?:^|\0)STEER_CONNECTION=([^\0]+)")
+    """Hubs, launchers and engines whose connection file is gone, by its path."""
     found: dict[str, list[Process]] = {}
     for pid in pids():
-        match = pattern.search(_environment(pid)) if pid != os.getpid() else None
+        match = _MARK.search(_read(pid, "environ")) or _HUB.search(
+            _read(pid, "cmdline")
+        )
         began = start_time(pid)
-        if match is None or began is None or not is_alive(pid):
+        if pid == os.getpid() or match is None or began is None or not is_alive(pid):
             continue
         path = os.fsdecode(match[1])
-        if not os.path.exists(path):
+        # As that process sees it: a container has files of its own.
+        if not os.path.exists(f"/proc/{pid}/root{path}"):
             found.setdefault(path, []).append(Process(pid, began))
     return found
 
 
-def _environment(pid: int) -> bytes:
+def _read(pid: int, name: str) -> bytes:
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes()
+        return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:  # gone meanwhile, or another user's
         return b""
 

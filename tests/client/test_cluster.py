@@ -96,6 +96,13 @@ def test_engines_are_after_when_the_cluster_is(make_cluster):
     assert [one.state for one in cluster.engines.values()] == ["after"]
 
 
+def test_a_stopped_cluster_starts_again_as_a_new_one(make_cluster):
+    cluster = ready(make_cluster(n=2))
+    cluster.stop_cluster_sync()
+    ready(cluster, 1)
+    assert [(one.n, one.state) for one in cluster.engines.values()] == [(1, "running")]
+
+
 def test_repr_is_ipyparallels(make_cluster):
     cluster = make_cluster(cluster_id="x")
     assert repr(cluster) == "<Cluster(cluster_id='x', profile='default')>"
