@@ -377,7 +377,7 @@ class HubCore:
             return self._watch_request(who, message.id, str(arguments.get("id")))
         if message.what == "engines":
             known = self.registry.engines.values()
-            facts = [{"here": e.here, **msgspec.to_builtins(e.info)} for e in known]
+            facts = [{"here": e.here, **msgspec.structs.asdict(e.info)} for e in known]
             return [self._answer(who, message.id, {"engines": facts})]
         if message.what in LOOKS:
             return [Look(peer, message.id, message.what, arguments)]
@@ -435,7 +435,7 @@ class HubCore:
         actions: list[Action] = [Send((engine.control,), enrolled)]
         if engine.here:
             return actions + self._resend(engine)
-        if engine.info.ready:
+        if engine.info.ready and not engine.left:
             engine.here = True
             actions += self._joined(engine, now)
         return actions
@@ -483,6 +483,8 @@ class HubCore:
             content = {"job": engine.info.job, "text": message.problem}
             notice = self._tell(Notice("problem"), (pack(content),))
             return [*notice, Say(message.problem), *self._drop_job(engine.info.job)]
+        if engine.left:
+            return []
         first = not engine.here
         self.registry.ready(message)
         return self._joined(engine, now) if first else []
@@ -548,7 +550,7 @@ class HubCore:
         engine = self.registry.engines.get(who)
         if engine is None or not engine.here:
             return []
-        engine.here = False
+        engine.here, engine.left = False, True
         return self._lost(engine, message.why, now)
 
     def _died(self, event: Died, now: float) -> list[Action]:
@@ -559,7 +561,8 @@ class HubCore:
             return []
         self.ending.remember(engine.segments)
         actions: list[Action] = []
-        actions += self._lost(engine, event.how, now)
+        if not engine.left:
+            actions += self._lost(engine, event.how, now)
         if self.ending.step is Step.RUNNING and self.registry.world_is_empty(
             engine.world
         ):
@@ -675,9 +678,8 @@ class HubCore:
         twice = [(e.uuid, submit.id) for e, *_ in early if e.id in saved]
         actions += self._acknowledge(twice)
         if absent:
-            text = (
-                f"Engines {RankSet(absent)} did not come back after the hub's restart."
-            )
+            who = f"Engine{'s' * (len(absent) > 1)} {RankSet(absent)}"
+            text = f"{who} did not come back after the hub's restart."
             self.fanout.absent(submit, absent, ErrorInfo("EngineError", text))
         actions += self.fanout.settle(submit, now)
         return actions + self._told_watchers(submit.id)

@@ -43,6 +43,8 @@ class Engine:
     id: int = -1
     world: str = ""
     here: bool = False
+    left: bool = False
+    """Whether it said that it goes; its process may still be there."""
     segments: tuple[str, ...] = ()
     shares: bool = False
     heard: float = 0.0

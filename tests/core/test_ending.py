@@ -13,9 +13,7 @@ from steer.wire.messages import VERSION, Quit, Ready, Register
 def cluster(n=2, boot="here"):
     registry = Registry("here")
     for rank in range(n):
-        info = Register(
-            VERSION, f"e{rank}", 100 + rank, rank, "h", boot, "j", rank, n
-        )
+        info = Register(VERSION, f"e{rank}", 100 + rank, rank, "h", boot, "j", rank, n)
         registry.register(info, 0.0)
         registry.ready(Ready(f"e{rank}", rank, n, segments=(f"seg{rank}",)))
     jobs = {"j": n}

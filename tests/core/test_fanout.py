@@ -185,14 +185,10 @@ def test_a_second_answer_is_dropped_with_what_it_holds(fanout, engines):
 
 def test_an_answer_nobody_asked_for_is_the_journals(fanout, engines):
     result = Result("c-9", "ok", 0.0, 0.0)
-    assert fanout.answer(engines[0], result, (b"r",), 0.0) == [
-        Late(0, result, (b"r",))
-    ]
+    assert fanout.answer(engines[0], result, (b"r",), 0.0) == [Late(0, result, (b"r",))]
     submit(fanout, engines[:1])
     result = Result("c-1", "ok", 0.0, 0.0)
-    assert fanout.answer(engines[1], result, (b"r",), 0.0) == [
-        Late(1, result, (b"r",))
-    ]
+    assert fanout.answer(engines[1], result, (b"r",), 0.0) == [Late(1, result, (b"r",))]
 
 
 def test_what_a_dead_engine_owed_fails_at_once(fanout, engines):

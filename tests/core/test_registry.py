@@ -101,9 +101,7 @@ def test_an_engine_is_described():
     registry = Registry(BOOT)
     engine = registry.register(register("a", "job", 1, 3), 0.0)
     assert engine.describe() == "engine 1 (rank 1 of 3 on host)"
-    assert (
-        registry.register(register("b"), 0.0).describe() == "engine 3 (on host)"
-    )
+    assert registry.register(register("b"), 0.0).describe() == "engine 3 (on host)"
 
 
 @pytest.mark.parametrize(
@@ -118,8 +116,12 @@ def test_numbers_that_cannot_be_are_refused(rank, size, engine):
 @hypothesis.given(
     st.lists(
         st.tuples(
-            st.sampled_from("abcdefgh"), st.sampled_from(["", "j", "k"]),
-            st.integers(-1, 3), st.integers(1, 4), st.integers(-1, 6), st.booleans(),
+            st.sampled_from("abcdefgh"),
+            st.sampled_from(["", "j", "k"]),
+            st.integers(-1, 3),
+            st.integers(1, 4),
+            st.integers(-1, 6),
+            st.booleans(),
         )  # fmt: skip
     )
 )

@@ -128,7 +128,7 @@ def live(seed: int, patch: pytest.MonkeyPatch) -> World:
     world = World(seed)
     patch.setattr(ledger, "shm", simulated_memory(world))
     Fate(world)
-    world.net.run(TROUBLE)
+    world.net.run(TROUBLE + PEACE)
     while any(e.alive and (e.queue or e.core.running) for e in world.engines):
         world.net.run(world.net.now + PEACE)
     world.net.run(world.net.now + PEACE)
