@@ -11,15 +11,16 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCED = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 EXAMPLES = [
-    pytest.param(code, id=f"{page.relative_to(ROOT)}-{i}")
+    # One after the other, as one reads them.
+    pytest.param("\n".join(found), id=str(page.relative_to(ROOT)))
     for page in PAGES
-    for i, code in enumerate(FENCED.findall(page.read_text()))
+    if (found := FENCED.findall(page.read_text()))
 ]
 
 
 @pytest.mark.mpi
 @pytest.mark.parametrize("code", EXAMPLES)
-def test_example_runs(code: str, tmp_path: Path):
+def test_examples_run(code: str, tmp_path: Path):
     script = tmp_path / "example.py"
     script.write_text(code)
 

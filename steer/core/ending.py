@@ -84,6 +84,8 @@ class Ending:
             case Step.ASKED:
                 peers = tuple(p for e in engines for p in (e.work, e.control))
                 ask: list[Action] = [Send(peers, Quit("The cluster stops."))]
+                if self.jobs and not engines:  # nobody has come yet who could be asked
+                    ask.append(KillJobs(signal.SIGTERM))
                 return ask + self.look(now)
             case Step.TOLD:
                 return [

@@ -68,6 +68,7 @@ class EngineInfo(Fact, frozen=True):
     rank: int
     size: int
     world: str
+    job: str = ""
 
 
 class Part(Fact, frozen=True):
