@@ -479,6 +479,7 @@ class HubCore:
         engine = self.registry.engines.get(who)
         if engine is None:
             return []
+        engine.segments = message.segments
         if message.problem:
             content = {"job": engine.info.job, "text": message.problem}
             notice = self._tell(Notice("problem"), (pack(content),))

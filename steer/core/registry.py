@@ -69,6 +69,7 @@ class Engine:
             rank=max(info.rank, 0),
             size=info.size,
             world=self.world,
+            job=info.job,
         )
 
 
