@@ -356,6 +356,11 @@ class Fanout:
         request.sent = 0
         return self._flush(request)
 
+    def lend_again(self, client: str) -> list[Action]:
+        """After a cut: what the client took is known only from its word, perhaps lost."""
+        mine = [r for r in self.requests.values() if r.client == client and r.lent]
+        return [action for request in mine for action in self.again(request)]
+
     def goodbye(self, client: str) -> list[Action]:
         """A client is gone: its work goes on, and the journal takes what it holds."""
         if self.clients.pop(client, None) is None:

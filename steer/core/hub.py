@@ -231,6 +231,7 @@ class HubCore:
             engines=tuple(e.public() for e in self.registry.here()),
         )
         actions: list[Action] = [Send((peer_name("in", who),), welcome)]
+        actions += self.fanout.lend_again(who)
         if message.boot == self.registry.boot:
             actions.append(Watch(who, message.pid, message.began))
         return actions
