@@ -125,10 +125,22 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+def _count(text: str) -> int:
+    return _whole_number(text, 1, None)
+
+
+def _port(text: str) -> int:
+    return _whole_number(text, 0, 65535)
+
+
+def _whole_number(text: str, least: int, most: int | None) -> int:
+    wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least or (most is not None and number > most):
+        raise argparse.ArgumentTypeError(f"must be a number {wanted}, not {text!r}")
     return number
 
 
@@ -149,7 +161,7 @@ def _add_place(parser: argparse.ArgumentParser, *, cluster: bool = True) -> None
 
 def _add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-n", "--n", type=_positive, help="how many engines; default: one for each core"
+        "-n", "--n", type=_count, help="how many engines; default: one for each core"
     )
     parser.add_argument(
         "--engines",
@@ -190,7 +202,7 @@ def _add_start(commands: Any) -> None:
         help="listen for other hosts too, encrypted, on this address",
     )
     parser.add_argument(
-        "--port", type=int, default=0, help="the port for that; default: a free one"
+        "--port", type=_port, default=0, help="the port for that; default: a free one"
     )
     parser.add_argument(
         "--location", default="", metavar="HOST", help="how other hosts call this one"
