@@ -1,5 +1,6 @@
 """Which cluster a `Client` means: by file, by description, by name, or the one there
-is."""
+is.
+"""
 
 from __future__ import annotations
 

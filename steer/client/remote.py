@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,13 @@ class RemoteFunction:
         self.__doc__ = f"{type(self).__name__} wrapping:\n{f.__doc__ or ''}"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function on all engines of the view."""
         with self.view.temp_flags(block=self.block, **self.flags):
             return self.view.apply(self.func, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        name = getattr(self.func, "__qualname__", repr(self.func))
+        return f"<{type(self).__name__} {name} on {self.view.targets}>"
 
 
 class ParallelFunction(RemoteFunction):
@@ -64,72 +70,90 @@ class ParallelFunction(RemoteFunction):
 
     def __call__(self, *sequences: Any, **kwargs: Any) -> Any:
         """Call the function once on each engine, with its share of the sequences."""
-        whole = [s if hasattr(s, "__getitem__") else list(s) for s in sequences]
-        if len({len(s) for s in whole}) > 1:
-            raise ValueError("all sequences must have equal length")
-        view = self.view
-        ids, _ = view._ids()
-        count = min(len(ids), max(len(whole[0]), 1)) if whole else len(ids)
-        result = AsyncMapResult(view.client, "apply", fname=self.func.__name__)
-        result.join_parts = lambda parts: partition.join(
-            [p if hasattr(p, "__len__") else [p] for p in parts], self.dist
-        )
-        for i, engine in enumerate(ids[:count]):
-            shares = [partition.part(s, i, count, self.dist) for s in whole]
-            frames = payload.dumps_call(self.func, shares, kwargs, view.client._dump)
-            view._request(
-                result, "apply", [engine], frames, name=result._fname, expected=count
+        if kwargs:
+            raise TypeError(f"Unexpected keyword arguments: {kwargs}")
+        if not sequences:
+            raise TypeError("must have some sequences to divide")
+        whole = [partition.sliceable(sequence) for sequence in sequences]
+        lengths = [len(sequence) for sequence in whole]
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                f"all sequences must have equal length, but have {lengths}"
             )
-        return result.get() if self.block else result
+        with self.view.temp_flags(block=self.block, **self.flags):
+            return self._divide(whole, lengths[0])
+
+    def _divide(self, whole: list[Any], length: int) -> Any:
+        view = self.view
+        ids = view._ids()[0][: max(length, 1)]
+        name = getattr(self.func, "__name__", repr(self.func))
+        every = [
+            payload.dumps_call(
+                self.func,
+                [partition.part(s, i, len(ids), self.dist) for s in whole],
+                {},
+                view.client._dump,
+            )
+            for i in range(len(ids))
+        ]
+        result = AsyncMapResult(
+            view.client, "apply", fname=name, dist=self.dist, requests=len(ids),
+            label=view.label,
+        )  # fmt: skip
+        for engine, frames in zip(ids, every, strict=True):
+            view._request(result, "apply", [engine], frames, name=name)
+        return view._finish(result, None)
 
     def map(self, *sequences: Any) -> Any:
         """Call the function on each element."""
-        return self.view.map(self.func, *sequences, block=self.block, dist=self.dist)
+        with self.view.temp_flags(block=self.block, **self.flags):
+            return self.view.map(self.func, *sequences, dist=self.dist)
 
 
 def interactive(f: Any) -> Any:
-    """Make a function look as if it was defined in `__main__`: it sees engine
-    globals."""
-    if callable(f) and hasattr(f, "__module__"):
+    """Make a function look as if `__main__` defined it: it sees the engine's names."""
+    if isinstance(f, types.FunctionType):
         f.__module__ = "__main__"
     return f
 
 
-class require:  # noqa: N801  its name is ipyparallel's
+class require:
     """A decorator: import these modules, or send these objects, before each call."""
 
     def __init__(self, *needs: Any, **named: Any) -> None:
-        self.modules = [n if isinstance(n, str) else n.__name__ for n in needs
-                        if isinstance(n, str) or isinstance(n, type(sys))]  # fmt: skip
-        self.objects = {
-            n.__name__: n for n in needs if not isinstance(n, str | type(sys))
-        } | named
+        modules = [n for n in needs if isinstance(n, str | types.ModuleType)]
+        self._modules = [n if isinstance(n, str) else n.__name__ for n in modules]
+        self._objects = named | {n.__name__: n for n in needs if n not in modules}
 
     def __call__(self, f: Any) -> Any:
-        return functools.wraps(f)(_Requiring(f, self.modules, self.objects))
+        """The function, with what it needs."""
+        return functools.wraps(f)(_Requiring(f, self._modules, self._objects))
 
 
 class _Requiring:
-    """The function with what it needs; made ready on the engine."""
+    """A function with what it needs; made ready on the engine."""
 
     def __init__(self, f: Any, modules: list[str], objects: dict[str, Any]) -> None:
-        self.f, self.modules, self.objects = f, modules, objects
+        self._f, self._modules, self._objects = f, modules, objects
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        scope = sys.modules["__main__"].__dict__
-        for name in self.modules:
+        scope = vars(sys.modules["__main__"])
+        needs = self._needs()
+        scope.update(needs)
+        # A function of `__main__` came by value, with globals of its own.
+        brought = getattr(self._f, "__globals__", scope)
+        if brought is not scope and self._f.__module__ == "__main__":
+            brought.update({k: v for k, v in scope.items() if not k.startswith("__")})
+        elif brought is not scope:
+            for name, value in needs.items():
+                brought.setdefault(name, value)
+        return self._f(*args, **kwargs)
+
+    def _needs(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name in self._modules:
             try:
-                scope[name.partition(".")[0]] = __import__(name)
+                found[name.partition(".")[0]] = __import__(name)
             except ImportError as error:
                 raise UnmetDependency(f"{name} cannot be imported: {error}") from error
-        scope.update(self.objects)
-        f = self.f
-        inner = getattr(f, "__globals__", None)
-        if inner is not None and inner is not scope:
-            for name in self.modules:
-                inner.setdefault(
-                    name.partition(".")[0], sys.modules[name.partition(".")[0]]
-                )
-            for name, value in self.objects.items():
-                inner.setdefault(name, value)
-        return f(*args, **kwargs)
+        return found | self._objects

@@ -10,11 +10,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from steer.client import partition
+from steer.client import importing, partition
+from steer.client.history import History
+from steer.client.requests import Request
 from steer.client.results import AsyncMapResult, AsyncResult
 from steer.errors import UsageError
 from steer.wire import payload
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
     from steer.client.remote import ParallelFunction, RemoteFunction
 
 Targets = int | Sequence[int] | str | None
+
+NO_MAGICS = (
+    "The %px magics come with a later version; until then, use `view.execute(code)`."
+)
 
 
 class View:
@@ -37,16 +44,14 @@ class View:
         self.block = client.block
         self.track = False
         self.label = ""
-        self.history: list[str] = []
+        self._sent = History()
         self.set_flags(**flags)
 
     def set_flags(self, **flags: Any) -> Self:
         """Set attributes for all calls to come; returns the view."""
         for name, value in flags.items():
             if name not in self._flag_names:
-                raise KeyError(
-                    f"{name!r} is no flag of a view; {self._flag_names} are."
-                )
+                raise KeyError(f"Invalid name: {name!r}")
             setattr(self, name, value)
         return self
 
@@ -61,14 +66,26 @@ class View:
             self.set_flags(**before)
 
     @property
+    def history(self) -> list[str]:
+        """The ids of the messages it has sent, the latest last."""
+        return self._sent.msg_ids()
+
+    @property
     def outstanding(self) -> set[str]:
-        """Its requests that are not answered yet."""
-        return set(self.history) & self.client.outstanding
+        """Its messages that are not answered yet."""
+        return self.client._memory.outstanding(set(self._sent.requests()))
 
     @property
     def results(self) -> dict[str, Any]:
-        """What the client keeps of its results."""
-        return {i: r for i, r in self.client.results.items() if i in set(self.history)}
+        """The values of its messages, as far as the client still keeps them."""
+        mine = set(self.history)
+        return {i: r for i, r in self.client.results.items() if i in mine}
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata of its messages, as far as the client still keeps them."""
+        mine = set(self.history)
+        return {i: m for i, m in self.client.metadata.items() if i in mine}
 
     def _ids(self, targets: Targets = None) -> tuple[list[int], bool]:
         """Engine ids, and whether one was meant rather than a list."""
@@ -110,17 +127,13 @@ class View:
         targets: Targets = None,
         block: bool | None = None,
         name: str = "",
-        label: str | None = None,
-        result: AsyncResult | None = None,
-        **options: Any,
     ) -> Any:
         """Send one request; gives its result, or what it holds if `block`."""
         ids, single = self._ids(targets)
-        if result is None:
-            result = AsyncResult(
-                self.client, kind, fname=name, single=single, label=label or self.label
-            )
-        self._request(result, kind, ids, frames, name=name, label=label, **options)
+        result = AsyncResult(
+            self.client, kind, fname=name, single=single, label=self.label
+        )
+        self._request(result, kind, ids, frames, name=name)
         return self._finish(result, block)
 
     def _request(
@@ -129,28 +142,22 @@ class View:
         kind: Any,
         ids: Sequence[int],
         frames: Sequence[Any],
-        *,
-        name: str = "",
-        label: str | None = None,
-        expected: int = 1,
         **options: Any,
     ) -> None:
-        if not result._waiting:
-            result._waiting = expected
-        link = self.client.link
-        result._add(
-            lambda sink: link.submit(
-                kind, ids, frames, sink, name=name, label=label or self.label, **options
-            ),
-            ids,
-        )
-        self.client._sent(result, self)
+        """Send a request whose answers belong to a result."""
+        link, label = self.client.link, result._about.label
+
+        def submit(sink: Request) -> Any:
+            return link.submit(kind, ids, frames, sink, label=label, **options)
+
+        request = result._add(submit, ids)
+        self.client._note(request)
+        self._sent.add(request)
 
     def _finish(self, result: AsyncResult, block: bool | None) -> Any:
         if self.block if block is None else block:
-            with contextlib.suppress(
-                KeyboardInterrupt
-            ):  # the work goes on: hand it out
+            # Interrupted, the work goes on: hand it out.
+            with contextlib.suppress(KeyboardInterrupt):
                 return result.get()
         return result
 
@@ -158,7 +165,9 @@ class View:
 
     def wait(self, jobs: Any = None, timeout: float | None = -1) -> bool:
         """Wait for these, or for all that this view has sent."""
-        return self.client.wait(self.history if jobs is None else jobs, timeout)
+        mine = set(self._sent.requests())
+        wanted = self.client._memory.unfinished(mine) if jobs is None else jobs
+        return self.client.wait(wanted, timeout)
 
     def get_result(
         self, ids: Any, block: bool | None = None, owner: bool = True
@@ -209,25 +218,29 @@ class DirectView(View):
     ) -> AsyncResult:
         """Run a cell; always returns the result, finished if it blocks."""
         if not isinstance(code, str):
-            raise UsageError(f"execute takes code as text, not {type(code).__name__}.")
+            raise TypeError(f"code must be text, not {type(code)}")
         ids, single = self._ids(targets)
         result = AsyncResult(
             self.client, "execute", fname="execute", single=single, code=code,
             label=label or self.label,
         )  # fmt: skip
         self._request(
-            result, "execute", ids, [code.encode()], label=label, name="execute",
+            result, "execute", ids, [code.encode()], name="execute",
             silent=silent, store_history=not silent,
         )  # fmt: skip
         self._finish(result, block)
         return result
 
     def run(
-        self, filename: str, targets: Targets = None, block: bool | None = None
+        self,
+        filename: str,
+        targets: Targets = None,
+        block: bool | None = None,
+        label: str | None = None,
     ) -> AsyncResult:
         """Run a local file on the engines."""
         code = Path(filename).expanduser().read_text()
-        return self.execute(code + "\n", targets=targets, block=block)
+        return self.execute(code + "\n", targets=targets, block=block, label=label)
 
     # -- names
 
@@ -237,7 +250,7 @@ class DirectView(View):
     ) -> Any:  # fmt: skip
         """Assign names on the engines; dotted ones too."""
         if not isinstance(ns, Mapping):
-            raise TypeError(f"push takes a dictionary, not {type(ns).__name__}")
+            raise TypeError(f"Must be a dict, not {type(ns)}")
         frames = payload.dumps_names(dict(ns), self.client._dump)
         return self._send("push", frames, targets=targets, block=block, name="push")
 
@@ -249,32 +262,30 @@ class DirectView(View):
         self, names: Any, targets: Targets = None, block: bool | None = None
     ) -> Any:
         """The values of names or expressions; a list of them gives lists."""
-        if isinstance(names, set | tuple):
-            names = list(names)
-        if not isinstance(names, str) and not (
-            isinstance(names, list) and all(isinstance(name, str) for name in names)
-        ):
-            raise TypeError(f"pull takes a name or a list of names, not {names!r}")
+        if not isinstance(names, str):
+            names = _checked_names(names)
         frames = payload.dumps(names)
         return self._send("pull", frames, targets=targets, block=block, name="pull")
 
-    def get(self, key: str) -> Any:
-        """The value of a name."""
-        return self[key]
+    def get(self, names: Any) -> Any:
+        """The values of names or expressions; always waits."""
+        return self.pull(names, block=True)
 
-    def __getitem__(self, key: Any) -> Any:
-        if not isinstance(key, str):
-            raise TypeError(
-                f"A view is indexed by a name, not by {key!r}; index the client."
-            )
-        return self.pull(key, block=True)
+    def __getitem__(self, names: Any) -> Any:
+        return self.get(names)
 
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.push({key: value}, block=True)
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.update({name: value})
 
     def clear(self, targets: Targets = None, block: bool | None = None) -> Any:
         """Forget the user's names on the engines."""
-        return self._send("clear", [b""], targets=targets, block=block, name="clear")
+        result = self._send("clear", [b""], targets=targets, block=False, name="clear")
+        return self._nothing(result, block)
+
+    def _nothing(self, result: AsyncResult, block: bool | None) -> Any:
+        """Finish what has no values: None if it blocks."""
+        done = self._finish(result, block)
+        return done if done is result else None
 
     # -- sequences
 
@@ -290,16 +301,17 @@ class DirectView(View):
     ) -> Any:
         """Divide a sequence among the engines under a name."""
         ids, _ = self._ids(targets)
-        result = AsyncResult(self.client, "push", fname="scatter", label=self.label)
-        for i, engine in enumerate(ids):
-            part = partition.part(seq, i, len(ids), dist)
-            if flatten and len(part) == 1:
-                part = part[0]
-            frames = payload.dumps_names({key: part}, self.client._dump)
-            self._request(
-                result, "push", [engine], frames, name="scatter", expected=len(ids)
-            )
-        return self._finish(result, block)
+        seq = partition.sliceable(seq)
+        shares = [partition.part(seq, i, len(ids), dist) for i in range(len(ids))]
+        if flatten:
+            shares = [share[0] if len(share) == 1 else share for share in shares]
+        every = [payload.dumps_names({key: s}, self.client._dump) for s in shares]
+        result = AsyncResult(
+            self.client, "push", fname="scatter", label=self.label, requests=len(ids)
+        )
+        for engine, frames in zip(ids, every, strict=True):
+            self._request(result, "push", [engine], frames, name="scatter")
+        return self._nothing(result, block)
 
     def gather(
         self, key: str, dist: str = "b", targets: Targets = None,
@@ -307,69 +319,69 @@ class DirectView(View):
     ) -> Any:  # fmt: skip
         """Put together what was scattered."""
         ids, _ = self._ids(targets)
-        result = AsyncMapResult(self.client, "pull", fname="gather", label=self.label)
-        result.join_parts = lambda parts: partition.join(parts, dist)
+        result = AsyncMapResult(
+            self.client, "pull", fname="gather", label=self.label, dist=dist
+        )
         self._request(result, "pull", ids, payload.dumps(key), name="gather")
         return self._finish(result, block)
 
     def map(self, f: Any, *sequences: Any, **options: Any) -> Any:
         """Call f on the elements, a chunk on each engine; waits if the view blocks."""
-        block = options.pop("block", self.block)
-        return self._map(f, sequences, block, **options)
+        block = options.pop("block", None)
+        return self._finish(self._map(f, sequences, **options), block)
 
     def map_async(self, f: Any, *sequences: Any, **options: Any) -> AsyncMapResult:
         """The same, returning at once."""
-        result: AsyncMapResult = self._map(f, sequences, False, **options)
-        return result
+        if "block" in options:
+            raise TypeError("map_async doesn't take a `block` keyword argument.")
+        return self._map(f, sequences, **options)
 
     def map_sync(self, f: Any, *sequences: Any, **options: Any) -> list[Any]:
         """The same, waiting."""
-        values: list[Any] = self._map(f, sequences, True, **options)
+        if "block" in options:
+            raise TypeError("map_sync doesn't take a `block` keyword argument.")
+        values: list[Any] = self._finish(self._map(f, sequences, **options), True)
         return values
 
     def imap(self, f: Any, *sequences: Any, **options: Any) -> Iterator[Any]:
         """The same, giving results in order as they come."""
-        return iter(self._map(f, sequences, False, **options))
+        return iter(self._map(f, sequences, **options))
 
     def _map(
         self,
         f: Any,
         sequences: Sequence[Any],
-        block: bool,
         *,
         return_exceptions: bool = False,
         dist: str = "b",
         track: bool | None = None,
         label: str | None = None,
         chunksize: int | None = None,
-    ) -> Any:
+    ) -> AsyncMapResult:
         if not sequences:
-            raise TypeError("map needs a function and at least one sequence")
-        whole = [s if hasattr(s, "__getitem__") else list(s) for s in sequences]
-        length = min(map(len, whole))
+            raise TypeError("must have some sequences to map onto!")
+        if chunksize is not None:
+            warnings.warn(
+                "A DirectView makes one chunk for each engine; chunksize is ignored.",
+                stacklevel=3,
+            )
         ids, _ = self._ids()
-        result = AsyncMapResult(
-            self.client, "apply", fname=getattr(f, "__name__", "map"),
-            return_exceptions=return_exceptions, label=label or self.label,
-        )  # fmt: skip
-        chunks = [
-            [partition.part(s[:length], i, len(ids), dist) for s in whole]
-            for i in range(len(ids))
+        chunks = _chunks(sequences, len(ids), dist)
+        name = getattr(f, "__name__", None) or repr(f)
+        every = [
+            payload.dumps_call(call_on_each, [f, *chunk], {}, self.client._dump)
+            for chunk in chunks
         ]
-        chunks = [c for c in chunks if len(c[0])]
-        result.lengths = [len(chunk[0]) for chunk in chunks]
-        result.join_parts = lambda parts: partition.join_lists(parts, dist)
+        result = AsyncMapResult(
+            self.client, "apply", fname=name, return_exceptions=return_exceptions,
+            label=label or self.label, dist=dist, requests=len(chunks),
+            lengths=[len(chunk[0]) for chunk in chunks],
+        )  # fmt: skip
         if not chunks:
             result.set_result(None)
-        for engine, chunk in zip(ids, chunks, strict=False):
-            frames = payload.dumps_call(
-                call_on_each, [f, *chunk], {}, self.client._dump
-            )
-            self._request(
-                result, "apply", [engine], frames, name=result._fname,
-                label=label, expected=len(chunks),
-            )  # fmt: skip
-        return result.get() if block else result
+        for engine, frames in zip(ids, every, strict=False):
+            self._request(result, "apply", [engine], frames, name=name)
+        return result
 
     # -- decorators
 
@@ -394,11 +406,9 @@ class DirectView(View):
     @contextlib.contextmanager
     def sync_imports(self, local: bool = True, quiet: bool = False) -> Iterator[Self]:
         """Import on the engines what the block imports here."""
-        from steer.client.importing import watching
-
         if not local:
             raise UsageError("sync_imports always imports locally as well.")
-        with watching() as seen:
+        with importing.watching() as seen:
             yield self
         for statement, sentence in seen:
             if not quiet:
@@ -407,7 +417,7 @@ class DirectView(View):
 
     @property
     def importer(self) -> Any:
-        """The same as sync_imports()."""
+        """sync_imports(), as a property."""
         return self.sync_imports()
 
     def use_cloudpickle(self) -> None:
@@ -434,7 +444,7 @@ class DirectView(View):
 
     def activate(self, suffix: str = "") -> None:
         """The magics that this would register are not there yet."""
-        raise UsageError("The %px magics are not in this version; use view.execute.")
+        raise UsageError(NO_MAGICS)
 
 
 class BroadcastView(DirectView):
@@ -450,6 +460,26 @@ class BroadcastView(DirectView):
         ids, single = client._resolve(targets)
         super().__init__(client, ids[0] if single else ids, **flags)
         self.is_coalescing = is_coalescing
+
+
+def _checked_names(names: Any) -> list[str]:
+    if not isinstance(names, list | tuple | set):
+        raise TypeError(f"names must be strs, not {names!r}")
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"keys must be str, not type {type(name)!r}")
+    return list(names)
+
+
+def _chunks(sequences: Sequence[Any], count: int, dist: str) -> list[list[Any]]:
+    """For each engine its share of every sequence; the shortest rules."""
+    whole = [partition.sliceable(sequence) for sequence in sequences]
+    length = min(map(len, whole))
+    engines = range(min(count, length))
+    return [
+        [partition.part(s[:length], i, len(engines), dist) for s in whole]
+        for i in engines
+    ]
 
 
 def call_on_each(f: Any, *sequences: Iterable[Any]) -> list[Any]:
