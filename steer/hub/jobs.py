@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from steer.core.events import Event, JobBegan, JobEnded
+from steer.core.registry import MOST
 from steer.errors import LaunchError, UsageError
 from steer.launch.job import Job
 from steer.launch.start import start_engines
@@ -128,8 +129,8 @@ class Jobs:
 
     def _ask_start(self, arguments: dict[str, Any]) -> dict[str, Any]:
         n = arguments.get("n")
-        if not isinstance(n, int) or n < 1:
-            raise UsageError(f"The number of engines is at least 1, not {n!r}.")
+        if not isinstance(n, int) or not 1 <= n <= MOST:
+            raise UsageError(f"The number of engines is 1 to {MOST}, not {n!r}.")
         job = self.start(
             str(arguments.get("recipe") or "mpiexec"),
             n,

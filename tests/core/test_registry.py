@@ -122,7 +122,7 @@ def test_numbers_that_cannot_be_are_refused(rank, size, engine):
             st.integers(1, 4),
             st.integers(-1, 6),
             st.booleans(),
-        )  # fmt: skip
+        )
     )
 )
 def test_whatever_happens_ids_are_unique(story):
