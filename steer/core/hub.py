@@ -109,8 +109,9 @@ class HubCore:
         self.ending = Ending(self.registry, self.jobs)
         self.shares: dict[str, bool] = {}
         """Clients whose shared memory the shell could open."""
-        self.asked: dict[str, None] = {}
-        """Clients that were asked who they are, and have not said it yet."""
+        self.asked: dict[str, int] = {}
+        """Clients that were asked who they are and have not said it yet, each with the
+        latest request that was dropped for that."""
         self.sent: dict[str, int] = {}
         """Clients' latest requests when they introduced themselves."""
         self.watchers: dict[str, list[tuple[str, str]]] = {}
@@ -219,7 +220,7 @@ class HubCore:
                 f"The client speaks version {message.version} and the hub {VERSION}; "
                 "install the same Steer on both sides."
             )
-        self.asked.pop(who, None)
+        dropped = self.asked.pop(who, 0)
         self.fanout.welcome(who)
         self.sent[who] = message.sent
         welcome = Welcome(
@@ -232,6 +233,8 @@ class HubCore:
         )
         actions: list[Action] = [Send((peer_name("in", who),), welcome)]
         actions += self.fanout.lend_again(who)
+        if dropped > message.sent:  # said before that was sent
+            actions.append(Send((peer_name("in", who),), WhoAreYou(self.pid)))
         if message.boot == self.registry.boot:
             actions.append(Watch(who, message.pid, message.began))
         return actions
@@ -239,11 +242,11 @@ class HubCore:
     def _submit(
         self, who: str, message: Submit, frames: Sequence[Any], now: float
     ) -> list[Action]:
-        if who not in self.fanout.clients:
-            return [*self._ask_name(who), *self._unused(message)]
         owner, _, number = message.id.partition("-")
         if owner != who or not number.isdecimal():
             raise _not_yours(message.id, who)
+        if who not in self.fanout.clients:
+            return [*self._ask_name(who, int(number)), *self._unused(message)]
         known = self.fanout.requests.get(message.id)
         if known is not None:
             again = self.fanout.again(known) if message.resent else []
@@ -258,12 +261,11 @@ class HubCore:
             return [Recall(who, message, frames)]
         return self._open(who, message, frames, now)
 
-    def _ask_name(self, who: str) -> list[Action]:
-        """Ask once: the answer brings all that the client wants."""
-        if who in self.asked:
-            return []
-        self.asked[who] = None
-        return [Send((peer_name("in", who),), WhoAreYou(self.pid))]
+    def _ask_name(self, who: str, number: int) -> list[Action]:
+        """Ask once: the answer brings all that the client has sent so far."""
+        first = who not in self.asked
+        self.asked[who] = max(number, self.asked.get(who, 0))
+        return [Send((peer_name("in", who),), WhoAreYou(self.pid))] if first else []
 
     def _open(
         self, who: str, message: Submit, frames: Sequence[Any], now: float

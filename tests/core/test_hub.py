@@ -258,6 +258,15 @@ def test_no_engines_at_all(hub):
     assert refusal(hub.submit())[2] == "NoEnginesRegistered"
 
 
+def test_a_request_that_crossed_the_hello_is_asked_for(hub):
+    hub.join()
+    hub.submit("a-1")
+    hub.submit("a-2")
+    asked = ev.Send((b"ia",), wire.WhoAreYou(7))
+    assert asked in hub.hello(sent=1)
+    assert asked not in hub.hello(sent=2)
+
+
 def test_a_first_copy_that_was_long_under_way(ready):
     ready.hello(sent=5)
     assert ready.submit("a-5", store=STORE) == [ev.Drop(STORE)]

@@ -185,7 +185,7 @@ def test_the_hub_never_unpickles(cluster, peer, tmp_path):
     engine.send("control", wire.Ready("rank", 0, 1))
     peer.hear("in", wire.Joined)
     peer.send("out", wire.Submit("peer-7", "apply", str(number)), bomb)
-    submit, frames = engine.hear("work", wire.Submit)
+    _, frames = engine.hear("work", wire.Submit)
     assert frames == [bomb]
     engine.send("control", wire.Output("peer-7", wire.Stream.DATA), bomb)
     engine.send("work", wire.Result("peer-7", "ok", 0.0, 0.0), bomb)
