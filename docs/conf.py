@@ -1,4 +1,5 @@
-"""How Sphinx builds the documentation: MyST pages, the Furo theme, every warning an error."""
+"""How Sphinx builds the documentation: MyST pages, the Furo theme, every warning an
+error."""
 
 project = "Steer"
 author = "The Steer developers"

@@ -52,14 +52,24 @@ class Client(Queries):
                 "connection file, or profile= and cluster_id=."
             )
         connection = find_connection(connection_info, profile, profile_dir, cluster_id)
+        self._begin(Link(connection, timeout), cluster, block, debug)
+
+    @classmethod
+    def over(cls, link: Any) -> Self:
+        """A client over a link that is there already, or something that acts as one."""
+        client = cls.__new__(cls)
+        client._begin(link, None, False, False)
+        return client
+
+    def _begin(self, link: Link, cluster: Any, block: bool, debug: bool) -> None:
+        self._link = link
         self.cluster = cluster
-        self.profile = connection.profile or "default"
+        self.profile = link.connection.profile or "default"
         self.block = block
         self.debug = debug
         self._sent = History()
         self._memory = Memory()
         self._dump: Callable[..., bytes] | None = None
-        self._link = Link(connection, timeout)
 
     @property
     def link(self) -> Link:

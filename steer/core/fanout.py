@@ -357,7 +357,8 @@ class Fanout:
         return self._flush(request)
 
     def lend_again(self, client: str) -> list[Action]:
-        """After a cut: what the client took is known only from its word, perhaps lost."""
+        """After a cut: what the client took is known only from its word, perhaps
+        lost."""
         mine = [r for r in self.requests.values() if r.client == client and r.lent]
         return [action for request in mine for action in self.again(request)]
 

@@ -39,7 +39,8 @@ def test_messages_cannot_be_changed():
 
 
 def test_a_peer_without_the_newest_fields_is_understood():
-    """A field is added at the end with a default, so an older peer's array is shorter."""
+    """A field is added at the end with a default, so an older peer's array is
+    shorter."""
     full = msgspec.msgpack.decode(encode(messages.Submit("c-1", "apply", "0")))
     assert decode(msgspec.msgpack.encode(full[:4])) == messages.Submit(
         "c-1", "apply", "0"

@@ -81,7 +81,8 @@ def test_small_buffers_stay_inside_and_come_out_writable():
 
 @pytest.mark.parametrize("make", [
     lambda a: a[::2], lambda a: a.T, lambda a: a.reshape(2, -1)[:, ::3],
-    lambda a: a[:0], lambda a: np.array(3.0), lambda a: np.asfortranarray(a.reshape(8, -1)),
+    lambda a: a[:0], lambda a: np.array(3.0),
+        lambda a: np.asfortranarray(a.reshape(8, -1)),
 ])  # fmt: skip
 def test_arrays_of_any_layout(make):
     sent = make(np.arange(4 * APART, dtype=float))
