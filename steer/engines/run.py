@@ -217,8 +217,8 @@ class Runner:
         raised = raised if raised is not None else error.exception
         return ErrorInfo(
             error.ename,
-            error.evalue,
-            tuple(error.traceback),
+            _encodable(error.evalue),
+            tuple(map(_encodable, error.traceback)),
             payload.dumps_error(raised),
         )
 
@@ -242,3 +242,8 @@ class Runner:
         self._spoke = True
         body = b"".join(payload.dumps(values, payload.pickle_whole))
         self.wire.post(Output(self.request, Stream.DATA), (body,))
+
+
+def _encodable(text: str) -> str:
+    """The text as it can travel: file names may hold halves of characters."""
+    return text.encode(errors="backslashreplace").decode()

@@ -174,13 +174,13 @@ def test_large_arrays_leave_no_memory_behind(cluster):
 @pytest.mark.parametrize("text", [r"'\udcff'", r"'\0'", r"'\U0001f40d'"])
 def test_text_that_is_hard_to_encode(cluster, text):
     link = cluster.link(N)
-    code = f"print({text}); raise ValueError({text})"
-    sink = run(link, "execute", [code.encode()]).wait(15)
+    sink = run(link, "execute", [f"raise ValueError({text})".encode()]).wait(15)
     assert {name for name, _ in sink.errors().values()} == {"ValueError"}
-    assert sink.outputs
-    code = f"display({text}); {text}"
-    sink = run(link, "execute", [code.encode()]).wait(15)
-    assert not sink.errors()
+    call = payload.dumps_call(eval, (f"int({text})",), {})
+    sink = run(link, "apply", call).wait(15)
+    assert {name for name, _ in sink.errors().values()} == {"ValueError"}
+    for code in (f"print({text})", f"display({text})", f"open({text})", text):
+        run(link, "execute", [code.encode()]).wait(15)
     run(link, "execute", [f"x = {text}".encode()]).wait(15)
     assert list(value(link, "x").values()) == [eval(text)]
 
