@@ -1,9 +1,9 @@
 """A cluster in the simulated network: real cores and ledger, simulated shells.
 
 What the shells do (`steer.hub.shell`, `steer.engines.io` and `.run`,
-`steer.client.link`) is done here without sockets and processes; where those change, this
-has to follow. Shared memory is a dictionary of who holds what, so that a store dropped
-twice or never is seen.
+`steer.client.link`) is done here without sockets and processes; where those change,
+this has to follow. Shared memory is a dictionary of who holds what, so that a store
+dropped twice or never is seen.
 """
 
 from __future__ import annotations
