@@ -379,9 +379,9 @@ class Fanout:
     # -- the end of a request
 
     def saved(self, request_id: str, engine: int) -> list[Action]:
-        """The journal holds this answer."""
+        """The journal holds this answer. It may be one that an earlier hub asked for."""
         request = self.requests.get(request_id)
-        if request is None:
+        if request is None or engine not in request.uuids:
             return []
         request.saved.add(engine)
         return self._forget(request)
@@ -421,4 +421,5 @@ class Fanout:
             assert len(answered) == len(set(answered)), request
             assert not set(answered) & set(request.pending), request
             assert set(answered) | set(request.pending) == set(request.uuids), request
+            assert request.saved <= set(answered), request
             assert request.sent <= len(request.answers)

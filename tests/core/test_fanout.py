@@ -212,6 +212,13 @@ def test_a_request_is_forgotten_when_all_its_answers_are_saved(fanout, engines):
     assert not fanout.requests
 
 
+def test_what_an_earlier_hub_asked_for_does_not_count(fanout, engines):
+    submit(fanout, engines[:1])
+    answer(fanout, engines[0], store=store(2))
+    assert fanout.saved("c-1", 3) == []
+    assert "c-1" in fanout.requests
+
+
 class Count:
     """Drops against what was adopted."""
 
