@@ -8,7 +8,6 @@ what came in the meantime.
 
 from __future__ import annotations
 
-import asyncio
 import collections
 import contextlib
 import functools
@@ -274,6 +273,8 @@ class AsyncResult(Future[Any]):
         return self.get()
 
     def __await__(self) -> Generator[Any, None, Any]:
+        import asyncio  # with ssl 30 ms and 3 MB that a script does not need
+
         yield from asyncio.wrap_future(self._completion()).__await__()
         return self.get()
 
