@@ -24,7 +24,8 @@ BETWEEN = ("CACHE", "IMPORT_FROM", "POP_TOP", "SWAP")
 """What may stand between an import and the names that it assigns."""
 
 _lock = threading.Lock()
-_blocks: dict[types.FrameType, Seen] = {}
+_blocks: dict[types.FrameType, list[Seen]] = {}
+"""For each frame its blocks: one may be inside another."""
 _real = builtins.__import__
 
 
@@ -37,12 +38,14 @@ def watching() -> Iterator[Seen]:
     with _lock:
         if not _blocks:
             _real, builtins.__import__ = builtins.__import__, _import
-        _blocks[frame] = seen
+        _blocks.setdefault(frame, []).append(seen)
     try:
         yield seen
     finally:
         with _lock:
-            del _blocks[frame]
+            _blocks[frame] = [other for other in _blocks[frame] if other is not seen]
+            if not _blocks[frame]:
+                del _blocks[frame]
             if not _blocks:
                 builtins.__import__ = _real
 
@@ -50,11 +53,12 @@ def watching() -> Iterator[Seen]:
 def _import(name: str, *args: Any, **kwargs: Any) -> Any:
     found = _real(name, *args, **kwargs)
     frame = sys._getframe(1)
-    seen = _blocks.get(frame)
+    blocks = _blocks.get(frame)
     level = args[3] if len(args) > 3 else kwargs.get("level", 0)
-    if seen is not None and not level:
+    if blocks and not level:
         names = args[2] if len(args) > 2 else kwargs.get("fromlist")
-        seen.append(_statement(name, names, _stored(frame)))
+        for seen in blocks:
+            seen.append(_statement(name, names, _stored(frame)))
     return found
 
 

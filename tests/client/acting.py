@@ -11,13 +11,16 @@ import contextlib
 import io
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+import pytest
+
+from steer.client.client import Client
 from steer.config import Connection
 from steer.core.client import ClientCore, Pending, Sink
-from steer.errors import HubUnreachable, ProtocolError
+from steer.errors import CompositeError, HubUnreachable, ProtocolError
 from steer.ranks import RankSet
 from steer.reference import Reference, resolve
 from steer.wire import payload
@@ -348,3 +351,21 @@ class ActingLink:
             count,
             [pack({"data": {"text/plain": repr(value)}, "metadata": {}})],
         )
+
+
+@contextlib.contextmanager
+def acting(n: int = 4) -> Iterator[tuple[Client, ActingLink]]:
+    """A client with engines that act in this process."""
+    link = ActingLink(n)
+    try:
+        yield Client.over(link), link
+    finally:
+        link.close()
+
+
+@contextlib.contextmanager
+def raises_composite(text: str) -> Iterator[None]:
+    """Expect a CompositeError with this in its text; pytest's `match` sees less."""
+    with pytest.raises(CompositeError) as caught:
+        yield
+    assert text in str(caught.value)
