@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from steer.client.replies import show_displays, show_reply, stream_of
-from steer.client.requests import Request
+from steer.client.requests import NOTHING, Request
 from steer.errors import CompositeError, RemoteError
 from steer.wire.messages import Stream
 
@@ -70,7 +70,8 @@ class Printer:
             self._wake.notify()
 
     def _catch_up(self, request: Request) -> None:
-        for engine, printed in request.printed.items():
+        for engine in request.engines:
+            printed = request.printed.get(engine, NOTHING)
             for name, pieces in printed.streams.items():
                 self._news.append((engine, Stream(name), "".join(pieces)))
             for output in printed.displays:

@@ -8,6 +8,7 @@ back, let them go one by one, cut the connection, and let engines die.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import queue
 import threading
@@ -297,9 +298,9 @@ class ActingLink:
             (engine, Stream.DISPLAY, pack(what))
         )
         out = io.StringIO()
+        space["print"] = functools.partial(print, file=out)
         try:
-            with contextlib.redirect_stdout(out):
-                return self._ran(submit, frames, engine)
+            return self._ran(submit, frames, engine)
         except Exception as error:  # noqa: BLE001  it is what an engine does
             info = ErrorInfo(
                 type(error).__name__, str(error), ("Traceback", str(error)),
