@@ -379,7 +379,7 @@ class Fanout:
     # -- the end of a request
 
     def saved(self, request_id: str, engine: int) -> list[Action]:
-        """The journal holds this answer. It may be one that an earlier hub asked for."""
+        """The journal holds this answer. Perhaps an earlier hub asked for it."""
         request = self.requests.get(request_id)
         if request is None or engine not in request.uuids:
             return []
