@@ -332,7 +332,8 @@ def test_stale_files_are_replaced_and_it_is_said(make_cluster):
     hub = Connection.read(cluster.cluster_file).hub_pid
     for pid in (hub, *processes_of(cluster)):
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not processes_of(cluster), 2, "the processes' end")
+    wait_until(lambda: not processes_of(cluster), 5, "the processes' end")
+    wait_until(lambda: not is_alive(hub), 5, "the hub's end")
     again = ready(make_cluster(cluster_id="stale"))
     assert "whose hub is gone" in again.replaced
     assert engine_ids(again) == [0]
