@@ -52,7 +52,8 @@ def run_session(
         path = home / "figures"
         before = traces(tag, home)
         command = [system, str(n), ",".join(works), str(path)]
-        _run(record, tag, _command(python, system, n, command), home, limit)
+        env = _environment(tag, home, system, python)
+        _run(record, env, _command(python, system, n, command), home, limit)
         left = processes.wait_gone(tag, GONE_LIMIT)
         gone = time.monotonic()
         record.troubles += traces(tag, home).since(before)
@@ -69,29 +70,38 @@ def _command(python: str, system: str, n: int, arguments: list[str]) -> list[str
     return list(make(python, n, arguments)) if make else [python, *arguments]
 
 
-def _environment(tag: str, home: Path, python: str) -> dict[str, str]:
+def _environment(tag: str, home: Path, system: str, python: str) -> dict[str, str]:
     runtime = home / "run"
     runtime.mkdir(mode=0o700)
     # Without compiled files every import costs twice: not what a user has.
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    path = f"{Path(python).parent}{os.pathsep}{env.get('PATH', '')}"
     return env | {
         processes.TAG: tag,
-        "PATH": path,
-        # Not for the session, which runs in ROOT, but for what it starts elsewhere.
-        "PYTHONPATH": os.pathsep.join(filter(None, [ROOT, env.get("PYTHONPATH")])),
+        "PATH": f"{Path(python).parent}{os.pathsep}{env.get('PATH', '')}",
+        "PYTHONPATH": _python_path(home, system),
         "IPYTHONDIR": str(home / "ipython"),
         "XDG_RUNTIME_DIR": str(runtime),
         BEGAN: repr(time.monotonic()),
     }
 
 
+def _python_path(home: Path, system: str) -> str:
+    """Where workers find this package: not beside the library's source.
+
+    That would hide the installed Steer, which is to be measured and which alone knows
+    its recipes. The others' interpreters may have no Steer, and need its `testing`.
+    """
+    (home / "path").mkdir()
+    (home / "path" / "benchmarks").symlink_to(Path(__file__).parent)
+    folders = [str(home / "path"), *([] if system == "steer" else [ROOT])]
+    return os.pathsep.join(folders)
+
+
 def _run(
-    record: Record, tag: str, command: list[str], home: Path, limit: float
+    record: Record, env: dict[str, str], command: list[str], home: Path, limit: float
 ) -> None:
-    env = _environment(tag, home, command[0])
     with (home / "said").open("w+b") as said:
-        process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=said, stderr=said)
+        process = subprocess.Popen(command, env=env, cwd=home, stdout=said, stderr=said)
         try:
             process.wait(limit)
         except subprocess.TimeoutExpired:
