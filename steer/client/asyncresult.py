@@ -175,6 +175,8 @@ class AsyncResult(Future[Any]):
                 raise ValueError(f"return_when is {words}, not {return_when!r}")
 
     def _failed(self) -> list[Place]:
+        if not any(request.failed for request in self._requests):
+            return []
         return [(r, e) for r, e in self._places if r.status(e) in FAILED]
 
     def wait_for_output(self, timeout: float | None = -1) -> bool:
@@ -220,7 +222,7 @@ class AsyncResult(Future[Any]):
     def _raise_any(self, values: Iterable[Any]) -> None:
         """Raise the errors of engines that are among these values."""
         failed = {id(r.value(engine)) for r, engine in self._failed()}
-        errors = [value for value in values if id(value) in failed]
+        errors = [value for value in values if id(value) in failed] if failed else ()
         if not errors:
             return
         for error in errors:

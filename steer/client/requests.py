@@ -121,6 +121,8 @@ class Request:
         self.engines = engines
         self.submitted = submitted
         self.answers: dict[int, Answer] = {}
+        self.failed = False
+        """Whether one of the answers is an error."""
         self.printed: dict[int, Printed] = {}
         self.values: dict[int, Any] = {}
 
@@ -135,6 +137,7 @@ class Request:
         result = self.result
         with self.about.condition:
             self.answers.update(dict.fromkeys(engines, answer))
+            self.failed |= answer.part.status != "ok"
             if result is not None:
                 result._news()
         if result is not None:
@@ -202,24 +205,23 @@ class Request:
         """
         value = self.values.get(engine, _UNMADE)
         if value is _UNMADE:
-            value = self.values.setdefault(engine, self._make(engine))
             answer = self.answers[engine]
+            value = self.values.setdefault(engine, self._make(engine, answer))
             if all(other in self.values for other in answer.engines):
                 answer.frames = None
         return value
 
     def made(self) -> list[Any]:
         """The values of all engines."""
-        values = self.values
+        values, answers = self.values, self.answers
         for engine in self.engines:
             if engine not in values:
-                values.setdefault(engine, self._make(engine))
-        for answer in self.answers.values():
+                values.setdefault(engine, self._make(engine, answers[engine]))
+        for answer in answers.values():
             answer.frames = None
         return [values[engine] for engine in self.engines]
 
-    def _make(self, engine: int) -> Any:
-        answer = self.answers[engine]
+    def _make(self, engine: int, answer: Answer) -> Any:
         frames = answer.frames
         if frames is None:  # another thread has just made it
             return self.values[engine]

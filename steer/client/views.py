@@ -156,9 +156,10 @@ class View:
 
     def _finish(self, result: AsyncResult, block: bool | None) -> Any:
         if self.block if block is None else block:
-            # Interrupted, the work goes on: hand it out.
-            with contextlib.suppress(KeyboardInterrupt):
+            try:
                 return result.get()
+            except KeyboardInterrupt:
+                pass  # the work goes on: hand it out
         return result
 
     # -- about work

@@ -63,7 +63,7 @@ def test_a_parallel_function_refuses_what_it_cannot_divide(four: Acting) -> None
     f = rc[:].parallel(block=True)(add)
     with pytest.raises(ValueError, match=r"equal length, but have \[1, 2\]"):
         f([1], [1, 2])
-    with pytest.raises(TypeError, match="Unexpected keyword arguments: .'a': 1"):
+    with pytest.raises(TypeError, match="Unexpected keyword arguments"):
         f(a=1)
     with pytest.raises(TypeError, match="must have some sequences"):
         f()
