@@ -22,11 +22,16 @@ from steer.client.queries import Queries
 from steer.client.requests import Metadata, Request
 from steer.client.results import AsyncHubResult, AsyncResult
 from steer.client.views import NO_MAGICS, BroadcastView, DirectView
-from steer.errors import NoEnginesRegistered, UsageError
+from steer.errors import HubUnreachable, NoEnginesRegistered, UsageError
 from steer.ranks import RankSet
 
 FARMING = (
     "{} comes with task farming, in a later version; until then, use a DirectView."
+)
+
+CLOSED = (
+    "The client was closed before the answer came; another client gets it by its id "
+    "with `get_result`."
 )
 
 
@@ -77,8 +82,13 @@ class Client(Queries):
         return self._link
 
     def close(self, linger: float | None = None) -> None:
-        """Disconnect; work goes on."""
+        """Disconnect; work goes on, and another client may get what it gives."""
         self._link.close()
+        for request in self._memory.open():
+            request.fail(HubUnreachable(CLOSED))
+
+    def spin(self) -> None:
+        """Do nothing: answers come by themselves. Old notebooks call it."""
 
     def __enter__(self) -> Self:
         return self

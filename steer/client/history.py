@@ -113,6 +113,10 @@ class Memory:
             self._drop(request_id)
             self._known.pop(request_id, None)
 
+    def open(self) -> list[Request]:
+        """What is not answered by all."""
+        return list(self._open.values())
+
     def unfinished(self, among: Collection[str] | None = None) -> list[AsyncResult]:
         """The results that are not all here; of these requests, or of all."""
         results = [

@@ -164,6 +164,9 @@ class View:
 
     # -- about work
 
+    def spin(self) -> None:
+        """Do nothing: answers come by themselves. Old notebooks call it."""
+
     def wait(self, jobs: Any = None, timeout: float | None = -1) -> bool:
         """Wait for these, or for all that this view has sent."""
         mine = set(self._sent.requests())

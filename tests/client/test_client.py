@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from steer.client.client import Client
 from steer.client.history import Memory
 from steer.client.views import DirectView
-from steer.errors import NoEnginesRegistered, UsageError
+from steer.errors import HubUnreachable, NoEnginesRegistered, UsageError
 
 from .acting import ActingLink, acting
 
@@ -213,3 +214,17 @@ def test_many_requests_leave_little(four: Acting) -> None:
     assert len(rc.history) == len(view.history) == 10_000
     assert not rc.outstanding
     assert not rc._memory._open
+
+
+def test_closing_ends_all_waiting(four: Acting) -> None:
+    rc, link = four
+    link.hold = True
+    result = rc[:].apply_async(abs, 1)
+    caught: list[BaseException | None] = []
+    waiting = threading.Thread(target=lambda: caught.append(result.exception(20)))
+    waiting.start()
+    link.settled()
+    rc.close()
+    waiting.join(10)
+    assert isinstance(caught[0], HubUnreachable)
+    assert "another client gets it" in str(caught[0])
