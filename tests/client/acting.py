@@ -370,3 +370,16 @@ def raises_composite(text: str) -> Iterator[None]:
     with pytest.raises(CompositeError) as caught:
         yield
     assert text in str(caught.value)
+
+
+def record(msg_id: str, value: Any = None, **fields: Any) -> dict[str, Any]:
+    """Give a record as the journal has it."""
+    request, _, engine = msg_id.rpartition("_")
+    return {
+        "msg_id": msg_id, "request": request, "engine_id": int(engine),
+        "kind": "apply", "status": "ok", "label": "mine", "submitted": 5.0,
+        "started": 6.0, "completed": 8.0, "received": 9.0, "stdout": "hi\n",
+        "stderr": None, "execute_input": None, "result_content": {"count": 3},
+        "result_buffers": payload.dumps(value), "header": {"name": "abs"},
+        "buffers": payload.dumps_call(abs, [-5], {}),
+    } | fields  # fmt: skip
