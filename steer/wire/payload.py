@@ -26,7 +26,7 @@ class Unpicklable(TypeError):
         self.why = why
 
     def __str__(self) -> str:
-        return f"{self.where} cannot be sent to the engines: {self.why}"
+        return f"{self.where} cannot be sent: {self.why}"
 
 
 def dumps(value: Any, dump: Dumps | None = None) -> list[Any]:

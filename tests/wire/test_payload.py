@@ -120,7 +120,7 @@ def test_an_argument_that_cannot_be_sent_is_named(args, kwargs, where):
     with pytest.raises(Unpicklable) as caught:
         payload.dumps_call(f, args, kwargs)
     assert caught.value.where == where
-    assert str(caught.value).startswith(f"{where} cannot be sent to the engines: ")
+    assert str(caught.value).startswith(f"{where} cannot be sent: ")
     assert "lock" in str(caught.value)
     assert isinstance(caught.value, TypeError)
 
