@@ -274,9 +274,14 @@ class Request:
         return collapse(pieces[0])
 
     def size(self) -> int:
-        """Bytes that it keeps for values not made yet, about."""
-        answers = {id(a): a for a in list(self.answers.values())}.values()
-        return sum(memoryview(f).nbytes for a in answers for f in a.frames or () if f)
+        """Bytes that it keeps, about: values not made yet, text, displays."""
+        answers = {id(a): a for a in self.answers.values()}.values()
+        total = sum(memoryview(f).nbytes for a in answers for f in a.frames or ())
+        for printed in self.printed.values():
+            total += sum(len(t) for texts in printed.streams.values() for t in texts)
+            shown = [v for output in printed.displays for v in output["data"].values()]
+            total += sum(len(v) for v in shown if isinstance(v, str | bytes))
+        return total
 
 
 def _open(stream: Stream, frame: Any) -> Any:

@@ -6,7 +6,8 @@ import gc
 from typing import Any
 
 from steer.client.history import History, Memory
-from steer.client.requests import About, Answer, Request
+from steer.client.replies import Output
+from steer.client.requests import About, Answer, Printed, Request
 from steer.ranks import RankSet
 from steer.wire.messages import Part
 
@@ -92,3 +93,11 @@ def test_answers_that_were_faster_than_the_note_leave_nothing_open() -> None:
     assert memory.outstanding() == {"c-2_0", "c-2_1"}
     assert memory.outstanding({"c-1"}) == set()
     assert memory.unfinished() == [slow.result]
+
+
+def test_text_and_displays_count_too() -> None:
+    printing = request("c-1", [0, 1], size=10)
+    printed = printing.printed[1] = Printed()
+    printed.streams["stdout"] = ["abc", "de"]
+    printed.displays.append(Output.received({"image/png": "x" * 100}, {}, {}, False))
+    assert printing.size() == 115

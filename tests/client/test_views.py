@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from steer.client.client import Client
 from steer.errors import NoEnginesRegistered, UsageError
 from steer.reference import Reference
+from steer.testing.waiting import wait_until
 from steer.wire.payload import Unpicklable
 
 from .acting import ActingLink, acting, raises_composite
@@ -277,3 +279,25 @@ def test_a_broadcast_view_is_one_for_those_who_are_here(four: Acting) -> None:
     link.join([4])
     assert view.apply_sync(abs, -1) == [1] * 4
     assert repr(view) == "<BroadcastView [0, 1, 2, 3]>"
+
+
+def test_interrupted_waiting_hands_the_result_out(four: Acting) -> None:
+    rc, link = four
+    link.hold = True
+    main = threading.get_ident()
+
+    def waits() -> bool:
+        return any(r._condition._waiters for r in rc._memory.unfinished())
+
+    def interrupt() -> None:
+        wait_until(waits, 5, "the main thread to wait")
+        signal.pthread_kill(main, signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    result = rc[:].apply_sync(abs, -1)
+    interrupting.join(5)
+    assert not result.done()
+    link.settled()
+    link.release()
+    assert result.get(5) == [1] * 4
