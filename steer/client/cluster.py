@@ -35,6 +35,7 @@ from steer.config import ClusterFiles, Connection, new_cluster_id
 from steer.errors import HubUnreachable, UsageError
 from steer.node.processes import Process
 from steer.ranks import RankSet
+from steer.settings import load as load_settings
 
 # What talks to a hub is imported while the hub starts: see `_import_the_rest`.
 if TYPE_CHECKING:
@@ -93,6 +94,11 @@ class Controller:
         return f"<{self.state}>"
 
 
+def _said(value: Any, default: Any, settings: Mapping[str, Any], name: str) -> Any:
+    """What was said in the call, else in the profile, else the default."""
+    return settings.get(name, default) if value == default else value
+
+
 class Cluster:
     """One cluster: at most one hub, and any number of engine sets.
 
@@ -133,24 +139,30 @@ class Cluster:
         log_level: int | str = "info",
         **others: Any,
     ) -> None:
-        self.n = n
-        self.engine_timeout = engine_timeout
-        self.shutdown_atexit = shutdown_atexit
         others = _without_ipyparallels(others)
         self._files = ClusterFiles(
             profile=profile,
             cluster_id=new_cluster_id() if cluster_id is None else cluster_id,
             profile_folder=Path(profile_dir).absolute() if profile_dir else None,
         )
+        # What was not said here, the profile's steer_config.py may say.
+        settings = load_settings(profile, self._files.profile_folder)
+        self.n = settings.get("n") if n is None else n
+        self.engine_timeout = _said(engine_timeout, 60, settings, "engine_timeout")
+        self.shutdown_atexit = _said(shutdown_atexit, True, settings, "shutdown_atexit")
+        log_level = _said(log_level, "info", settings, "log_level")
+        engines = _one_of(engines, others.pop("engine_launcher_class", None))
+        ip = ip or others.pop("controller_ip", "")
+        location = location or others.pop("controller_location", "")
+        cwd = cwd or settings.get("cwd")
         self._request = Request(
-            engines=_one_of(engines, others.pop("engine_launcher_class", None))
-            or "mpi",
-            options=dict(options or {}),
-            environment=dict(environment or {}),
+            engines=engines or settings.get("engines") or "mpi",
+            options=dict(options or settings.get("options") or {}),
+            environment=dict(environment or settings.get("environment") or {}),
             cwd=os.fspath(cwd) if cwd else None,
-            ip=ip or others.pop("controller_ip", ""),
-            port=port,
-            location=location or others.pop("controller_location", ""),
+            ip=ip or settings.get("ip", ""),
+            port=port or settings.get("port", 0),
+            location=location or settings.get("location", ""),
             log_level=_LEVELS.get(log_level, "info")
             if isinstance(log_level, int)
             else log_level,

@@ -429,3 +429,14 @@ def test_a_forked_child_does_not_stop_its_parents_cluster(home):
         child.stdin.close()
     with pytest.raises(SteerError):
         Cluster.from_file(cluster_id="child")
+
+
+def test_a_profile_says_what_the_call_does_not(tmp_path):
+    (tmp_path / "steer_config.py").write_text(
+        "c.Cluster.n = 3\nc.Cluster.engines = 'local'\nc.Cluster.engine_timeout = 7\n"
+    )
+    said = Cluster(profile_dir=tmp_path)
+    assert (said.n, said._request.engines, said.engine_timeout) == (3, "local", 7)
+    overruled = Cluster(profile_dir=tmp_path, n=2, engines="mpi", engine_timeout=9)
+    assert (overruled.n, overruled._request.engines) == (2, "mpi")
+    assert overruled.engine_timeout == 9
