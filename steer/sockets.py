@@ -96,6 +96,13 @@ def monitor(sock: zmq.Socket[Any]) -> zmq.Socket[Any]:
     )
 
 
+def unmonitor(sock: zmq.Socket[Any], monitor: zmq.Socket[Any]) -> None:
+    """End a monitor, in this order: libzmq sends its events blocking and under a lock,
+    so that one event with nobody to read it would hang whoever closes the socket."""
+    sock.disable_monitor()
+    monitor.close()
+
+
 def receive(sock: zmq.Socket[Any], flags: int = 0) -> list[Any]:
     """One message. Its first two frames are bytes; large ones behind them are not
     copied."""

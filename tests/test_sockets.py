@@ -131,7 +131,7 @@ def test_links_and_cuts_are_reported(context, loop, private_home):
         router.close(0)
         wait_for(*["link", "cut"] * (number + 1))
     stop(loop, thread)
-    sock.disable_monitor()
+    sockets.unmonitor(sock, monitor)
     os.unlink(url.removeprefix("ipc://"))
 
 
@@ -197,7 +197,7 @@ def handshake(context, url, keys):
     sock.connect(url)
     assert monitor.poll(SECONDS), "no handshake at all"
     event = zmq.Event(int.from_bytes(monitor.recv_multipart()[0][:2], "little"))
-    sock.disable_monitor()
+    sockets.unmonitor(sock, monitor)
     return sock, event
 
 

@@ -192,7 +192,7 @@ class Link:
         self._loop.call_soon(self._loop.stop)
         self._thread.join(5.0)
         with self._lock:
-            self._out.disable_monitor()
+            sockets.unmonitor(self._out, self._out_monitor)
             self._out.close()
             for pending in self.core.pending.values():
                 self._shelf.drop(pending.submit.store)
@@ -225,9 +225,7 @@ class Link:
             self._troubled(HubUnreachable(f"The client's I/O thread failed: {error!r}"))
             raise
         finally:
-            sock.disable_monitor()
-            for monitor in monitors.values():
-                monitor.close()
+            sockets.unmonitor(sock, monitors["in"])
             sock.close()
             self._loop.close()
 

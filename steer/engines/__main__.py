@@ -45,8 +45,8 @@ class Life:
         url, keys = connection.endpoint()
         context: zmq.Context[Any] = zmq.Context()
         work = sockets.dealer(context, peer_name("work", self.uuid), url, keys)
-        monitor = sockets.monitor(work)
-        self.wire = Wire(context, url, keys, monitor, self.register, self.uuid)
+        self.monitor = sockets.monitor(work)
+        self.wire = Wire(context, url, keys, self.monitor, self.register, self.uuid)
         work.connect(url)
         self.capture = Capture(self.wire.loop, self.wire.emit)
         self.namespace = Namespace()
@@ -88,7 +88,7 @@ class Life:
         self.runner.run()
         self.capture.stop()
         self.wire.stop()
-        self.runner.close()
+        self.runner.close(self.monitor)
         if not self.local:
             mpi.leave(GOODBYE)
         return 0

@@ -126,9 +126,7 @@ class Wire:
         try:
             self.loop.run()
         finally:
-            self._sock.disable_monitor()
-            for monitor in monitors.values():
-                monitor.close()
+            sockets.unmonitor(self._sock, monitors["control"])
             self._sock.close()
 
     def _send(self, message: Message, frames: Sequence[Any] = ()) -> None:

@@ -83,8 +83,9 @@ class Runner:
             if isinstance(message, Submit):
                 self._take(message, frames[1:])
 
-    def close(self) -> None:
-        """Close the work socket."""
+    def close(self, monitor: zmq.Socket[Any]) -> None:
+        """Close the work socket and its monitor, which the wire has read."""
+        sockets.unmonitor(self._sock, monitor)
         self._sock.close()
 
     def _on_sigint(self, signum: int, frame: FrameType | None) -> None:

@@ -74,6 +74,7 @@ class Cluster:
         assert self.hub is not None
         if self.hub.poll() is not None and self.hub.returncode != 0:
             self.start("--restore")
+            self.link()  # before that, a signal would kill it
         if self.hub.poll() is None:
             self.hub.send_signal(signal.SIGTERM)
         code = self.hub.wait(15)
