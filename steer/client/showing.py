@@ -112,7 +112,7 @@ class Printer:
                 self._show_rests(engine)
                 self._heading = None
                 show_displays(engine, [content])
-            case Stream.DATA:
+            case Stream.DATA | Stream.PROMPT | Stream.PROGRESS:
                 pass
 
     def _show_text(self, engine: int, stream: Stream, text: str) -> None:

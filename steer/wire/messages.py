@@ -6,10 +6,10 @@ added at the end, with a default; anything else raises VERSION.
 
 Who speaks to whom::
 
-    client --Hello, Submit, Abort, Signal, Ask, Release, Goodbye--> hub client
+    client --Hello, Submit, Abort, Signal, Typed, Ask, Release, Goodbye--> hub client
     <--Welcome, Joined, Left, Replies, Outputs, Answer, Refused, Notice, WhoAreYou-- hub
     engine --Register, Ready, Result, Output, Leaving--> hub engine <--Enrolled, Submit,
-    Abort, Interrupt, Quit, Acknowledge, WhoAreYou-- hub
+    Abort, Typed, Interrupt, Quit, Acknowledge, WhoAreYou-- hub
 
 Targets are sets of engine ids, written `0-63,65`.
 """
@@ -21,7 +21,7 @@ import msgspec
 
 VERSION = 1
 
-Kind = Literal["execute", "apply", "push", "pull", "clear"]
+Kind = Literal["execute", "apply", "push", "pull", "clear", "complete", "inspect"]
 Status = Literal["ok", "error", "aborted"]
 
 
@@ -95,6 +95,10 @@ class Stream(enum.StrEnum):
     """msgpack of (data, metadata, transient, update)."""
     DATA = "data"
     """A pickled dictionary from publish_data."""
+    PROMPT = "prompt"
+    """msgpack of (number, text, password): code waits in input()."""
+    PROGRESS = "progress"
+    """msgpack of (bar, label, done, total or None): how far a loop is."""
 
 
 class Piece(Fact, frozen=True):
@@ -143,6 +147,9 @@ class Submit(Message, frozen=True):
     store: Store | None = None
     resent: bool = False
     submitted: float = 0.0
+    joint: bool = False
+    """A cell: it runs on all its engines or on none, and not before their last cell has
+    ended on all ranks."""
 
 
 class Abort(Message, frozen=True):
@@ -158,6 +165,14 @@ class Signal(Message, frozen=True):
     id: str
     targets: str
     signum: int
+
+
+class Typed(Message, frozen=True):
+    """What a person typed at the prompt of that number; one frame, its text."""
+
+    id: str
+    targets: str
+    number: int
 
 
 class Shutdown(Message, frozen=True):
@@ -359,7 +374,7 @@ class Pong(Message, frozen=True):
 
 
 AnyMessage = (
-    Hello | Submit | Abort | Signal | Shutdown | Ask | Release | Goodbye
+    Hello | Submit | Abort | Signal | Typed | Shutdown | Ask | Release | Goodbye
     | Welcome | Joined | Left | Replies | Outputs | Answer | Refused | Notice
     | WhoAreYou
     | Register | Ready | Result | Output | Leaving
