@@ -117,6 +117,8 @@ class Cluster:
         cwd: where the engines run.
         engine_timeout: how many seconds engines have to be there.
         shutdown_atexit: whether the cluster ends with this program.
+        owner: a process's pid: the cluster ends with it, however it ends, also if it is
+            killed, and leaves no files; without one, ranks outlive a killed program.
         log_level: of the hub's log.
     """
 
@@ -136,6 +138,7 @@ class Cluster:
         cwd: str | os.PathLike[str] | None = None,
         engine_timeout: float = 60,
         shutdown_atexit: bool = True,
+        owner: int | None = None,
         log_level: int | str = "info",
         **others: Any,
     ) -> None:
@@ -162,6 +165,7 @@ class Cluster:
             cwd=os.fspath(cwd) if cwd else None,
             ip=ip or settings.get("ip", ""),
             port=port or settings.get("port", 0),
+            owner=owner,
             location=location or settings.get("location", ""),
             log_level=_LEVELS.get(log_level, "info")
             if isinstance(log_level, int)

@@ -37,7 +37,7 @@ from steer.config import ClusterFiles, Connection
 from steer.errors import LaunchError, UsageError
 from steer.hosts import host_name, kernel
 from steer.launch import diagnose
-from steer.node.processes import Process
+from steer.node.processes import Process, start_time
 from steer.node.watch import Exit, Watch, describe
 
 __all__ = ["AlreadyRunning", "Request", "recipe_name", "restore_hub", "start_hub"]
@@ -74,6 +74,8 @@ class Request:
     port: int = 0
     location: str = ""
     log_level: str = "info"
+    owner: int | None = None
+    """The process that the hub does not outlive."""
 
 
 @dataclass
@@ -106,7 +108,7 @@ def start_hub(
         hub = _run(
             files,
             lock,
-            [*arguments, "--log-level", request.log_level],
+            [*arguments, *_owner(request), "--log-level", request.log_level],
             request,
             meanwhile,
         )
@@ -250,6 +252,12 @@ def _first_job(request: Request) -> list[str]:
     if request.cwd:
         arguments += ["--cwd", os.path.abspath(request.cwd)]
     return arguments
+
+
+def _owner(request: Request) -> list[str]:
+    if request.owner is None:
+        return []
+    return ["--owner", f"{request.owner}:{start_time(request.owner) or 0}"]
 
 
 def _run(

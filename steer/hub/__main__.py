@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from steer.config import Connection
 from steer.errors import SteerError
 from steer.hub.jobs import Jobs
 from steer.log import configure
-from steer.node.processes import start_time
+from steer.node.processes import Process, is_alive, same_process, start_time
 from steer.node.watch import require_pidfd
 
 
@@ -43,8 +44,14 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--options", default="{}", help="the recipe's options, as JSON")
     parser.add_argument("--cwd", help="where the engines run")
     parser.add_argument("--restore", action="store_true", help="take over running jobs")
+    parser.add_argument("--owner", type=_process, metavar="PID:START", help="end with")
     parser.add_argument("--log-level", default=os.environ.get("STEER_LOG", "info"))
     return parser.parse_args()
+
+
+def _process(text: str) -> Process:
+    pid, _, began = text.partition(":")
+    return Process(int(pid), int(began))
 
 
 def _run(path: Path, arguments: argparse.Namespace) -> int:
@@ -73,7 +80,10 @@ def _run(path: Path, arguments: argparse.Namespace) -> int:
         )
         connection.write(path)
 
-    serve(connection, folder, jobs, bound)
+    owner: Process | None = arguments.owner
+    serve(connection, folder, jobs, bound, owner)
+    if owner is not None and not (same_process(*owner) and is_alive(owner.pid)):
+        shutil.rmtree(folder, ignore_errors=True)  # who would do it, or read it?
     return 0
 
 

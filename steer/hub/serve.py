@@ -21,6 +21,8 @@ from steer.hub.journal import Journal
 from steer.hub.ledger import Ledger
 from steer.hub.shell import Shell
 from steer.loop import Loop
+from steer.node.processes import Process
+from steer.node.watch import Exit, Watch, describe
 from steer.wire.messages import Shutdown
 
 log = logging.getLogger("steer.hub")
@@ -34,8 +36,12 @@ def serve(
     folder: Path,
     jobs: Jobs,
     bound: Callable[[int], None],
+    owner: Process | None = None,
 ) -> None:
-    """Serve a cluster until it ends; `bound` is told the TCP port, or 0."""
+    """Serve a cluster until it ends; `bound` is told the TCP port, or 0.
+
+    With an owner it ends no later than that process, however that one ends.
+    """
     context: zmq.Context[Any] = zmq.Context()
     context.set(zmq.MAX_SOCKETS, MOST_SOCKETS)
     loop = Loop()
@@ -51,6 +57,8 @@ def serve(
         ledger.saved = shell.saved
         jobs.attend(loop, shell.feed)
         _on_sigterm(loop, shell)
+        if owner is not None:
+            _follow(owner, loop, shell)
         loop.run()
         ledger.flush()
         if not journal.close(JOURNAL_SECONDS):
@@ -89,11 +97,29 @@ def _bind(sock: zmq.Socket[bytes], connection: Connection) -> int:
 
 def _on_sigterm(loop: Loop, shell: Shell) -> None:
     """SIGTERM ends the cluster as `steer stop` does."""
+    signal.signal(signal.SIGTERM, lambda *_: loop.call_soon(lambda: _stop(shell)))
 
-    def stop() -> None:
-        shell.feed(Heard(b"", Shutdown("", "", True)))
 
-    signal.signal(signal.SIGTERM, lambda *_: loop.call_soon(stop))
+def _stop(shell: Shell) -> None:
+    shell.feed(Heard(b"", Shutdown("", "", True)))
+
+
+def _follow(owner: Process, loop: Loop, shell: Shell) -> None:
+    """End as soon as the owner has ended, which may have been killed unasked."""
+    try:
+        watch = Watch.on(owner)
+    except ProcessLookupError:
+        loop.call_soon(lambda: _stop(shell))
+        return
+
+    def ended() -> None:
+        loop.remove_reader(watch.fileno())
+        how = watch.how()
+        watch.close()
+        log.info("the owner, process %d, %s", owner.pid, describe(how or Exit()))
+        _stop(shell)
+
+    loop.add_reader(watch.fileno(), ended)
 
 
 def _warn(error: Exception) -> None:
