@@ -8,13 +8,13 @@ The headings are ipyparallel's, because people's eyes and scripts know them:
 from __future__ import annotations
 
 import base64
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Self
 
-_OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\n])")
+from steer.core.texts import collapse as collapse
+
 RICH = ("html", "markdown", "latex", "svg", "png", "jpeg", "json", "javascript")
 _TYPES = {
     "html": "text/html", "markdown": "text/markdown", "latex": "text/latex",
@@ -23,13 +23,6 @@ _TYPES = {
 }  # fmt: skip
 Action = Callable[[], None]
 GROUPINGS = ("type", "engine", "order")
-
-
-def collapse(text: str) -> str:
-    """The text as a terminal would leave it: a carriage return writes the line anew."""
-    if "\r" not in text:
-        return text
-    return _OVERWRITTEN.sub("", text.replace("\r\n", "\n"))
 
 
 def _rich(name: str) -> Callable[[ExecuteReply], Any]:
