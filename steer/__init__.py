@@ -117,5 +117,15 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """Add the magics: what `%load_ext steer` calls."""
+    importlib.import_module("steer.magics").load_ipython_extension(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Remove the magics: what `%unload_ext steer` calls."""
+    importlib.import_module("steer.magics").unload_ipython_extension(shell)
+
+
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])

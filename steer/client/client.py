@@ -21,7 +21,7 @@ from steer.client.link import Link
 from steer.client.queries import Queries
 from steer.client.requests import Metadata, Request
 from steer.client.results import AsyncHubResult, AsyncResult
-from steer.client.views import NO_MAGICS, BroadcastView, DirectView
+from steer.client.views import BroadcastView, DirectView
 from steer.errors import HubUnreachable, NoEnginesRegistered, UsageError
 from steer.ranks import RankSet
 
@@ -72,6 +72,8 @@ class Client(Queries):
         self.profile = link.connection.profile or "default"
         self.block = block
         self.debug = debug
+        self.groups: dict[str, list[int]] = {}
+        """Names for engines, to be used as targets of `%px`."""
         self._sent = History()
         self._memory = Memory()
         self._dump: Callable[..., bytes] | None = None
@@ -178,8 +180,10 @@ class Client(Queries):
         raise UsageError(FARMING.format("The executor"))
 
     def activate(self, targets: Any = "all", suffix: str = "") -> DirectView:
-        """Not yet: the magics that this would register are not there."""
-        raise UsageError(NO_MAGICS)
+        """A blocking view that IPython's `%px`, with a suffix, works on."""
+        view = self.direct_view(targets, block=True)
+        view.activate(suffix)
+        return view
 
     def wait_for_engines(
         self,

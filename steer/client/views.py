@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from steer.client import importing, partition
+from steer.client.activation import activate
 from steer.client.results import AsyncMapResult, AsyncResult
 from steer.client.viewing import Targets, View
 from steer.errors import UsageError
@@ -24,11 +25,6 @@ from steer.wire import payload
 if TYPE_CHECKING:
     from steer.client.client import Client
     from steer.client.remote import ParallelFunction, RemoteFunction
-
-NO_MAGICS = (
-    "The %px magics come with a later version; until then, use `view.execute(code)`."
-)
-
 
 class DirectView(View):
     """Everything that is done on all engines of the view.
@@ -273,8 +269,8 @@ class DirectView(View):
         )
 
     def activate(self, suffix: str = "") -> None:
-        """The magics that this would register are not there yet."""
-        raise UsageError(NO_MAGICS)
+        """Let IPython's `%px` and its family, with a suffix, work on this view."""
+        activate(self, suffix)
 
 
 class BroadcastView(DirectView):

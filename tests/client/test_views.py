@@ -204,9 +204,6 @@ def test_picklers(four: Acting) -> None:
 
 def test_what_is_not_there_yet_says_so(four: Acting) -> None:
     rc, _ = four
-    for call in (rc.activate, rc[:].activate):
-        with pytest.raises(UsageError, match="magics come with a later version"):
-            call()
     for call in (rc.load_balanced_view, rc.executor):
         with pytest.raises(UsageError, match="comes with task farming"):
             call()
