@@ -100,17 +100,19 @@ class Ladder:
     def wait(self, result: AsyncResult) -> bool:
         """Whether all ranks have ended; False if they run on without us."""
         self._result = result
-        while not result.wait_until(self._is_pressed, self._patience()):
+        while True:
+            result.wait_until(self._is_pressed, self._patience())
+            if result.done():
+                return True
             now = time.monotonic()
             if self._hint_at is not None and now >= self._hint_at:
                 self._hint()
             if self._deadline is not None and now >= self._deadline:
                 self._time_is_up()
-            if self._presses > self._rung:
+            if self._is_pressed():
                 self._climb()
             if self.running:
                 return False
-        return True
 
     def _is_pressed(self) -> bool:
         return self._presses > self._rung

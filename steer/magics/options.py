@@ -253,8 +253,11 @@ def described(options: Options, names: Iterable[str]) -> list[str]:
     lines = []
     for name in names:
         value = getattr(options, name)
+        if value is None:
+            continue
         if name == "signal":
-            lines.append(f"--signal-on-interrupt {signal_name(value)}")
+            shown = signal_name(value) if value else 0
+            lines.append(f"--signal-on-interrupt {shown}")
         elif isinstance(value, bool):
             lines.append(f"--{name}" if value else f"--no-{name}")
         else:

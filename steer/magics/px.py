@@ -30,6 +30,7 @@ INACTIVE = (
     "in `rc = steer.Client(); rc.activate({1})`."
 )
 SHOWN = ("stream", "fold", "verbose", "progress_after", "signal")
+"""Settings that `%pxconfig` shows."""
 
 
 class PxMagics:

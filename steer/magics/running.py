@@ -73,7 +73,7 @@ def _present(view: DirectView, targets: wanted.Targets | None) -> wanted.Targets
         raise HubUnreachable(str(link.trouble))
     chosen = view.targets if targets is None else targets
     if not client.ids:
-        why = " ".join(dict.fromkeys(link.gone.values()))
+        why = " ".join(dict.fromkeys(link.gone[one] for one in sorted(link.gone)))
         raise NoEnginesRegistered(f"{NoEnginesRegistered()} {why}".rstrip())
     if isinstance(chosen, list | tuple | int):
         wanted.check(chosen, client.ids, link.gone)
