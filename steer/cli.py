@@ -100,6 +100,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_stop(commands)
     _add_clean(commands)
     _add_launchers(commands)
+    _add_kernels(commands)
     return parser.parse_args([_plain(word, parser) for word in argv])
 
 
@@ -267,6 +268,13 @@ def _add_clean(commands: Any) -> None:
 
 def _add_launchers(commands: Any) -> None:
     _add(commands, "launchers", _launchers, "List the ways to start engines")
+
+
+def _add_kernels(commands: Any) -> None:
+    from steer.kernel.commands import add_console, add_kernel
+
+    add_kernel(commands)
+    add_console(commands)
 
 
 # -- starting

@@ -20,10 +20,12 @@ from steer.client.activation import activate
 from steer.client.results import AsyncMapResult, AsyncResult
 from steer.client.viewing import Targets, View
 from steer.errors import UsageError
+from steer.ranks import RankSet
 from steer.wire import payload
 
 if TYPE_CHECKING:
     from steer.client.client import Client
+    from steer.client.console import Console
     from steer.client.remote import ParallelFunction, RemoteFunction
 
 class DirectView(View):
@@ -226,6 +228,21 @@ class DirectView(View):
         from steer.client.remote import parallel
 
         return parallel(self, dist=dist, block=block, **flags)
+
+    # -- front ends
+
+    def console(self, targets: Targets = None) -> Console:
+        """Start a kernel on its engines for other front ends; says how to open it.
+
+        It ends with the client, or by `close()`; the engines stay.
+        """
+        from steer.client.console import Console
+
+        ids, _ = self._ids(targets)
+        console = Console(self.client.link.connection, str(RankSet(ids)))
+        self.client.at_close.append(console.close)
+        sys.stdout.write(f"{console.command}\n")
+        return console
 
     # -- modules
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import select
+import shutil
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ipykernel.kernelapp import IPKernelApp
 from traitlets import Instance, Type
 
 from steer.kernel.kernel import SteerKernel
-from steer.kernel.plan import parse
+from steer.kernel.plan import Plan, parse
 from steer.kernel.ranks import Ranks
+from steer.node.watch import Watch
 
 __all__ = ["KernelApp", "main"]
 
@@ -34,6 +41,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         app: Any = KernelApp.instance(ranks=ranks)
         app.initialize(rest)
+        _announce(plan)
+        if plan.owner is not None:
+            _follow(plan.owner, Path(app.abs_connection_file).parent)
         app.start()
     finally:
         ranks.close()
+
+
+def _announce(plan: Plan) -> None:
+    """Tell whoever started us that we listen."""
+    if plan.ready is not None:
+        os.write(plan.ready, b"1")
+        os.close(plan.ready)
+
+
+def _follow(owner: int, folder: Path) -> None:
+    """End with the owner, who would have removed our folder."""
+    watch = Watch(owner)
+
+    def wait() -> None:
+        poller = select.poll()
+        poller.register(watch.fileno(), select.POLLIN)
+        poller.poll()  # as long as the owner lives; we end without it, too
+        shutil.rmtree(folder, ignore_errors=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="steer-owner", daemon=True).start()

@@ -34,6 +34,13 @@ class Plan:
     """The ranks that cells run on if they do not say otherwise; empty for all."""
     owner: int | None = None
     """The process that the kernel does not outlive."""
+    ready: int | None = None
+    """A descriptor to which a byte is written when it listens."""
+
+    @property
+    def cluster(self) -> str:
+        """The cluster's name as its files have it: that of "default" is empty."""
+        return "" if self.cluster_id in (None, "default") else str(self.cluster_id)
 
     @property
     def attaches(self) -> bool:
@@ -81,6 +88,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
         connection=found.get("connection"),
         ranks=found.get("ranks") or "",
         owner=found.get("owner"),
+        ready=found.get("ready"),
     )
     started = plan.n is not None or plan.engines is not None or plan.options
     if plan.attaches and started:
@@ -105,6 +113,7 @@ def options_of(plan: Plan) -> list[str]:
         "--connection": plan.connection,
         "--ranks": plan.ranks or None,
         "--owner": plan.owner,
+        "--ready": plan.ready,
     }
     for name, value in facts.items():
         if value is not None:
@@ -123,6 +132,7 @@ def parse(words: Sequence[str]) -> tuple[Plan, list[str]]:
     parser.add_argument("--connection")
     parser.add_argument("--ranks")
     parser.add_argument("--owner", type=int)
+    parser.add_argument("--ready", type=int)
     arguments, rest = parser.parse_known_args(list(words))
     return plan_of(arguments), rest
 

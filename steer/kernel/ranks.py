@@ -82,12 +82,11 @@ class Ranks:
         from steer.client.client import Client
 
         plan = self.plan
-        named = "" if plan.cluster_id in (None, "default") else plan.cluster_id
         client = Client(
             plan.connection,
             profile=plan.profile,
             profile_dir=plan.profile_dir,
-            cluster_id=named or "",
+            cluster_id=plan.cluster,
         )
         self._progress(len(client), len(client))
         return client
