@@ -1,0 +1,217 @@
+"""What texts have in common that differ in numbers: a template for each kind of them.
+
+In this order: numbers that all ranks have alike become text again; a rank's own number
+is written `<rank>` and an address `0x…`; if few different texts are left, these are
+shown; else each number that still differs becomes a word, and beside or below its line
+stands what ranks have there::
+
+    step 100 residual <float> in <int> iterations
+        <float>  min 3.1e-04 (r17)  med 3.2e-04  max 4.4e-04 (r2)  ▁▃▄▄▅▄▃▂
+        <int>    min 12 (r0)  med 14  max 19 (r3)  ▁▃▄▄▅█▃▂
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from operator import eq
+
+from steer.core.summary import ADDRESS, Slot, read, slot
+
+OWN = "<rank>"
+ANY_ADDRESS = "0x…"
+DETAILED = 3
+"""So many different numbers of a line are told singly; of more, only the two ends."""
+INDENT = " " * 4
+
+Told = tuple[list[int], str]
+"""Ascending ranks, and what is shown for them."""
+
+
+def in_common(said: dict[str, list[int]], few: int) -> Iterator[Told]:
+    """What to show of different texts and the ranks that said them.
+
+    Args:
+        few: so many different texts of a kind are shown as they are.
+    """
+    total = sum(map(len, said.values()))
+    for kind in _kinds(said):
+        yield from _told(kind, total, few)
+
+
+@dataclass(slots=True)
+class _Kind:
+    """Texts that differ in numbers only. `read` finds them; then numbers are taken out
+    until those are left that differ for no known reason."""
+
+    literals: list[str]
+    ranks: list[int]
+    columns: list[list[str]]
+
+    def texts(self) -> Iterator[Told]:
+        """The different texts."""
+        found: dict[tuple[str, ...], list[int]] = {}
+        for rank, row in zip(self.ranks, zip(*self.columns, strict=True), strict=True):
+            found.setdefault(row, []).append(rank)
+        for row, ranks in found.items():
+            yield ranks, _interleaved(self.literals, row)
+
+    def only(self, chosen: Sequence[bool]) -> _Kind:
+        """The chosen ones of its texts."""
+        columns = [list(itertools.compress(column, chosen)) for column in self.columns]
+        return _Kind(
+            self.literals, list(itertools.compress(self.ranks, chosen)), columns
+        )
+
+    def written(self, place: int, word: str) -> _Kind:
+        """The same with a word for the number at a place."""
+        before, after = self.literals[place : place + 2]
+        literals = [*self.literals[:place], before + word + after]
+        columns = [*self.columns[:place], *self.columns[place + 1 :]]
+        return _Kind(literals + self.literals[place + 2 :], self.ranks, columns)
+
+
+def _interleaved(literals: Sequence[str], numbers: Sequence[str]) -> str:
+    pairs = zip(literals, numbers, strict=False)
+    return "".join(itertools.chain(*pairs, literals[-1:]))
+
+
+def _kinds(said: dict[str, list[int]]) -> Iterator[_Kind]:
+    texts = list(said)
+    for family in read(texts):
+        owners = [said[texts[member]] for member in family.members]
+        ranks = list(itertools.chain.from_iterable(owners))
+        columns = family.columns
+        if len(ranks) > len(owners):
+            columns = [_repeated(column, owners) for column in columns]
+        if sorted(ranks) != ranks:
+            order = sorted(range(len(ranks)), key=ranks.__getitem__)
+            ranks = [ranks[i] for i in order]
+            columns = [[column[i] for i in order] for column in columns]
+        yield from _own_rank(_settled(_Kind(list(family.literals), ranks, columns)))
+
+
+def _repeated(column: list[str], owners: list[list[int]]) -> list[str]:
+    pairs = zip(column, owners, strict=True)
+    return [number for number, ranks in pairs for _ in ranks]
+
+
+def _settled(kind: _Kind) -> _Kind:
+    """Make text of the numbers that all have alike, and of addresses."""
+    for place in reversed(range(len(kind.columns))):
+        column = kind.columns[place]
+        if column[0] == column[-1] and column.count(column[0]) == len(column):
+            kind = kind.written(place, column[0])
+        elif all(n.startswith("0x") and len(n) >= ADDRESS for n in column):
+            kind = kind.written(place, ANY_ADDRESS)
+    return kind
+
+
+def _own_rank(kind: _Kind) -> Iterator[_Kind]:
+    """Write `<rank>` where more than half of the ranks have their own number; whoever
+    has another number there says something else."""
+    own = list(map(str, kind.ranks)) if kind.columns else []
+    for place, column in enumerate(kind.columns):
+        hits = list(map(eq, column, own))
+        if sum(hits) < max(2, len(own) // 2 + 1):
+            continue
+        yield from _own_rank(_settled(kind.only(hits).written(place, OWN)))
+        if not all(hits):
+            yield from _own_rank(_settled(kind.only([not hit for hit in hits])))
+        return
+    yield kind
+
+
+def _told(kind: _Kind, total: int, few: int) -> Iterator[Told]:
+    if not kind.columns:
+        yield kind.ranks, kind.literals[0]
+        return
+    if _are_few(kind, few):
+        yield from kind.texts()
+        return
+    if _have_majority(kind, total):
+        ranks, text = max(kind.texts(), key=lambda told: len(told[0]))
+        if 2 * len(ranks) > total:
+            yield ranks, text
+            out = set(ranks)
+            yield from _told(kind.only([r not in out for r in kind.ranks]), total, few)
+            return
+    slots = [slot(column, kind.ranks) for column in kind.columns]
+    readable = [place for place in slots if place is not None]
+    if len(readable) < len(slots):
+        yield from kind.texts()
+    else:
+        yield kind.ranks, _template(kind.literals, readable)
+
+
+def _are_few(kind: _Kind, few: int) -> bool:
+    seen = set()
+    for row in zip(*kind.columns, strict=True):
+        seen.add(row)
+        if len(seen) > few:
+            return False
+    return True
+
+
+def _have_majority(kind: _Kind, total: int) -> bool:
+    """Whether one text can be that of more than half."""
+    if 2 * len(kind.ranks) <= total:
+        return False
+    tops = (Counter(column).most_common(1)[0][1] for column in kind.columns)
+    return all(2 * top > total for top in tops)
+
+
+# -- writing a template
+
+_Piece = str | Slot
+
+
+def _template(literals: Sequence[str], slots: Sequence[Slot]) -> str:
+    """The text with a word for each number that differs, and what is to say of them."""
+    pieces: list[_Piece] = [literals[0]]
+    for place, literal in zip(slots, literals[1:], strict=True):
+        pieces += [place, literal]
+    return "\n".join(itertools.chain.from_iterable(map(_line, _lines(pieces))))
+
+
+def _lines(pieces: list[_Piece]) -> Iterator[list[_Piece]]:
+    line: list[_Piece] = []
+    for piece in pieces:
+        if isinstance(piece, Slot):
+            line.append(piece)
+            continue
+        first, *more = piece.split("\n")
+        line.append(first)
+        for text in more:
+            yield line
+            line = [text]
+    yield line
+
+
+def _line(pieces: list[_Piece]) -> list[str]:
+    slots = [piece for piece in pieces if isinstance(piece, Slot)]
+    if not slots:
+        return ["".join(map(str, pieces))]
+    if len(slots) > DETAILED:
+        return ["".join(p.between() if isinstance(p, Slot) else p for p in pieces)]
+    words = _words(slots)
+    left = iter(words)
+    text = "".join(next(left) if isinstance(p, Slot) else p for p in pieces)
+    if len(slots) == 1:
+        gap = " " if text.endswith(words[0]) else "  "
+        return [f"{text.rstrip()}{gap}{slots[0].told()}"]
+    wide = max(map(len, words))
+    pairs = zip(words, slots, strict=True)
+    return [text, *(f"{INDENT}{word:{wide}}  {place.told()}" for word, place in pairs)]
+
+
+def _words(slots: list[Slot]) -> list[str]:
+    """`<int>` for each number; `<int 1>` and `<int 2>` if there are two of a kind."""
+    kinds = [place.kind for place in slots]
+    words = []
+    for index, kind in enumerate(kinds):
+        number = f" {kinds[: index + 1].count(kind)}" if kinds.count(kind) > 1 else ""
+        words.append(f"<{kind}{number}>")
+    return words
