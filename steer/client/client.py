@@ -74,6 +74,8 @@ class Client(Queries):
         self.debug = debug
         self.groups: dict[str, list[int]] = {}
         """Names for engines, to be used as targets of `%px`."""
+        self.at_close: list[Callable[[], object]] = []
+        """What ends with it."""
         self._sent = History()
         self._memory = Memory()
         self._dump: Callable[..., bytes] | None = None
@@ -85,6 +87,8 @@ class Client(Queries):
 
     def close(self, linger: float | None = None) -> None:
         """Disconnect; work goes on, and another client may get what it gives."""
+        while self.at_close:
+            self.at_close.pop()()
         self._link.close()
         for request in self._memory.open():
             request.fail(HubUnreachable(CLOSED))
