@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from steer.client.views import BroadcastView, DirectView
     from steer.engines.here import publish_data
+    from steer.engines.progress import progress
     from steer.errors import (
         AlreadyDisplayedError,
         CompositeError,
@@ -75,6 +76,7 @@ __all__ = [
     "error",
     "interactive",
     "parallel",
+    "progress",
     "publish_data",
     "remote",
     "require",
@@ -92,6 +94,7 @@ _ROOMS = {
     "steer.client.replies": ("ExecuteReply",),
     "steer.client.views": ("BroadcastView", "DirectView"),
     "steer.engines.here": ("publish_data",),
+    "steer.engines.progress": ("progress",),
     "steer.ranks": ("RankSet",),
     "steer.reference": ("Reference",),
     "steer.errors": tuple(

@@ -18,8 +18,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from steer.client import showing
 from steer.client.described import Described, Place
+from steer.client.prompts import Prompt
 from steer.client.replies import ExecuteReply, show_outputs
-from steer.client.requests import FAILED, About, Metadata, Request
+from steer.client.requests import (
+    FAILED,
+    NOTHING,
+    About,
+    Metadata,
+    Request,
+    State,
+)
 from steer.errors import RemoteError, TaskAborted, collect_exceptions
 from steer.ranks import RankSet
 from steer.wire.messages import Kind
@@ -125,10 +133,28 @@ class AsyncResult(Described, Future[Any]):
     def _await(
         self, ready: Callable[[], bool], timeout: float | None, *, curious: bool = True
     ) -> bool:
-        """Wait until something is so; raise if there is nobody to make it so."""
+        """Wait until something is so; raise if there is nobody to make it so.
+
+        What ranks ask meanwhile is asked here, if this is the main thread; the time
+        that a person takes is not counted.
+        """
         if timeout is not None and timeout < 0:
             timeout = None
         deadline = None if timeout is None else time.monotonic() + timeout
+        prompts = self._client.link.prompts
+        with prompts.attended(self._wake) as asks:
+            while self._doze(
+                lambda: ready() or (asks and bool(prompts)), deadline, curious
+            ):
+                if ready():
+                    return True
+                spent = prompts.ask()
+                deadline = deadline and deadline + spent
+        return False
+
+    def _doze(
+        self, ready: Callable[[], bool], deadline: float | None, curious: bool
+    ) -> bool:
         with self._condition:
             self._curious += curious
             try:
@@ -185,6 +211,21 @@ class AsyncResult(Described, Future[Any]):
         if not any(request.failed for request in self._requests):
             return []
         return [(r, e) for r, e in self._places if r.status(e) in FAILED]
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """What its ranks ask; whoever waits for a result in the main thread is
+        asked."""
+        return self._client.link.prompts.of([r.id for r in self._requests])
+
+    @property
+    def progress_bars(self) -> dict[int, list[State]]:
+        """How far `steer.progress` loops are: label, done and total, by engine."""
+        return {
+            engine: [bars[number] for number in sorted(bars)]
+            for request, engine in self._places
+            if (bars := dict(request.printed.get(engine, NOTHING).bars))
+        }
 
     def wait_for_output(self, timeout: float | None = -1) -> bool:
         """Whether all output is here: it comes before the answers."""

@@ -27,6 +27,7 @@ import msgspec
 import zmq
 
 from steer import shm, sockets
+from steer.client.prompts import Prompts
 from steer.config import Connection
 from steer.core.client import ClientCore, Pending, Sink, split_parts
 from steer.errors import HubUnreachable, ProtocolError, SteerError, from_wire
@@ -54,6 +55,7 @@ from steer.wire.messages import (
     Replies,
     Shutdown,
     Signal,
+    Typed,
     Welcome,
     WhoAreYou,
 )
@@ -82,6 +84,7 @@ class Link:
         self.gone: dict[int, str] = {}
         """Why engines left."""
         self.listeners: list[Callable[[str, dict[str, Any]], None]] = []
+        self.prompts = Prompts(self._send_typed)
         self._lock = threading.Lock()
         self._questions: dict[str, Future[Any]] = {}
         self._shelf = shm.Shelf()
@@ -164,6 +167,12 @@ class Link:
         self._check_open()
         with self._lock:
             sockets.send(self._out, [encode(message), *frames])
+
+    def _send_typed(self, message: Typed, text: bytes) -> None:
+        """Send what a person typed; in the I/O thread too, which must not fail."""
+        with self._lock:
+            if not self._closed:
+                sockets.send(self._out, [encode(message), text])
 
     def _check_open(self) -> None:
         if self._closed:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from steer.client.prompts import Prompts
 from steer.client.replies import ExecuteReply, Output, collapse
 from steer.errors import from_wire
 from steer.ranks import RankSet
@@ -34,6 +35,9 @@ _TIMES = ("submitted", "started", "completed", "received")
 _SHARED = (type(None), bool, int, float, str, bytes)
 """Values that engines with equal answers may share: nobody can change them."""
 _UNMADE: Any = object()
+
+State = tuple[str, int, int | None]
+"""How far a loop is: its label, how many are done, how many there are if known."""
 
 
 class Answer:
@@ -70,9 +74,10 @@ def _writable(buffer: Any) -> Any:
 class Printed:
     """What one engine printed and displayed."""
 
-    __slots__ = ("data", "displays", "streams")
+    __slots__ = ("bars", "data", "displays", "streams")
 
     def __init__(self) -> None:
+        self.bars: dict[int, State] = {}
         self.streams: dict[str, list[str]] = {}
         self.displays: list[Output] = []
         self.data: dict[str, Any] = {}
@@ -140,6 +145,7 @@ class Request:
             self.failed |= answer.part.status != "ok"
             if result is not None:
                 result._news()
+        self.prompts.drop(self.id, engines)
         if result is not None:
             result._look_at_parts()
 
@@ -156,9 +162,12 @@ class Request:
                 _keep(printed, piece.stream, content)
             if result is not None:
                 result._heard([(engine, piece.stream, content) for engine in engines])
+        if piece.stream is Stream.PROMPT:
+            self.prompts.heard(self.id, engines, *content)
 
     def done(self) -> None:
         """All engines have answered."""
+        self.prompts.forget(self.id)
         result, self.result = self.result, None
         if result is not None:
             result._one_done()
@@ -185,6 +194,11 @@ class Request:
         zeros = (0.0,) * len(left)
         part = Part(str(RankSet(left)), "error", 0, zeros, zeros)
         self._file(left, Answer(part, None, left, time.time()))
+
+    @property
+    def prompts(self) -> Prompts:
+        """The questions of its ranks, and of all others."""
+        return self.about.client.link.prompts
 
     # -- in the thread that asks
 
@@ -289,6 +303,8 @@ def _open(stream: Stream, frame: Any) -> Any:
         return Output.received(*unpack(frame))
     if stream is Stream.DATA:
         return payload.loads([frame])
+    if stream is Stream.PROMPT or stream is Stream.PROGRESS:
+        return tuple(unpack(frame))
     return bytes(frame).decode(errors="replace")
 
 
@@ -298,7 +314,10 @@ def _keep(printed: Printed, stream: Stream, content: Any) -> None:
             printed.displays.append(content)
     elif stream is Stream.DATA:
         printed.data.update(content)
-    else:
+    elif stream is Stream.PROGRESS:
+        bar, *state = content
+        printed.bars[bar] = tuple(state)
+    elif stream is not Stream.PROMPT:
         printed.streams.setdefault(stream.value, []).append(content)
 
 

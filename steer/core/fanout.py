@@ -117,6 +117,8 @@ class Request:
     saved: set[int] = dataclasses.field(default_factory=set)
     """Engines whose answers are safe."""
     scheduled: bool = False
+    prompts: dict[int, bytes] = dataclasses.field(default_factory=dict)
+    """What engines ask and nobody has answered."""
 
     @property
     def lent(self) -> list[Answered]:
@@ -132,6 +134,9 @@ class Fanout:
         self.clients: dict[str, bytes] = {}
         """Clients that are there, with the name of their in-socket."""
         self._due: list[tuple[float, str]] = []
+        self._early: dict[str, dict[int, bytes]] = {}
+        """What engines ask for requests that this hub does not know yet: it is new,
+        and the client is on its way."""
 
     # -- requests
 
@@ -142,6 +147,9 @@ class Fanout:
         uuids = {engine.id: engine.uuid for engine in engines}
         request = Request(submit, client, frames, dict(uuids), uuids)
         self.requests[submit.id] = request
+        for engine, frame in self._early.pop(submit.id, {}).items():
+            request.prompts[engine] = frame
+            self._join(request, engine, Stream.PROMPT, frame)
         peers = tuple([engine.work for engine in engines])
         return [Send(peers, submit, frames), Note(submit.id)]
 
@@ -203,11 +211,14 @@ class Fanout:
         What this hub did not ask this engine for was asked through one that is no more.
         """
         request = self.requests.get(message.id)
+        if request is None:
+            self._early.pop(message.id, None)
         if request is None or engine.id not in request.uuids:
             return [Late(engine.id, message, frames)]
         if request.pending.get(engine.id) != engine.uuid:
             return [] if message.store is None else [Drop(message.store)]
         del request.pending[engine.id]
+        request.prompts.pop(engine.id, None)
         self._merge(request, engine.id, message, frames)
         return self._after(request, urgent=message.status != "ok", now=now)
 
@@ -264,16 +275,27 @@ class Fanout:
         request = self.requests.get(message.id)
         if request is None:  # printed by a thread that outlived its request
             return self._stray(engine, message, frame)
-        self._keep(request, engine.id, message.stream, frame)
+        if message.stream is Stream.PROMPT:
+            request.prompts[engine.id] = frame
+        elif message.stream is not Stream.PROGRESS:  # of no use afterwards
+            self._keep(request, engine.id, message.stream, frame)
         self._join(request, engine.id, message.stream, frame)
         if request.printed_bytes >= OUTPUT_BYTES:
             return self._flush(request)
         self._schedule(request, now + OUTPUT_WINDOW)
         return []
 
+    def answered(self, request: Request, engines: RankSet) -> list[int]:
+        """A person has answered these; returns those that may still wait for it."""
+        for engine in engines:
+            request.prompts.pop(engine, None)
+        return [engine for engine in engines if engine in request.pending]
+
     def _stray(self, engine: Engine, message: Output, frame: bytes) -> list[Action]:
         peer = self.clients.get(message.id.partition("-")[0])
         if peer is None:
+            if message.stream is Stream.PROMPT:
+                self._early.setdefault(message.id, {})[engine.id] = frame
             return []
         piece = Piece(message.id, str(engine.id), message.stream)
         return [Send((peer,), Outputs((piece,)), (frame,))]
@@ -352,8 +374,10 @@ class Fanout:
         self.clients[client] = peer_name("in", client)
 
     def again(self, request: Request) -> list[Action]:
-        """The client asks again: send all answers so far."""
+        """The client asks again: send all answers so far, and what ranks ask."""
         request.sent = 0
+        for engine, frame in request.prompts.items():
+            self._join(request, engine, Stream.PROMPT, frame)
         return self._flush(request)
 
     def lend_again(self, client: str) -> list[Action]:

@@ -74,6 +74,7 @@ from steer.wire.messages import (
     Shutdown,
     Signal,
     Submit,
+    Typed,
     Welcome,
     WhoAreYou,
 )
@@ -132,6 +133,7 @@ class HubCore:
             Hello: self._hello,
             Abort: self._abort,
             Signal: self._signal,
+            Typed: self._typed,
             Shutdown: self._shutdown,
             Ask: self._ask,
             Goodbye: self._goodbye,
@@ -346,6 +348,19 @@ class HubCore:
             actions.append(Send(peers, Interrupt(message.signum)))
         done = str(RankSet(e.id for e in engines))
         return [*actions, self._answer(who, message.id, {"signalled": done})]
+
+    def _typed(
+        self, who: str, message: Typed, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        """Bring an answer to the ranks that asked; they may have ended meanwhile."""
+        request = self.fanout.requests.get(message.id)
+        if request is None:
+            return []
+        if request.client != who:
+            raise _not_yours(message.id, who)
+        engines = self.fanout.answered(request, RankSet.parse(message.targets))
+        peers = tuple(self.registry.by_id[i].control for i in engines)
+        return [Send(peers, message, frames)] if peers else []
 
     def _engines(self, targets: str) -> list[Engine]:
         by_id = self.registry.by_id

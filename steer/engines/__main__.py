@@ -51,6 +51,8 @@ class Life:
         self.capture = Capture(self.wire.loop, self.wire.emit)
         self.namespace = Namespace()
         self.runner = Runner(work, self.wire, self.capture, self.namespace)
+        if not self.local:
+            self.runner.bars.share_with(self.place.size)
         here.current = self.runner
 
     def register(self) -> Register:

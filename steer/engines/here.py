@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from steer.errors import UsageError
+
+if TYPE_CHECKING:
+    from steer.engines.progress import Bars
 
 
 class Publisher(Protocol):
     """What can send data to the client whose request runs."""
+
+    bars: Bars
 
     def publish(self, values: dict[str, Any]) -> None:
         """Send it."""

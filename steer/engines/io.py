@@ -18,6 +18,7 @@ import zmq
 
 from steer import shm, sockets
 from steer.core.engine import EngineCore
+from steer.engines.prompts import Prompts
 from steer.errors import ProtocolError
 from steer.loop import Loop, Timer
 from steer.wire.frames import decode, encode
@@ -34,6 +35,7 @@ from steer.wire.messages import (
     Ready,
     Register,
     Stream,
+    Typed,
     WhoAreYou,
 )
 from steer.wire.peers import peer_name
@@ -64,6 +66,7 @@ class Wire:
         self.lock = threading.Lock()
         self.loop = Loop()
         self.shelf = shm.Shelf()
+        self.prompts = Prompts()
         self._ready: Ready | None = None
         self.shares = False
         self.quitting = threading.Event()
@@ -101,6 +104,10 @@ class Wire:
     def emit(self, request_id: str, name: str, text: str) -> None:
         """Send printed text; in the loop's thread."""
         self._send(Output(request_id, Stream(name)), (text.encode(),))
+
+    def tell(self, request_id: str, body: bytes) -> None:
+        """Send how far a loop is; in the loop's thread."""
+        self._send(Output(request_id, Stream.PROGRESS), (body,))
 
     def watch_parent(self, pid: int, on_end: Callable[[], None]) -> None:
         """Call when the process that started us ends; before `start`."""
@@ -155,6 +162,8 @@ class Wire:
                     self.core.abort(message.ids)
             case Interrupt():
                 self.interrupt(message.signum)
+            case Typed():
+                self.prompts.typed(message, frames[1:])
             case Ping():
                 self._send(Pong())
             case Quit():
@@ -175,6 +184,8 @@ class Wire:
             again = self.core.enrolled(message.engine, message.hub)
         for result, frames in again:
             self._send(result, frames)
+        for request, body in self.prompts.open():  # perhaps lost with a hub
+            self._send(Output(request, Stream.PROMPT), (body,))
         if self._ready is not None:
             self._say_ready(self._ready)
 

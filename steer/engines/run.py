@@ -11,6 +11,7 @@ before: plain statements do without, and it is a quarter of an idle rank's memor
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,15 +22,17 @@ import zmq
 
 from steer import shm, sockets
 from steer.core.engine import Verdict
+from steer.engines import frontend, here
 from steer.engines.io import Wire
 from steer.engines.namespace import Namespace
 from steer.engines.output import Capture
+from steer.engines.progress import Bars
 from steer.engines.shell import Shell
 from steer.engines.tracebacks import format_error
 from steer.errors import ProtocolError
 from steer.reference import Reference, resolve
 from steer.wire import payload
-from steer.wire.frames import decode, encode, pack
+from steer.wire.frames import decode, encode, pack, unpack
 from steer.wire.messages import (
     ErrorInfo,
     Output,
@@ -65,7 +68,13 @@ class Runner:
             "push": self._push,
             "pull": self._pull,
             "clear": self._clear,
+            "complete": self._complete,
+            "inspect": self._inspect,
         }
+        self.prompts = wire.prompts
+        self.prompts.install(lambda body: self._speak(Stream.PROMPT, body))
+        self.bars = Bars(wire.loop, wire.tell)
+        os.register_at_fork(after_in_child=self._in_child)
         signal.signal(signal.SIGINT, self._on_sigint)
 
     # -- waiting
@@ -87,6 +96,11 @@ class Runner:
         """Close the work socket and its monitor, which the wire has read."""
         sockets.unmonitor(self._sock, monitor)
         self._sock.close()
+
+    def _in_child(self) -> None:
+        """After a fork there is no I/O thread: nobody hears what is asked and told."""
+        here.current = None
+        self.prompts.end()
 
     def _on_sigint(self, signum: int, frame: FrameType | None) -> None:
         """Interrupt user code, and only that: our own steps are never cut in half."""
@@ -126,6 +140,8 @@ class Runner:
         self.request = submit.id
         self._spoke = False
         self.capture.begin(submit.id)
+        self.prompts.begin(submit.id)
+        self.bars.begin(submit.id)
         started = time.time()
         status: Status = "ok"
         count = 0
@@ -139,6 +155,7 @@ class Runner:
         except BaseException as error:  # noqa: BLE001  whatever user code raises
             status, reply = "error", [pack(self._describe(error))]
         completed = time.time()
+        self.prompts.end()
         self._say_rest(submit.id)
         store, reply = self._share(reply)
         result = Result(submit.id, status, started, completed, count, store)
@@ -150,10 +167,13 @@ class Runner:
     def _say_rest(self, request_id: str) -> None:
         """Post what was printed and not sent yet, so that the answer comes behind
         it."""
+        self._spoke |= self.bars.used
         for name, text in self.capture.end():
             self._spoke = True
             output = Output(request_id, Stream(name))
             self.wire.post(output, (text.encode(),))
+        for body in self.bars.end():
+            self.wire.post(Output(request_id, Stream.PROGRESS), (body,))
 
     def _answer(self, result: Result, frames: Sequence[Any]) -> None:
         with self.wire.lock:
@@ -209,6 +229,14 @@ class Runner:
         self.namespace.clear()
         return [b""]
 
+    def _complete(self, submit: Submit, frames: list[Any]) -> list[Any]:
+        with self._user_code():
+            return [pack(frontend.complete(self._shell.warm(), *unpack(frames[0])))]
+
+    def _inspect(self, submit: Submit, frames: list[Any]) -> list[Any]:
+        with self._user_code():
+            return [pack(frontend.inspect(self._shell.warm(), *unpack(frames[0])))]
+
     # -- errors and displays
 
     def _describe(self, error: BaseException) -> ErrorInfo:
@@ -231,12 +259,15 @@ class Runner:
         transient: dict[str, Any],
         update: bool,
     ) -> None:
-        """Send a display behind the text printed before it."""
+        """Send a display."""
+        self._speak(Stream.DISPLAY, pack((data, metadata, transient, update)))
+
+    def _speak(self, stream: Stream, body: bytes) -> None:
+        """Send something behind the text printed before it."""
         for name, text in self.capture.drain():
             self.wire.post(Output(self.request, Stream(name)), (text.encode(),))
-        body = pack((data, metadata, transient, update))
         self._spoke = True
-        self.wire.post(Output(self.request, Stream.DISPLAY), (body,))
+        self.wire.post(Output(self.request, stream), (body,))
 
     def publish(self, values: dict[str, Any]) -> None:
         """Send data for the request that runs, to become `AsyncResult.data`."""

@@ -61,10 +61,6 @@ _WORD_FIRST = re.compile(r"\s*([A-Za-z_]\w*)(?:\s+[^=\s].*|\s*)")
 _NO_MAGIC = {*keyword.kwlist, *keyword.softkwlist}
 
 
-class StdinNotImplementedError(NotImplementedError):
-    """Code on an engine asked a question, and nobody is there to answer."""
-
-
 class CellOutcome(msgspec.Struct, frozen=True):
     """How a cell ended."""
 
@@ -94,7 +90,7 @@ class Shell:
         self._cells: OrderedDict[tuple[str, int], _Plain | None] = OrderedDict()
         self.last_error: BaseException | None = None
         """Kept with its frames, for whoever looks into them afterwards."""
-        _leave_no_question(self.get_ipython)
+        _add_builtins(self.get_ipython)
         if "MPLBACKEND" not in os.environ:
             os.environ["MPLBACKEND"] = f"module://{_BACKEND}"
         sys.meta_path.insert(0, _BeforeFigures(self))
@@ -274,8 +270,8 @@ def remember_source(name: str, source: str) -> None:
         linecache.cache.pop(oldest, None)
 
 
-def _leave_no_question(get_ipython: Callable[[], object]) -> None:
-    """Give builtins the names that IPython has, and nobody a terminal to read."""
+def _add_builtins(get_ipython: Callable[[], object]) -> None:
+    """Give builtins the names that IPython has."""
 
     def display(*objects: Any, **options: Any) -> Any:
         """Show objects in their richest form."""
@@ -285,20 +281,5 @@ def _leave_no_question(get_ipython: Callable[[], object]) -> None:
         return display_now(*objects, **options)  # type: ignore[no-untyped-call]
 
     vars(builtins).update(
-        display=display,
-        get_ipython=get_ipython,
-        input=_refuse_input,
-        exit=_Leave(),
-        quit=_Leave(),
-    )
-    # Under mpiexec rank 0 has the terminal of who started it, and would wait for it.
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-
-
-def _refuse_input(prompt: object = "", /) -> str:
-    raise StdinNotImplementedError(
-        f"input({str(prompt)!r}) has nobody to ask: code on an engine cannot read from "
-        "the keyboard yet. Ask in the client, and push the answer."
+        display=display, get_ipython=get_ipython, exit=_Leave(), quit=_Leave()
     )

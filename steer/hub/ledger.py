@@ -25,6 +25,9 @@ from steer.loop import Loop
 from steer.ranks import RankSet
 from steer.wire.messages import Part, Result, Submit
 
+FLEETING = frozenset({"complete", "inspect"})
+"""Kinds that are asked at every key: nobody looks for them later."""
+
 BATCH_SECONDS = 0.1
 KEPT_REQUEST = 1 << 20
 """Bytes of arguments that are kept for `resubmit`; larger ones are not."""
@@ -165,9 +168,13 @@ class Ledger:
 
     def _write(self, batch: list[Snapshot]) -> None:
         saved = [result for snapshot in batch for result in snapshot.results()]
+        kept = [s for s in batch if s.submit.kind not in FLEETING]
+        if not kept:
+            self._loop.call_soon(lambda: self.saved(saved))
+            return
 
         def records() -> Iterator[Record]:
-            for snapshot in batch:
+            for snapshot in kept:
                 yield from snapshot.records()
 
         def committed() -> None:

@@ -96,9 +96,11 @@ class Stream(enum.StrEnum):
     DATA = "data"
     """A pickled dictionary from publish_data."""
     PROMPT = "prompt"
-    """msgpack of (number, text, password): code waits in input()."""
+    """msgpack of (number, text or None, password): code waits in input(), or, without
+    a text, no longer. The number is one of the request's on this engine."""
     PROGRESS = "progress"
-    """msgpack of (bar, label, done, total or None): how far a loop is."""
+    """msgpack of (bar, label, done, total or None): how far a loop is. A bar is one of
+    the request's on this engine; when its loop is over another may take its place."""
 
 
 class Piece(Fact, frozen=True):
@@ -173,6 +175,8 @@ class Typed(Message, frozen=True):
     id: str
     targets: str
     number: int
+    closed: str = ""
+    """Why nobody can answer: the code gets EOFError with this sentence."""
 
 
 class Shutdown(Message, frozen=True):

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from steer.client.client import Client
+from steer.client.prompts import Prompts
 from steer.config import Connection
 from steer.core.client import ClientCore, Pending, Sink
 from steer.errors import CompositeError, HubUnreachable, ProtocolError
@@ -36,6 +37,7 @@ from steer.wire.messages import (
     Replies,
     Stream,
     Submit,
+    Typed,
 )
 
 Outcome = tuple[str, int, list[Any]]
@@ -50,6 +52,8 @@ class ActingLink:
         self.core = ClientCore("00c0ffee")
         self.trouble: Exception | None = None
         self.shares = True
+        self.typed: list[tuple[Typed, bytes]] = []
+        self.prompts = Prompts(lambda message, text: self.typed.append((message, text)))
         self.changed = threading.Condition()
         self.notices: list[tuple[str, dict[str, Any]]] = []
         self.gone: dict[int, str] = {}
