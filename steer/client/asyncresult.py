@@ -79,13 +79,13 @@ class AsyncResult(Described, Future[Any]):
 
     def _news(self) -> None:
         """Wake those who wait for less than the whole, and nobody else: it costs."""
-        if self._curious:
-            self._condition.notify_all()
+        self._heard([])
 
     def _heard(self, events: list[showing.Event]) -> None:
         for watcher in self._watchers:
             watcher(events)
-        self._news()
+        if self._curious:
+            self._condition.notify_all()
 
     def _look_at_parts(self) -> None:
         if self._parts:
@@ -427,16 +427,25 @@ class AsyncResult(Described, Future[Any]):
 
     # -- showing
 
-    def display_outputs(self, groupby: str = "type", result_only: bool = False) -> None:
-        """Print and display what the engines did, under headings."""
+    def display_outputs(
+        self, groupby: str | None = None, result_only: bool = False
+    ) -> None:
+        """Print and display what the engines did, what is equal once.
+
+        With "type", "engine" or "order" it is replayed engine by engine instead, under
+        headings, as ipyparallel has it.
+        """
         self._finish(None)
+        if groupby is None and not showing.is_one(self):
+            showing.show(self, result_only=result_only)
+            return
         places = self._places
         show_outputs(
             [Metadata(request, engine) for request, engine in places],
             [self._reply(request, engine) for request, engine in places],
-            groupby=groupby,
+            groupby=groupby or "type",
             result_only=result_only,
-            single=self._single,
+            single=self._single if groupby else showing.is_one(self),
         )
 
     def _reply(self, request: Request, engine: int) -> ExecuteReply | None:
@@ -446,9 +455,15 @@ class AsyncResult(Described, Future[Any]):
         return reply
 
     @contextlib.contextmanager
-    def stream_output(self) -> Iterator[Self]:
-        """Print what comes while the block runs, under its engines' headings."""
-        with showing.printing(self):
+    def stream_output(
+        self, fold: bool = True, progress_after: float = showing.PROGRESS_AFTER
+    ) -> Iterator[Self]:
+        """Show what comes while the block runs, what is equal once.
+
+        Without `fold` everything is printed as it comes, under its engine's heading.
+        After `progress_after` seconds a line says how far it is; -1 is never.
+        """
+        with showing.printing(self, fold=fold, progress_after=progress_after):
             yield self
 
     def wait_interactive(

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Self
 
 from steer.core.texts import collapse as collapse
+from steer.ranks import RankSet
 
 RICH = ("html", "markdown", "latex", "svg", "png", "jpeg", "json", "javascript")
 _TYPES = {
@@ -158,8 +159,8 @@ def show_text(name: str, engine: int | None, text: str) -> None:
         stream_of(name).write(f"{heading}{text}{end}")
 
 
-def show_displays(engine: int | None, outputs: Sequence[Output]) -> None:
-    """Display an engine's rich output under its heading."""
+def show_displays(engine: int | RankSet | None, outputs: Sequence[Output]) -> None:
+    """Display rich output under the heading of an engine, or of all that gave it."""
     if outputs and engine is not None:
         sys.stdout.write(f"[output:{engine}]\n")
     for output in outputs:

@@ -1,35 +1,64 @@
 """Showing a result while it comes: its output, and how far it is.
 
-`printing` is what `stream_output` and blocking cells do: everything is printed as it
-comes, a heading each time the engine or the stream changes, then what the last lines
-gave, then errors.
+`printing` is what `stream_output` and blocking cells do. A thread hands what comes to a
+view, and calls it again when the view's own deadline has come; the views are `Headed`
+here, which prints all engines' text under headings, and the folding ones of
+`folding.py`.
 """
 
 from __future__ import annotations
 
 import collections
 import contextlib
+import contextvars
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from steer.client import bars, live
 from steer.client.replies import show_displays, show_reply, stream_of
-from steer.client.requests import NOTHING, Request
+from steer.client.requests import FAILED, NOTHING, Request
 from steer.errors import CompositeError, RemoteError
 from steer.wire.messages import Stream
 
 if TYPE_CHECKING:
     from steer.client.asyncresult import AsyncResult
+    from steer.client.described import Place
 
 Event = tuple[int, Stream, Any]
+PROGRESS_AFTER = 2.0
+"""Seconds until a person wants to know how far it is."""
+REFRESH = 1.0
+"""Seconds after which a bar is drawn again although nothing has happened."""
+
+
+class View(Protocol):
+    """How something that comes is shown; everything is called in one thread."""
+
+    def hear(self, engine: int, stream: Stream, content: Any) -> None:
+        """Take what an engine printed or displayed."""
+
+    def fail(self, places: Sequence[Place]) -> None:
+        """Take that these have failed."""
+
+    def deadline(self) -> float | None:
+        """When to call `tick` at the latest."""
+
+    def tick(self) -> None:
+        """Show what is due; called after all that was heard, too."""
+
+    def finish(self) -> None:
+        """Show what is left, and the results."""
 
 
 @contextlib.contextmanager
-def printing(result: AsyncResult) -> Iterator[None]:
-    """Print what a result's engines say while the block runs."""
-    printer = Printer(result)
+def printing(
+    result: AsyncResult, *, fold: bool = True, progress_after: float = PROGRESS_AFTER
+) -> Iterator[None]:
+    """Show what a result's engines say while the block runs."""
+    printer = Printer(result, _view(result, fold, progress_after))
     printer.start()
     try:
         yield
@@ -37,22 +66,49 @@ def printing(result: AsyncResult) -> Iterator[None]:
         printer.stop()
 
 
-class Printer:
-    """A thread that prints what comes."""
+def _view(result: AsyncResult, fold: bool, progress_after: float) -> View:
+    meter = Meter(result, progress_after)
+    if not fold or is_one(result):
+        return Headed(result, meter)
+    from steer.client import folded
 
-    def __init__(self, result: AsyncResult) -> None:
+    return folded.view(result, meter)
+
+
+def show(result: AsyncResult, *, result_only: bool) -> None:
+    """Show a finished result of several engines, folded."""
+    from steer.client import folded  # it takes time, and scripts do not need it
+
+    folded.show(result, result_only=result_only)
+
+
+def is_one(result: AsyncResult) -> bool:
+    """Whether there is one engine only, whose text needs no heading."""
+    return result._single or len(set(result._engines)) == 1
+
+
+class Printer:
+    """A thread that hands what comes to a view."""
+
+    def __init__(self, result: AsyncResult, view: View) -> None:
         self._result = result
+        self._view = view
         self._sources: list[AsyncResult] = []
         self._news: collections.deque[Event] = collections.deque()
-        self._heading: tuple[int, Stream] | None = None
-        self._rest: dict[tuple[int, Stream], str] = {}
-        """Lines that are not ended yet: the next piece may be of another engine."""
         self._wake = threading.Condition()
+        self._looked = True
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="steer-stream-output")
+        self._known: set[Place] = set()
+        """Failures that the view has been told."""
+        self._trouble: BaseException | None = None
+        # Output belongs to the cell that runs now, also from another thread.
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(
+            target=run, args=(self._guarded,), name="steer-stream-output"
+        )
 
     def start(self) -> None:
-        """Print what is here already, and go on."""
+        """Show what is here already, and go on."""
         self._engines = set(self._result._engines)
         for request in self._result._requests:
             with request.about.condition:
@@ -61,12 +117,14 @@ class Printer:
                 if whole is not None and whole not in self._sources:
                     whole._watchers.append(self._feed)
                     self._sources.append(whole)
-        self._result.add_done_callback(lambda _: self._feed(None))
+        self._result.add_done_callback(lambda _: self._feed(()))
         self._thread.start()
 
-    def _feed(self, events: Sequence[Event] | None) -> None:
+    def _feed(self, events: Sequence[Event]) -> None:
+        """Take news; no events are news too: an engine has answered."""
         with self._wake:
-            self._news.extend(events or ())
+            self._news.extend(events)
+            self._looked = False
             self._wake.notify()
 
     def _catch_up(self, request: Request) -> None:
@@ -76,9 +134,10 @@ class Printer:
                 self._news.append((engine, Stream(name), "".join(pieces)))
             for output in printed.displays:
                 self._news.append((engine, Stream.DISPLAY, output))
+        self._looked = False
 
     def stop(self) -> None:
-        """Print what came until now, and no more."""
+        """Show what came until now, and no more."""
         with self._wake:
             self._stopped = True
             self._wake.notify()
@@ -86,36 +145,146 @@ class Printer:
         for source in self._sources:
             with source._condition:
                 source._watchers.remove(self._feed)
+        if self._trouble is not None:
+            raise self._trouble
+
+    def _guarded(self) -> None:
+        try:
+            self._run()
+        except BaseException as error:  # noqa: BLE001  `stop` raises it
+            self._trouble = error
 
     def _run(self) -> None:
+        view = self._view
         while True:
             with self._wake:
-                while not (self._news or self._stopped or self._result.done()):
-                    self._wake.wait()
+                self._wait_for_news()
                 events = list(self._news)
                 self._news.clear()
+                self._looked = True
                 ended = self._stopped or self._result.done()
-            for event in events:
-                self._show(*event)
+            for engine, stream, content in events:
+                if engine in self._engines:
+                    view.hear(engine, stream, content)
+            self._look_for_failures()
+            view.tick()
             if ended and not events:
                 break
-        self._show_rests()
-        self._show_ends()
+        view.finish()
 
-    def _show(self, engine: int, stream: Stream, content: Any) -> None:
-        if engine not in self._engines:
-            return
+    def _wait_for_news(self) -> None:
+        while not (self._news or self._stopped or self._result.done()):
+            due = self._view.deadline()
+            left = None if due is None else due - time.monotonic()
+            if not self._looked or (left is not None and left <= 0):
+                break
+            self._wake.wait(left)
+
+    def _look_for_failures(self) -> None:
+        fresh = [p for p in self._result._failed() if p not in self._known]
+        if fresh:
+            self._known.update(fresh)
+            self._view.fail(fresh)
+
+
+class Meter:
+    """The bars below a result: of loops in its ranks at once, of itself after a while.
+
+    It fills a region, and empties it when there is nothing to say.
+    """
+
+    def __init__(self, result: AsyncResult, after: float) -> None:
+        self._result = result
+        self._due = None if after < 0 else time.monotonic() + after
+        self.loops = bars.Loops()
+
+    def lines(self) -> list[str]:
+        """What there is to say now."""
+        result = self._result
+        lines = self.loops.lines()
+        now = time.monotonic()
+        if self._due is not None and now >= self._due:
+            self._due = now + REFRESH
+            self._late = True
+        if self._late and not result.done():
+            lines.append(bars.of_result(result))
+        return lines
+
+    _late = False
+
+    def deadline(self) -> float | None:
+        """When there will be something else to say."""
+        return self._due
+
+    def hear(self, engine: int, content: Any) -> None:
+        """Take what `steer.progress` says on a rank."""
+        bar, label, done, total = content
+        self.loops.hear(engine, bar, label, done, total)
+
+
+def earliest(*times: float | None) -> float | None:
+    """The first of some deadlines, of which some may be none."""
+    return min((time for time in times if time is not None), default=None)
+
+
+class Metered:
+    """What the views that print have in common: bars below what they print."""
+
+    def __init__(self, result: AsyncResult, meter: Meter) -> None:
+        self._result = result
+        self._meter = meter
+        self._region = live.open_region()
+        self._bars: list[str] = []
+        self._stale = False
+        """Whether the region shows less than there is."""
+
+    def deadline(self) -> float | None:
+        """When a bar is to be drawn again."""
+        return earliest(
+            self._meter.deadline(), self._region.pace if self._stale else None
+        )
+
+    def tick(self) -> None:
+        """Draw the bars."""
+        lines = self._meter.lines()
+        if lines != self._bars:
+            self._bars, self._stale = lines, True
+        if self._stale and time.monotonic() >= self._region.pace:
+            self._stale = False
+            self._draw()
+
+    def _draw(self) -> None:
+        self._region.update("\n".join(self._bars))
+
+
+class Headed(Metered):
+    """Prints everything as it comes, a heading when the engine or stream changes."""
+
+    def __init__(self, result: AsyncResult, meter: Meter) -> None:
+        super().__init__(result, meter)
+        self._heading: tuple[int, Stream] | None = None
+        self._rest: dict[tuple[int, Stream], str] = {}
+        """Lines that are not ended yet: the next piece may be of another engine."""
+        self._plain = is_one(result)
+
+    def hear(self, engine: int, stream: Stream, content: Any) -> None:
+        """Print text and displays."""
         match stream:
             case Stream.STDOUT | Stream.STDERR:
-                self._show_text(engine, stream, content)
+                self._hear_text(engine, stream, content)
             case Stream.DISPLAY:
                 self._show_rests(engine)
                 self._heading = None
-                show_displays(engine, [content])
-            case Stream.DATA | Stream.PROMPT | Stream.PROGRESS:
+                show_displays(None if self._plain else engine, [content])
+            case Stream.PROGRESS:
+                self._meter.hear(engine, content)
+            case Stream.DATA | Stream.PROMPT:
                 pass
 
-    def _show_text(self, engine: int, stream: Stream, text: str) -> None:
+    def fail(self, places: Sequence[Place]) -> None:
+        """Errors come at the end."""
+
+    def _hear_text(self, engine: int, stream: Stream, text: str) -> None:
         text = self._rest.pop((engine, stream), "") + text
         whole, end, rest = text.rpartition("\n")
         if rest:
@@ -131,19 +300,22 @@ class Printer:
 
     def _write(self, engine: int, stream: Stream, text: str) -> None:
         file = stream_of(stream.value)
-        if self._heading != (engine, stream) and not self._result._single:
+        if self._heading != (engine, stream) and not self._plain:
             file.write(f"[{stream.value}:{engine}]\n")
         self._heading = (engine, stream)
-        file.write(text)
+        with live.SCREEN:
+            file.write(text)
 
-    def _show_ends(self) -> None:
+    def finish(self) -> None:
         """What the last lines gave, then the errors as CompositeError limits them."""
+        self._region.close()
+        self._show_rests()
         result = self._result
         errors = []
         for request, engine in result._places:
             if request.status(engine) == "ok":
                 show_reply(result._reply(request, engine))
-            elif request.status(engine):
+            elif request.status(engine) in FAILED:
                 errors.append(request.value(engine))
         remote = [error for error in errors if isinstance(error, RemoteError)]
         if remote:
@@ -156,14 +328,6 @@ def wait_interactive(
 ) -> None:
     """Wait, and say on a line that is written anew how far it is."""
     deadline = None if timeout is None or timeout < 0 else time.monotonic() + timeout
-    total = len(result._places)
-
-    def say(end: str = "") -> None:
-        sys.stderr.write(
-            f"\r{result._fname}: {result.progress}/{total} engines, "
-            f"{result.elapsed:.1f} s{end}"
-        )
-        sys.stderr.flush()
 
     def enough() -> bool:
         if return_when == "FIRST_EXCEPTION" and result._failed():
@@ -171,10 +335,18 @@ def wait_interactive(
         first = return_when == "FIRST_COMPLETED" and result.progress > 0
         return first or result.done()
 
-    while not enough():
-        say()
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            break
-        result._await(enough, interval if left is None else min(interval, left))
-    say("\n")
+    region = live.open_region()
+    try:
+        while not enough():
+            region.update(bars.of_result(result))
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            known = result.progress
+
+            def news(known: int = known) -> bool:
+                return result.progress != known or enough()
+
+            result._await(news, REFRESH if left is None else min(REFRESH, left))
+    finally:
+        region.close(bars.of_result(result))

@@ -58,7 +58,7 @@ def test_the_first_minutes_of_a_user(rc, capsys):
     total = "MPI.COMM_WORLD.allreduce(sum(a))"
     assert view[total] == [120] * N
     result = view.execute("print('rank', r)\nr * 2", silent=False)
-    result.display_outputs()
+    result.display_outputs("type")
     assert capsys.readouterr().out == (
         "[stdout:0]\nrank 0\n[stdout:1]\nrank 1\n[stdout:2]\nrank 2\n"
         "Out[0:1]: 0\nOut[1:1]: 2\nOut[2:1]: 4\n"

@@ -55,7 +55,7 @@ def test_replay_of_results_only_and_of_one_engine(
     two: Acting, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rc, _ = two
-    rc[:].execute(CELL, silent=False).display_outputs(result_only=True)
+    rc[:].execute(CELL, silent=False).display_outputs("type", True)
     assert capsys.readouterr().out == "Out[0:1]: 5\nOut[1:1]: 6\n"
     rc[0].execute(CELL, silent=False).display_outputs()
     assert capsys.readouterr().out == "from 0\n<plot>\nOut[0:2]: 5\n"

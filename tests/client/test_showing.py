@@ -30,7 +30,7 @@ def test_output_is_shown_while_it_comes(
     link.hold = True
     result = rc[:].execute(CELL, silent=False)
     seen = ""
-    with result.stream_output():
+    with result.stream_output(fold=False):
 
         def shown() -> bool:
             nonlocal seen
@@ -52,7 +52,7 @@ def test_streaming_what_is_finished_shows_all_and_errors(
 ) -> None:
     result = two[0][:].execute("print('no end', end='')\nrank / rank", silent=False)
     result.wait(5)
-    with result.stream_output():
+    with result.stream_output(fold=False):
         pass
     shown = capsys.readouterr()
     assert shown.out == "[stdout:0]\nno end\n[stdout:1]\nno end\nOut[1:1]: 1.0\n"
@@ -60,15 +60,17 @@ def test_streaming_what_is_finished_shows_all_and_errors(
     assert "division by zero" in shown.err
 
 
-def test_waiting_interactively_says_how_far_it_is(
+def test_waiting_interactively_leaves_one_line_in_a_file(
     two: Acting, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rc, link = two
     link.hold = True
     result = rc[:].apply_async(abs, 1)
     result.wait_interactive(timeout=0)
-    assert "abs: 0/2 engines" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith("abs ▕          ▏ 0 of 2 ranks done")
     link.settled()
     link.release()
     result.wait_interactive(timeout=5)
-    assert capsys.readouterr().err.rpartition("\r")[2].startswith("abs: 2/2 engines")
+    shown = capsys.readouterr().err
+    assert shown.startswith("abs ▕██████████▏ 2 of 2 ranks done")
+    assert shown.count("\n") == 1

@@ -1,0 +1,145 @@
+"""How far things are, on one line: cells, maps, loops inside ranks, a start.
+
+Everything here makes text of numbers; `live.py` shows it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from steer.ranks import RankSet, describe
+
+if TYPE_CHECKING:
+    from steer.client.asyncresult import AsyncResult
+
+WIDTH = 10
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_FEW = 24
+"""Characters of a rank set that may be named: a longer one says nothing."""
+
+
+def bar(fraction: float, width: int = WIDTH) -> str:
+    """A bar of eighths of a character: `▕█████▌    ▏`."""
+    eighths = round(min(1.0, max(0.0, fraction)) * width * 8)
+    whole, rest = divmod(eighths, 8)
+    filled = "█" * whole + (_EIGHTHS[rest] if rest else "")
+    return f"▕{filled:<{width}}▏"
+
+
+def seconds(value: float) -> str:
+    """A time for people: `3.2 s`, `48 s`, `5 min 20 s`, `3 h 05 min`."""
+    if value < 9.95:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def counted(name: str, done: int, total: int, unit: str, elapsed: float) -> str:
+    """A line for tasks that end one after another, with their rate."""
+    text = f"{name} {bar(done / total if total else 1)} {done} of {total} {unit}"
+    text += f"  {seconds(elapsed)}"
+    if 0 < done < total and elapsed > 0:
+        rate = done / elapsed
+        text += f"  {_rate(rate)}  about {seconds((total - done) / rate)} left"
+    return text
+
+
+def _rate(rate: float) -> str:
+    if rate >= 10:
+        return f"{rate:,.0f}/s"
+    return f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.1f}/min"
+
+
+def of_result(result: AsyncResult, name: str = "") -> str:
+    """How far a result is: engines that are done, or the tasks of a map."""
+    name = name or result._fname
+    lengths = getattr(result, "_lengths", None)
+    places = result._places
+    states = result._states()
+    if lengths is not None:
+        total = sum(lengths)
+        done = sum(n for n, state in zip(lengths, states, strict=True) if state)
+        return counted(name, done, total, "tasks", result.elapsed)
+    engines = [engine for _, engine in places]
+    if len(set(engines)) < len(engines):
+        done = sum(map(bool, states))
+        return counted(name, done, len(places), "tasks", result.elapsed)
+    left = [e for e, state in zip(engines, states, strict=True) if not state]
+    return of_ranks(name, len(engines), left, result.elapsed)
+
+
+def of_ranks(name: str, total: int, left: list[int], elapsed: float) -> str:
+    """How many ranks are done, and which are not if they are few."""
+    done = total - len(left)
+    text = f"{name} {bar(done / total if total else 1)} {done} of {total} ranks done"
+    text += f"  {seconds(elapsed)}"
+    ranks = str(RankSet(left))
+    if left and done and len(ranks) <= _FEW:
+        verb = "runs" if len(left) == 1 else "run"
+        text += f"  {describe(left)} still {verb}"
+    return text
+
+
+def of_loop(label: str, ranks: Mapping[int, tuple[int, int | None]]) -> str:
+    """A loop that ranks are in: `relax ▕███▏ min 41 (r3)  med 48  max 50 of 100`."""
+    label = label or "progress"
+    totals = {total for _, total in ranks.values()}
+    common = next(iter(totals)) if len(totals) == 1 else None
+    if len(totals) > 1 and None not in totals:
+        shares = {r: 100 * d // t if t else 100 for r, (d, t) in ranks.items()}
+        return f"{label} {_spread(shares, '%')}"
+    done = {rank: d for rank, (d, _) in ranks.items()}
+    end = "" if common is None else f" of {common}"
+    lead = "" if common is None else f"{bar(_mean(done) / common if common else 1)} "
+    return f"{label} {lead}{_spread(done)}{end}"
+
+
+def _mean(values: Mapping[int, int]) -> float:
+    return sum(values.values()) / len(values)
+
+
+def _spread(values: Mapping[int, int], unit: str = "") -> str:
+    """The least with its rank, the middle, and the most; one number if all agree."""
+    low = min(values, key=lambda rank: (values[rank], rank))
+    most = max(values.values())
+    if values[low] == most:
+        return f"{most}{unit}"
+    middle = statistics.median_low(values.values())
+    least = f"{values[low]}{unit} (r{low})"
+    return f"min {least}  med {middle}{unit}  max {most}{unit}"
+
+
+State = tuple[str, int, int | None]
+
+
+class Loops:
+    """The loops that ranks are in: what `steer.progress` says, folded."""
+
+    def __init__(self) -> None:
+        self._bars: dict[int, dict[int, State]] = {}
+
+    def hear(
+        self, rank: int, bar: int, label: str, done: int, total: int | None
+    ) -> None:
+        """Take what a rank says of one of its loops."""
+        self._bars.setdefault(bar, {})[rank] = label, done, total
+
+    def lines(self) -> list[str]:
+        """A line for each loop that is not over everywhere."""
+        lines = []
+        for ranks in self._bars.values():
+            loops: dict[str, dict[int, tuple[int, int | None]]] = {}
+            for rank, (label, done, total) in ranks.items():
+                loops.setdefault(label, {})[rank] = done, total
+            lines += [
+                of_loop(label, ranks)
+                for label, ranks in loops.items()
+                if any(done != total for done, total in ranks.values())
+            ]
+        return lines
