@@ -14,6 +14,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import getpass
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,8 +26,10 @@ from steer.wire.messages import Typed
 
 Send = Callable[[Typed, bytes], object]
 Wake = Callable[[], object]
+Where = dict[tuple[str, int], list[int]]
+"""Engines by request and number."""
 
-TELL = "input() on a rank needs a person at the client, and nobody can type there"
+NOBODY = "input() on a rank needs a person at the client, and nobody can type there"
 
 
 class Prompt(NamedTuple):
@@ -42,7 +45,7 @@ class Prompt(NamedTuple):
 
 
 class _Question(NamedTuple):
-    """A question of one rank."""
+    """A question, of each rank that asks it under the same number."""
 
     number: int
     text: str
@@ -71,14 +74,14 @@ class Prompts:
         """How to ask; a kernel may have a way of its own."""
         self.while_asking: list[Callable[[], AbstractContextManager[object]]] = []
         """What is entered while a person is asked: live displays hold still."""
-        self.asking = False
-        """Whether a person is being asked: Ctrl-C is for the question then."""
         self._send = send
         self._lock = threading.Lock()
         self._open: dict[str, dict[int, _Question]] = {}
         """By request and engine."""
         self._answers: dict[str, dict[tuple[int, int], _Answer]] = {}
         """By request, engine and number; as long as the request is under way."""
+        self._declined: tuple[object, set[tuple[str, int]]] = (None, set())
+        """What was interrupted, and the handler of the interrupt."""
         self._wake: Wake | None = None
 
     # -- in the I/O thread
@@ -138,6 +141,8 @@ class Prompts:
         if threading.current_thread() is not threading.main_thread():
             yield False
             return
+        if signal.getsignal(signal.SIGINT) is not self._declined[0]:
+            self._declined = (None, set())
         before, self._wake = self._wake, wake
         try:
             yield True
@@ -145,7 +150,8 @@ class Prompts:
             self._wake = before
 
     def __bool__(self) -> bool:
-        return bool(self._open)
+        """Whether there is something to ask."""
+        return bool(self._open) and self._oldest() is not None
 
     def of(self, requests: Iterable[str]) -> list[Prompt]:
         """The questions of some requests that wait for an answer."""
@@ -161,7 +167,7 @@ class Prompts:
         """Ask the person one question, outside of any lock; how long that took.
 
         All ranks that ask the same now are answered alike. Ctrl-C leaves the question
-        open.
+        open; what it means otherwise is for whoever handles it.
         """
         began = time.monotonic()
         chosen = self._oldest()
@@ -171,37 +177,58 @@ class Prompts:
         ranks = RankSet(engine for engines in where.values() for engine in engines)
         prompt = Prompt(ranks, question.text, question.password)
         try:
-            answer = _Answer(self._ask_now(prompt))
+            with self._interruptible(where):
+                self._answer_all(where, _Answer(self._ask_now(prompt)))
         except (EOFError, OSError, RuntimeError) as error:
-            answer = _Answer("", f"{TELL}: {str(error) or type(error).__name__}.")
-        for (request, number), engines in where.items():
-            self._answer(request, engines, number, answer)
+            why = str(error) or type(error).__name__
+            self._answer_all(where, _Answer("", f"{NOBODY}: {why}."))
         return time.monotonic() - began
+
+    @contextlib.contextmanager
+    def _interruptible(self, where: Where) -> Iterator[None]:
+        """Let Ctrl-C end the typing, then let it do what it would have done.
+
+        A handler that raises nothing would leave the person in the question. Once it
+        has been called, it is not asked again as long as that handler is there.
+        """
+        handler = signal.getsignal(signal.SIGINT)
+        if not callable(handler) or handler is signal.default_int_handler:
+            yield
+            return
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._declined = (handler, {*self._declined[1], *where})
+            signal.signal(signal.SIGINT, handler)
+            handler(signal.SIGINT, None)
+        finally:
+            signal.signal(signal.SIGINT, handler)
 
     def _ask_now(self, prompt: Prompt) -> str:
         with contextlib.ExitStack() as stack:
             for hold_still in self.while_asking:
                 stack.enter_context(hold_still())
-            self.asking = True
-            try:
-                return self.ask_person(str(prompt), prompt.password)
-            finally:
-                self.asking = False
+            return self.ask_person(str(prompt), prompt.password)
 
-    def _oldest(
-        self,
-    ) -> tuple[_Question, dict[tuple[str, int], list[int]]] | None:
-        """A question, and who asks it: engines by request and number."""
+    def _oldest(self) -> tuple[_Question, Where] | None:
+        """A question, and who asks it."""
         first: _Question | None = None
-        where: dict[tuple[str, int], list[int]] = {}
+        where: Where = {}
         with self._lock:
             for request, asked in self._open.items():
                 for engine, question in sorted(asked.items()):
+                    if (request, question.number) in self._declined[1]:
+                        continue
                     first = first or question
                     if question[1:] == first[1:]:
                         key = request, question.number
                         where.setdefault(key, []).append(engine)
         return None if first is None else (first, where)
+
+    def _answer_all(self, where: Where, answer: _Answer) -> None:
+        for (request, number), engines in where.items():
+            self._answer(request, engines, number, answer)
 
     def _answer(
         self, request: str, engines: list[int], number: int, answer: _Answer

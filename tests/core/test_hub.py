@@ -526,7 +526,7 @@ def test_every_message_of_a_peer_has_a_handler():
     spoken = {
         wire.Hello, wire.Submit, wire.Abort, wire.Signal, wire.Shutdown, wire.Ask,
         wire.Release, wire.Goodbye, wire.Register, wire.Ready, wire.Result,
-        wire.Output, wire.Leaving, wire.Pong,
+        wire.Output, wire.Leaving, wire.Pong, wire.Typed,
     }  # fmt: skip
     assert handled == spoken
     assert all(issubclass(kind, msgspec.Struct) for kind in handled)
