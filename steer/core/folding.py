@@ -47,15 +47,12 @@ def fold(texts: Mapping[int, str], *, few: int = FEW) -> list[Group]:
     if not texts:
         return []
     ranks = sorted(texts)
-    said: dict[str, list[int]] = {}
-    for rank in ranks:
-        said.setdefault(texts[rank], []).append(rank)
-    if len(said) == 1:
-        text = texts[ranks[0]]
-        return [Group(rank_set(ranks), text, False, text)]
+    said = [texts[rank] for rank in ranks]
+    if said.count(said[0]) == len(said):
+        return [Group(rank_set(ranks), said[0], False, said[0])]
     groups = [
         Group(rank_set(of), text, False, texts[of[0]])
-        for of, text in in_common(said, few)
+        for of, text in in_common(ranks, said, few)
     ]
     groups.sort(key=lambda group: (-len(group.ranks), group.ranks.min()))
     if 2 * len(groups[0].ranks) > len(ranks):

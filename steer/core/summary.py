@@ -35,6 +35,8 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _HIDDEN = {ord("0") + n: 0xF8F0 + n for n in range(10)}
 _SHOWN = {code: digit for digit, code in _HIDDEN.items()}
 _DIGITS = b"0123456789"
+_MARKS = [chr(code) for code in range(8)]
+_NO_MARKS = bytes(range(8, 256))
 _WORTHWHILE = 16
 """From so many texts on their numbers are cut out together, not text by text."""
 ADDRESS = 9
@@ -59,11 +61,13 @@ class Family:
 
 def read(texts: Sequence[str]) -> list[Family]:
     """Find the families of some texts, in the order of their first members."""
-    coloured = any("\x1b" in text for text in texts)
+    joined = "\0".join(texts)
+    coloured = "\x1b" in joined
     if coloured:
         texts = [_COLOUR.sub(_hide, text) for text in texts]
+        joined = "\0".join(texts)
     families: dict[tuple[str, ...], list[Family]] = {}
-    for family in _cut(texts):
+    for family in _cut(texts, joined):
         families.setdefault(_normal(family.literals), []).append(family)
     found = [_unite(alike) for alike in families.values()]
     if coloured:
@@ -90,20 +94,21 @@ def _hide(colour: re.Match[str]) -> str:
     return colour[0].translate(_HIDDEN)
 
 
-def _cut(texts: Sequence[str]) -> Iterator[Family]:
+def _cut(texts: Sequence[str], joined: str) -> Iterator[Family]:
     """The families of these texts: all of one, most often; else those that are equal
     without their digits are likely of one, and only the rest is looked at singly."""
-    everyone = list(range(len(texts)))
-    if len(texts) < _WORTHWHILE or any("\0" in text for text in texts):
+    everyone = range(len(texts))
+    marked = any(mark in joined for mark in _MARKS[1:])
+    if len(texts) < _WORTHWHILE or marked or joined.count("\0") >= len(texts):
         yield from _cut_singly(texts, everyone)
         return
     whole = _cut_together(texts, everyone)
     if whole is not None:
         yield whole
         return
-    joined = "\0".join(texts).encode("utf-8", "surrogatepass")
     found: dict[bytes, list[int]] = {}
-    for member, key in enumerate(joined.translate(None, _DIGITS).split(b"\0")):
+    bare = joined.encode("utf-8", "surrogatepass").translate(None, _DIGITS)
+    for member, key in enumerate(bare.split(b"\0")):
         found.setdefault(key, []).append(member)
     for members in found.values():
         family = None
@@ -115,7 +120,7 @@ def _cut(texts: Sequence[str]) -> Iterator[Family]:
             yield family
 
 
-def _cut_singly(texts: Sequence[str], members: list[int]) -> Iterator[Family]:
+def _cut_singly(texts: Sequence[str], members: Sequence[int]) -> Iterator[Family]:
     found: dict[tuple[str, ...], tuple[list[int], list[list[str]]]] = {}
     for member in members:
         literals = tuple(_FIND.split(texts[member]))
@@ -126,7 +131,7 @@ def _cut_singly(texts: Sequence[str], members: list[int]) -> Iterator[Family]:
         yield Family(literals, of, [list(column) for column in zip(*rows, strict=True)])
 
 
-def _cut_together(texts: Sequence[str], members: list[int]) -> Family | None:
+def _cut_together(texts: Sequence[str], members: Sequence[int]) -> Family | None:
     """Cut all texts at once at what stands between the numbers of a few of them.
 
     None if that does not hold for all. Several times as fast as looking for the numbers
@@ -151,26 +156,35 @@ def _cut_together(texts: Sequence[str], members: list[int]) -> Family | None:
     columns = [[column[0]] * len(texts) for column in numbers]
     for place, column in zip(varying, cut, strict=True):
         columns[place] = column
-    return Family(tuple(literals), members, columns)
+    return Family(tuple(literals), list(members), columns)
 
 
 def _columns(texts: Sequence[str], literals: list[str]) -> list[list[str]] | None:
-    """What stands between these literals in each text, if it is numbers everywhere."""
-    if len(literals) < 2 or "" in literals[1:-1]:
+    """What stands between these literals in each text, if it is numbers everywhere.
+
+    Every literal becomes a mark of its own, in all texts at once; the marks left over
+    when all else is deleted show whether each text had each literal once, in order.
+    """
+    places = len(literals) - 1
+    if not 1 <= places <= len(_MARKS) or "" in literals[1:-1]:
         return None
     first, *between, last = literals
     if not texts[0].startswith(first) or not texts[-1].endswith(last):
         return None
     joined = "\0".join(texts)
-    rests = joined[len(first) : len(joined) - len(last)].split(f"{last}\0{first}")
-    if len(rests) != len(texts):
+    joined = joined[len(first) : len(joined) - len(last)]
+    if first or last:
+        joined = joined.replace(f"{last}\0{first}", "\0")
+    for literal, mark in zip(between, _MARKS[1:], strict=False):
+        joined = joined.replace(literal, mark)
+    marks = joined.encode("utf-8", "surrogatepass").translate(None, _NO_MARKS)
+    expected = "".join(_MARKS[1:places]).encode()
+    if marks != (expected + b"\0") * (len(texts) - 1) + expected:
         return None
-    columns = []
-    for literal in between:
-        parts = [rest.partition(literal) for rest in rests]
-        columns.append([part[0] for part in parts])
-        rests = [part[2] for part in parts]
-    columns.append(rests)
+    for mark in _MARKS[1:places]:
+        joined = joined.replace(mark, "\0")
+    numbers = joined.split("\0")
+    columns = [numbers[place::places] for place in range(places)]
     return columns if all(map(_are_numbers, columns)) else None
 
 

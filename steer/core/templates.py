@@ -16,9 +16,10 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import eq
 
-from steer.core.summary import ADDRESS, Slot, read, slot
+from steer.core.summary import ADDRESS, Family, Slot, read, slot
 
 OWN = "<rank>"
 ANY_ADDRESS = "0x…"
@@ -30,15 +31,14 @@ Told = tuple[list[int], str]
 """Ascending ranks, and what is shown for them."""
 
 
-def in_common(said: dict[str, list[int]], few: int) -> Iterator[Told]:
-    """What to show of different texts and the ranks that said them.
+def in_common(ranks: list[int], texts: list[str], few: int) -> Iterator[Told]:
+    """What to show of ascending ranks and what each of them said.
 
     Args:
         few: so many different texts of a kind are shown as they are.
     """
-    total = sum(map(len, said.values()))
-    for kind in _kinds(said):
-        yield from _told(kind, total, few)
+    for kind in _kinds(ranks, texts):
+        yield from _told(kind, len(ranks), few)
 
 
 @dataclass(slots=True)
@@ -78,24 +78,37 @@ def _interleaved(literals: Sequence[str], numbers: Sequence[str]) -> str:
     return "".join(itertools.chain(*pairs, literals[-1:]))
 
 
-def _kinds(said: dict[str, list[int]]) -> Iterator[_Kind]:
-    texts = list(said)
-    for family in read(texts):
-        owners = [said[texts[member]] for member in family.members]
-        ranks = list(itertools.chain.from_iterable(owners))
-        columns = family.columns
-        if len(ranks) > len(owners):
-            columns = [_repeated(column, owners) for column in columns]
-        if sorted(ranks) != ranks:
-            order = sorted(range(len(ranks)), key=ranks.__getitem__)
-            ranks = [ranks[i] for i in order]
-            columns = [[column[i] for i in order] for column in columns]
-        yield from _own_rank(_settled(_Kind(list(family.literals), ranks, columns)))
+def _kinds(ranks: list[int], texts: list[str]) -> Iterator[_Kind]:
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    families = read(list(numbers))
+    if len(numbers) < len(texts):
+        families = _for_all(families, [numbers[text] for text in texts])
+    for family in families:
+        members = family.members
+        who = ranks if len(members) == len(ranks) else [ranks[i] for i in members]
+        kind = _Kind(list(family.literals), who, family.columns)
+        yield from _own_rank(_settled(kind))
 
 
-def _repeated(column: list[str], owners: list[list[int]]) -> list[str]:
-    pairs = zip(column, owners, strict=True)
-    return [number for number, ranks in pairs for _ in ranks]
+def _for_all(families: list[Family], numbers: list[int]) -> list[Family]:
+    """Families of texts for those of different texts, whose numbers these are."""
+    owner = {
+        number: (family, place)
+        for family in families
+        for place, number in enumerate(family.members)
+    }
+    places: dict[int, tuple[list[int], list[int]]] = {}
+    for member, number in enumerate(numbers):
+        family, place = owner[number]
+        members, rows = places.setdefault(id(family), ([], []))
+        members.append(member)
+        rows.append(place)
+    found = []
+    for family in families:
+        members, rows = places[id(family)]
+        columns = [[column[row] for row in rows] for column in family.columns]
+        found.append(Family(family.literals, members, columns))
+    return found
 
 
 def _settled(kind: _Kind) -> _Kind:
@@ -112,7 +125,7 @@ def _settled(kind: _Kind) -> _Kind:
 def _own_rank(kind: _Kind) -> Iterator[_Kind]:
     """Write `<rank>` where more than half of the ranks have their own number; whoever
     has another number there says something else."""
-    own = list(map(str, kind.ranks)) if kind.columns else []
+    own = _written(kind.ranks) if kind.columns else []
     for place, column in enumerate(kind.columns):
         hits = list(map(eq, column, own))
         if sum(hits) < max(2, len(own) // 2 + 1):
@@ -122,6 +135,17 @@ def _own_rank(kind: _Kind) -> Iterator[_Kind]:
             yield from _own_rank(_settled(kind.only([not hit for hit in hits])))
         return
     yield kind
+
+
+def _written(ranks: list[int]) -> list[str]:
+    words = _words_up_to(-(-(ranks[-1] + 1) // 1024) * 1024)
+    return [words[rank] for rank in ranks]
+
+
+@lru_cache(maxsize=1)
+def _words_up_to(end: int) -> list[str]:
+    """The ranks as text, which are needed again and again."""
+    return list(map(str, range(end)))
 
 
 def _told(kind: _Kind, total: int, few: int) -> Iterator[Told]:
