@@ -8,11 +8,13 @@ waiting is over.
 
 from __future__ import annotations
 
-import sys
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from steer.client import bars, live
 from steer.client.link import Link
 from steer.errors import EngineError, LaunchError
 
@@ -20,16 +22,71 @@ _seen: weakref.WeakKeyDictionary[Link, int] = weakref.WeakKeyDictionary()
 """How many of a link's notices an earlier wait has looked at."""
 
 
+class Arrival:
+    """Says how far a start is: in a terminal or a notebook, and after a while only."""
+
+    def __init__(self, n: int, after: float, how: str = "") -> None:
+        self._n, self._how = n, how
+        self._began = time.monotonic()
+        self._due = None if after < 0 else self._began + after
+        self._here = 0
+        self._region: live.Region | None = None
+
+    @property
+    def due(self) -> float | None:
+        """When there is something to say, in monotonic time."""
+        return self._due
+
+    def tell(self, here: int) -> None:
+        """Say how many are here, if a person has waited for long enough."""
+        self._here = here
+        now = time.monotonic()
+        if self._due is None or (now < self._due and self._region is None):
+            return
+        self._due = now + bars.REFRESH
+        self._region = self._region or live.open_region()
+        self._region.update(self._line())
+
+    def _line(self) -> str:
+        elapsed = time.monotonic() - self._began
+        return bars.of_start(self._here, self._n, elapsed, self._how)
+
+    def close(self) -> None:
+        """Say no more; a notebook keeps the last line, which nothing else replaces."""
+        if self._region is not None:
+            stays = isinstance(self._region, live.Notebook)
+            self._region.close(self._line() if stays else None)
+
+
+@contextmanager
+def arriving(n: int, after: float, how: str = "") -> Iterator[Arrival]:
+    """Say how far a start is while the block runs."""
+    arrival = Arrival(n, after, how)
+    try:
+        yield arrival
+    finally:
+        arrival.close()
+
+
 def wait_for_engines(
-    link: Link, n: int, timeout: float | None, interactive: bool = False
+    link: Link, n: int, timeout: float | None, interactive: bool | None = None
 ) -> None:
-    """Return when n engines are here; raise why they do not come."""
+    """Return when n engines are here; raise why they do not come.
+
+    How far it is, is said at once if it is `interactive`, never if it is False, and
+    otherwise after a while.
+    """
+    after = bars.PROGRESS_AFTER if interactive is None else 0.0 if interactive else -1.0
+    with arriving(n, after) as arrival:
+        _wait(link, n, timeout, arrival)
+
+
+def _wait(link: Link, n: int, timeout: float | None, arrival: Arrival) -> None:
     deadline = None if timeout is None or timeout < 0 else time.monotonic() + timeout
     notices = _seen.get(link, 0)
     gone = len(link.gone)
     while (here := len(link.core.engines)) < n:
-        if interactive:
-            sys.stderr.write(f"\r{here}/{n} engines are here")
+        arrival.tell(here)
         if link.trouble is not None:
             raise link.trouble
         fresh = link.notices[notices:]
@@ -38,13 +95,14 @@ def wait_for_engines(
             left = list(link.gone.values())[gone:]
             _check_hope(link, n, fresh, left)
             gone = len(link.gone)
-        if not _wait_for_news(link, (here, notices, gone), deadline):
+        until = bars.earliest(deadline, arrival.due)
+        news = _wait_for_news(link, (here, notices, gone), until)
+        if not news and deadline is not None and time.monotonic() >= deadline:
             raise TimeoutError(
                 f"{n} engines not ready in {timeout} seconds. "
                 f"Currently ready: {len(link.core.engines)}"
             )
-    if interactive:
-        sys.stderr.write(f"\r{n}/{n} engines are here\n")
+    arrival.tell(n)
 
 
 def _wait_for_news(

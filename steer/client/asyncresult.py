@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, Future
 from typing import TYPE_CHECKING, Any, Self
 
-from steer.client import showing
+from steer.client import bars, showing
 from steer.client.described import Described, Place
 from steer.client.prompts import Prompt
 from steer.client.replies import ExecuteReply, show_outputs
@@ -456,7 +456,7 @@ class AsyncResult(Described, Future[Any]):
 
     @contextlib.contextmanager
     def stream_output(
-        self, fold: bool = True, progress_after: float = showing.PROGRESS_AFTER
+        self, fold: bool = True, progress_after: float = bars.PROGRESS_AFTER
     ) -> Iterator[Self]:
         """Show what comes while the block runs, what is equal once.
 

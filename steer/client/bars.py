@@ -14,10 +14,19 @@ from steer.ranks import RankSet, describe
 if TYPE_CHECKING:
     from steer.client.asyncresult import AsyncResult
 
+PROGRESS_AFTER = 2.0
+"""Seconds until a person wants to know how far it is."""
+REFRESH = 1.0
+"""Seconds after which a bar is drawn again although nothing has happened."""
 WIDTH = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _FEW = 24
 """Characters of a rank set that may be named: a longer one says nothing."""
+
+
+def earliest(*times: float | None) -> float | None:
+    """The first of some deadlines, of which some may be none."""
+    return min((time for time in times if time is not None), default=None)
 
 
 def bar(fraction: float, width: int = WIDTH) -> str:
@@ -84,6 +93,13 @@ def of_ranks(name: str, total: int, left: list[int], elapsed: float) -> str:
         verb = "runs" if len(left) == 1 else "run"
         text += f"  {describe(left)} still {verb}"
     return text
+
+
+def of_start(here: int, n: int, elapsed: float, how: str = "") -> str:
+    """A start: how many ranks are here, and who is to bring the others."""
+    text = f"starting {bar(here / n if n else 1)} {here} of {n} ranks are here"
+    text += f"  {seconds(elapsed)}"
+    return f"{text}  the others come with {how}" if how and here < n else text
 
 
 def of_loop(label: str, ranks: Mapping[int, tuple[int, int | None]]) -> str:

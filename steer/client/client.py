@@ -203,9 +203,11 @@ class Client(Queries):
         if n is None:
             raise TypeError("n engines to wait for must be specified")
         if block:
-            return wait_for_engines(self._link, n, timeout, bool(interactive))
+            return wait_for_engines(self._link, n, timeout, interactive)
         pool = ThreadPoolExecutor(1, thread_name_prefix="steer-wait")
-        future: Future[None] = pool.submit(wait_for_engines, self._link, n, timeout)
+        future: Future[None] = pool.submit(
+            wait_for_engines, self._link, n, timeout, bool(interactive)
+        )
         pool.shutdown(wait=False)
         return future
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from steer.client.arrival import arriving
+from steer.client.bars import PROGRESS_AFTER, earliest
 from steer.client.link import Link
 from steer.errors import LaunchError, UsageError
 from steer.launch import diagnose
@@ -217,17 +219,21 @@ class Sets:
         if job in sets and not sets[job].running:
             raise self.failure(sets[job])
         deadline = None if timeout is None else time.monotonic() + timeout
+        # Who has a progress of his own shows it.
+        after = PROGRESS_AFTER if progress is None else -1.0
         here = -1
-        while here < n:
-            with self.link.changed:
-                if len(self.link.core.engines) == here and not self._news():
-                    self.link.changed.wait(_left(deadline))
-                here = len(self.link.core.engines)
-            if progress is not None:
-                progress(here, n)
-            if here < n:
-                self._raise_if_lost(job)
-                self._raise_if_late(here, n, timeout, deadline)
+        with arriving(n, after, sets[job].recipe if job in sets else "") as arrival:
+            while here < n:
+                with self.link.changed:
+                    if len(self.link.core.engines) == here and not self._news():
+                        self.link.changed.wait(_left(earliest(deadline, arrival.due)))
+                    here = len(self.link.core.engines)
+                arrival.tell(here)
+                if progress is not None:
+                    progress(here, n)
+                if here < n:
+                    self._raise_if_lost(job)
+                    self._raise_if_late(here, n, timeout, deadline)
 
     def _news(self) -> bool:
         return self.link.trouble is not None or len(self.link.notices) > self._seen

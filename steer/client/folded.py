@@ -9,17 +9,17 @@ from __future__ import annotations
 import collections
 import re
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from steer.client import live, markup
+from steer.client.bars import earliest
 from steer.client.failures import Failures, who_waits
-from steer.client.replies import ExecuteReply, show_displays, stream_of
+from steer.client.replies import ExecuteReply, say, show_displays
 from steer.client.requests import NOTHING
 from steer.client.rich import Gallery, alike
-from steer.client.showing import Metered, earliest
+from steer.client.showing import Metered
 from steer.core.folding import MARK, fold, fold_lines, render
 from steer.core.livefold import HOLD, Ended, Flush, LiveFold, Said, Show, Tick
 from steer.core.texts import HEAD, TAIL, clip
@@ -58,9 +58,9 @@ def show(result: AsyncResult, *, result_only: bool = False) -> None:
         Gallery().show(outputs, rich_results(result))
         return
     for name, text in parts[:-1]:
-        stream_of(name).write(text)
+        say(name, text)
     show_folded_displays(outputs)
-    sys.stdout.write(parts[-1][1])
+    say("stdout", parts[-1][1])
 
 
 # -- what there is to show
@@ -293,18 +293,18 @@ class Lines(Folding):
     def _show_text(self, shown: Show, text: str) -> None:
         self._spoken = True
         with live.SCREEN:
-            stream_of(shown.stream).write(text)
+            say(shown.stream, text)
 
     def _show_failures(self, lines: list[str]) -> None:
         with live.SCREEN:
-            sys.stderr.write("\n".join(lines) + "\n")
+            say("stderr", "\n".join(lines) + "\n")
 
     def finish(self) -> None:
         """What waited still, the results, and errors."""
         self._region.close()
         self._handle(Ended(self._engines))
         self._show_pending()
-        sys.stdout.write(results(self._result, alone=not self._spoken))
+        say("stdout", results(self._result, alone=not self._spoken))
         self._tell()
 
 

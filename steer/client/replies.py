@@ -151,6 +151,13 @@ def stream_of(name: str) -> Any:
     return sys.stdout if name == "stdout" else sys.stderr
 
 
+def say(name: str, text: str) -> None:
+    """Print it; what was said by the other stream comes before it, also in a file."""
+    if text:
+        stream_of("stderr" if name == "stdout" else "stdout").flush()
+        stream_of(name).write(text)
+
+
 def show_text(name: str, engine: int | None, text: str) -> None:
     """Print an engine's text under its heading; without one if there is no engine."""
     if text:

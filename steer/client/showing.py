@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steer.client import bars, live
+from steer.client.bars import PROGRESS_AFTER, REFRESH, earliest
 from steer.client.replies import show_displays, show_reply, stream_of
 from steer.client.requests import FAILED, NOTHING, Request
 from steer.errors import CompositeError, RemoteError
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from steer.client.described import Place
 
 Event = tuple[int, Stream, Any]
-PROGRESS_AFTER = 2.0
-"""Seconds until a person wants to know how far it is."""
-REFRESH = 1.0
-"""Seconds after which a bar is drawn again although nothing has happened."""
 
 
 class View(Protocol):
@@ -220,11 +217,6 @@ class Meter:
         """Take what `steer.progress` says on a rank."""
         bar, label, done, total = content
         self.loops.hear(engine, bar, label, done, total)
-
-
-def earliest(*times: float | None) -> float | None:
-    """The first of some deadlines, of which some may be none."""
-    return min((time for time in times if time is not None), default=None)
 
 
 class Metered:
