@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from steer.client.replies import Output
     from steer.client.showing import Meter, View
 
+FLOOD = 10_000
+"""Lines after which a notebook does not show what comes before all is there."""
 TEXTS = ("stdout", "stderr")
 _HEAD = re.compile(r"(?m)^(\[[0-9,-]+\](?: \([0-9]+\))?)(?=  |$)")
 _MARK = re.compile(rf"(?m)({MARK})$")
@@ -319,6 +321,14 @@ class Page(Folding):
         self._errors: list[str] = []
         self._gallery = Gallery()
         self._displayed = False
+
+    def hear(self, engine: int, stream: Stream, content: Any) -> None:
+        """Take what an engine printed or displayed; of a flood only how much it is."""
+        if self._lines > FLOOD and stream in (Stream.STDOUT, Stream.STDERR):
+            self._lines += content.count("\n")
+            self._stale = True
+        else:
+            super().hear(engine, stream, content)
 
     def _hear_display(self, engine: int, output: Output) -> None:
         self._displayed = True

@@ -284,6 +284,11 @@ def updates_outputs() -> bool:
     return bool(request.get("metadata")) or not asks
 
 
+def in_kernel() -> bool:
+    """Whether what is printed goes to a Jupyter front end."""
+    return getattr(in_shell(), "kernel", None) is not None
+
+
 def in_shell() -> Any:
     """The IPython shell that this runs in, or None; IPython is not imported for it."""
     ipython = sys.modules.get("IPython")

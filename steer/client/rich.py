@@ -99,7 +99,10 @@ def bundles(row: Sequence[Shown]) -> list[Bundle]:
     made: list[Bundle] = []
     if inside:
         text = "\n".join(f"{s.title} {_text(s)}" for s in inside)
-        made.append(({"text/plain": text, "text/html": _grid(inside)}, {}))
+        page = {"text/plain": text, "text/html": _grid(inside)}
+        # Who makes a PDF of the notebook takes a picture itself, not the page with it.
+        whole = row[0] if len(row) == 1 else Shown(RankSet(), {}, {})
+        made.append((dict(whole.data) | page, dict(whole.metadata)))
     for shown in row:
         if shown not in inside:
             caption = f'<span style="{_CAPTION}">{shown.title}</span>'

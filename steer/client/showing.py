@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from steer.client import bars, live
 from steer.client.bars import PROGRESS_AFTER, REFRESH, earliest
-from steer.client.replies import show_displays, show_reply, stream_of
+from steer.client.replies import say, show_displays, show_reply
 from steer.client.requests import FAILED, NOTHING, Request
+from steer.core.texts import TAIL
 from steer.errors import CompositeError, RemoteError
 from steer.wire.messages import Stream
 
@@ -249,6 +250,39 @@ class Metered:
         self._region.update("\n".join(self._bars))
 
 
+class Limit:
+    """The first lines of a stream, and of the others the last, when it has ended.
+
+    A browser with a million lines in it is of no use to anybody.
+    """
+
+    HEAD = 1000
+
+    def __init__(self) -> None:
+        self._room = self.HEAD
+        self._left_out = 0
+        self._tail: collections.deque[str] = collections.deque(maxlen=TAIL)
+
+    def passed(self, text: str) -> str:
+        """What may be printed of some lines now."""
+        count = text.count("\n")
+        if count <= self._room:
+            self._room -= count
+            return text
+        lines = text.splitlines(keepends=True)
+        head, rest = lines[: self._room], lines[self._room :]
+        self._room = 0
+        self._left_out += len(rest)
+        self._tail.extend(rest)
+        return "".join(head)
+
+    def end(self, where: str) -> str:
+        """The last lines, and where those between are."""
+        dropped = self._left_out - len(self._tail)
+        said = f"… {dropped:,} lines more: {where}\n" if dropped else ""
+        return said + "".join(self._tail)
+
+
 class Headed(Metered):
     """Prints everything as it comes, a heading when the engine or stream changes."""
 
@@ -257,7 +291,11 @@ class Headed(Metered):
         self._heading: tuple[int, Stream] | None = None
         self._rest: dict[tuple[int, Stream], str] = {}
         """Lines that are not ended yet: the next piece may be of another engine."""
+        self._engines = result._engines
         self._plain = is_one(result)
+        self._limits: dict[tuple[int, Stream], Limit] | None = (
+            {} if live.in_kernel() else None
+        )
 
     def hear(self, engine: int, stream: Stream, content: Any) -> None:
         """Print text and displays."""
@@ -291,17 +329,31 @@ class Headed(Metered):
                 self._write(owner, stream, text + "\n")
 
     def _write(self, engine: int, stream: Stream, text: str) -> None:
-        file = stream_of(stream.value)
+        if self._limits is not None:
+            limit = self._limits.setdefault((engine, stream), Limit())
+            text = limit.passed(text)
+        self._print(engine, stream, text)
+
+    def _print(self, engine: int, stream: Stream, text: str) -> None:
+        if not text:
+            return
+        heading = ""
         if self._heading != (engine, stream) and not self._plain:
-            file.write(f"[{stream.value}:{engine}]\n")
+            heading = f"[{stream.value}:{engine}]\n"
         self._heading = (engine, stream)
         with live.SCREEN:
-            file.write(text)
+            say(stream.value, heading + text)
+
+    def _show_limited(self) -> None:
+        for (engine, stream), limit in (self._limits or {}).items():
+            index = "" if self._result._single else f"[{self._engines.index(engine)}]"
+            self._print(engine, stream, limit.end(f"result.{stream}{index}"))
 
     def finish(self) -> None:
         """What the last lines gave, then the errors as CompositeError limits them."""
         self._region.close()
         self._show_rests()
+        self._show_limited()
         result = self._result
         errors = []
         for request, engine in result._places:
