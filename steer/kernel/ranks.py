@@ -14,16 +14,17 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from steer.errors import SteerError
 from steer.kernel.plan import Plan
+from steer.magics import targets as wanted
+from steer.magics.targets import Targets
 from steer.ranks import RankSet, describe
 
 if TYPE_CHECKING:
     from steer.client.client import Client
     from steer.client.cluster import Cluster
-    from steer.client.views import DirectView
 
 __all__ = ["Ranks", "RanksFailed", "RanksLost"]
 
@@ -169,23 +170,30 @@ class Ranks:
             "Restart the kernel to try again; cells with %%local run meanwhile."
         )
 
-    def view(self, targets: str, show: Show) -> DirectView:
-        """A view of the ranks that a cell names, or of all; a sentence if they are
-        not there."""
-        from steer.magics import targets as wanted
+    def default_targets(self, client: Client) -> Targets:
+        """The ranks that cells run on if they do not say otherwise."""
+        if not self.plan.ranks or not client.ids:
+            return "all"
+        return wanted.parse(self.plan.ranks, client.ids, client.groups)
 
-        client = self.wait(show)
+    def targets(self, named: str, default: Any) -> Targets:
+        """The ranks that a cell names, or the default; a sentence if they are not
+        there."""
+        client = self._client
+        assert client is not None
         link = client.link
         if link.trouble is not None:
             raise RanksLost(f"{link.trouble} {self._next_step()}")
-        named = targets or self.plan.ranks
-        if not named:
-            self._check_all(client)
-            return client.direct_view("all", block=True)
         if not client.ids:
             self._check_all(client)
-        found = wanted.parse(named, client.ids, client.groups, link.gone)
-        return client.direct_view(found, block=True)
+        if named:
+            return wanted.parse(named, client.ids, client.groups, link.gone)
+        if default is None or default == "all":
+            self._check_all(client)
+            return "all"
+        wanted.check(default, client.ids, link.gone)
+        targets: Targets = default
+        return targets
 
     def _check_all(self, client: Client) -> None:
         """All ranks run a cell or none: the others would wait for those lost."""

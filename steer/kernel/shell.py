@@ -11,32 +11,36 @@ events, payloads and errors stay IPython's own business. What user code here run
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import dataclasses
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ipykernel.zmqshell import ZMQInteractiveShell
+from IPython.core.history import HistoryManager
 from traitlets import Instance
 
-from steer.client import live
-from steer.errors import (
-    AlreadyDisplayedError,
-    CompositeError,
-    RemoteError,
-    SteerError,
-    UsageError,
-)
+from steer.client import frontend, live
+from steer.errors import SteerError, UsageError
 from steer.kernel import cells
+from steer.kernel.failed import as_raised_there
 from steer.kernel.ranks import Ranks
+from steer.magics import running
 from steer.magics.mistakes import Interrupted, MagicError
 
 if TYPE_CHECKING:
+    from steer.client.asyncresult import AsyncResult
+    from steer.client.client import Client
     from steer.client.views import DirectView
+    from steer.magics.px import PxMagics
+    from steer.magics.targets import Targets
 
 __all__ = ["KernelShell"]
 
 SEND = "get_ipython().run_on_ranks()\n"
 AUTOPX = "Every cell of this kernel runs on the ranks already; %%local runs one here.\n"
+_QUESTION = re.compile(r"\s*(\?{0,2})\s*([A-Za-z_][\w.]*)\s*(\?{0,2})\s*")
 
 
 @dataclass
@@ -48,22 +52,32 @@ class Asked:
     cell: cells.Cell | None = None
 
 
-class CellFailed(Exception):
-    """A cell failed on ranks: its class is named as the error was there."""
+class History(HistoryManager):
+    """Keeps what the user typed, not the line that was made of it."""
 
-    lines: Sequence[str] = ()
-
-    def _render_traceback_(self) -> list[str]:
-        return list(self.lines)
+    def store_inputs(
+        self, line_num: int, source: str, source_raw: str | None = None
+    ) -> None:
+        """Store an input."""
+        if source == SEND and source_raw is not None:
+            source = source_raw
+        super().store_inputs(line_num, source, source_raw)
 
 
 class KernelShell(ZMQInteractiveShell):
     """IPython's shell in the kernel's own process."""
 
     ranks = Instance(Ranks)
-    _asked: Asked | None = None
     on_ranks = False
-    """Whether the last cell ran on ranks."""
+    """Whether the last cell was for ranks."""
+    _asked: Asked | None = None
+    _offered: Client | None = None
+
+    def init_history(self) -> None:
+        """Make the history."""
+        history: Any = History(shell=self, parent=self)
+        self.history_manager = history
+        self.configurables.append(history)
 
     # -- cells
 
@@ -72,12 +86,11 @@ class KernelShell(ZMQInteractiveShell):
         """Take cells with this source to be the front end's."""
         self._asked = Asked(source, silent)
         self.on_ranks = False
-        self.offer()
+        self._offer()
         try:
             yield
         finally:
             self._asked = None
-            self.offer()
 
     def transform_cell(self, raw_cell: str) -> str:
         """Make a line that sends the cell of one for ranks."""
@@ -100,54 +113,93 @@ class KernelShell(ZMQInteractiveShell):
             raise RuntimeError("Only a cell from the front end is sent to the ranks.")
         failure: BaseException | None = None
         try:
-            self._run(asked.cell.code, self.view(asked.cell.targets))
+            self._run(asked.cell, asked.silent)
         except SteerError as error:
-            failure = _failed(error)
+            failure = as_raised_there(error)
         if failure is not None:
             raise failure  # outside of `except`, so that ours is not its context
 
-    def _run(self, code: str, view: DirectView) -> None:
-        from steer.magics import running
+    def _run(self, cell: cells.Cell, silent: bool) -> None:
+        client = self._wait()
+        px = self.px
+        view = px.view
+        targets = self.ranks.targets(cell.targets, view.targets)
+        if self._page(cell.code, client.direct_view(targets)):
+            return
+        options = dataclasses.replace(px.options, block=True)
+        result: AsyncResult | None
+        if silent:
+            result = view.execute(cell.code, silent=True, block=False, targets=targets)
+        else:
+            px.last = result = running.send(view, cell.code, options, targets)
+        if result is not None:
+            running.finish(result, client, options)
 
-        running.run(view, code)
-
-    def view(self, targets: str = "") -> DirectView:
-        """The ranks that a cell means, as soon as they are there."""
+    def _wait(self) -> Client:
+        """The client, as soon as the ranks are there."""
         waiting = Waiting()
-        interrupted = False
+        client: Client | None = None
         try:
-            view = self.ranks.view(targets, waiting.show)
+            client = self.ranks.wait(waiting.show)
         except KeyboardInterrupt:
-            interrupted = True
-        if interrupted:
+            waiting.show("")
+        if client is None:
             raise Interrupted("The ranks go on starting; run the cell again.")
-        self.offer()
-        return view
+        self._offer()
+        return client
 
-    def offer(self) -> None:
-        """Let %%local cells find `rc`, `view`, `cluster` and %px, once there are
-        ranks."""
+    def _page(self, code: str, view: DirectView) -> bool:
+        """Show what `name?` asks for in the front end's pager; whether it did."""
+        asked = _QUESTION.fullmatch(code)
+        if asked is None or bool(asked[1]) == bool(asked[3]):
+            return False
+        detail = len(asked[1] or asked[3]) - 1
+        found = frontend.inspect(view, asked[2], len(asked[2]), detail)
+        if found["found"]:
+            page = {"source": "page", "data": found["data"], "start": 0}
+            payloads: Any = self.payload_manager
+            payloads.write_payload(page)
+        return bool(found["found"])
+
+    # -- what the kernel's own process has of the ranks
+
+    @property
+    def px(self) -> PxMagics:
+        """What %px works with, and with its settings all cells."""
+        magic: Any = self.find_line_magic("px")
+        px: PxMagics = magic.__self__
+        return px
+
+    def _offer(self) -> None:
+        """Let %%local cells find `rc`, `view` and `cluster`, once there are ranks."""
         client = self.ranks.client
         if client is None or client is self._offered:
             return
         self._offered = client
-        view = client.activate()
+        view = client.activate(self.ranks.default_targets(client))
         magic: Any = _autopx
         self.register_magic_function(magic, "line", "autopx")
         self.push({"rc": client, "view": view, "cluster": self.ranks.cluster})
 
-    _offered: Any = None
-
-    # -- what the front end asks beside cells
-
     def user_expressions(self, expressions: dict[str, str]) -> dict[str, Any]:
         """Evaluate them where the cell ran; of several ranks on the lowest."""
-        client = self.ranks.client
-        if not expressions or not self.on_ranks or client is None:
+        view = self.lowest("")
+        if not expressions or not self.on_ranks or view is None:
             return dict(super().user_expressions(expressions))
-        view = client.direct_view(min(client.ids))
         answers: dict[str, Any] = view.apply_sync(evaluate, expressions)
         return answers
+
+    def lowest(self, targets: str) -> DirectView | None:
+        """The lowest rank of those that a cell means, if it is there."""
+        client = self.ranks.client
+        if client is None or not client.ids:
+            return None
+        self._offer()
+        named: Targets = self.px.view.targets or "all"
+        with contextlib.suppress(SteerError):  # half-typed ranks mean no others
+            named = self.ranks.targets(targets, named)
+        ids = [rank for rank in client._resolve(named)[0] if rank in client.ids]
+        return client.direct_view(min(ids)) if ids else None
 
 
 class Waiting:
@@ -177,20 +229,3 @@ def evaluate(expressions: dict[str, str]) -> dict[str, Any]:
 def _autopx(line: str) -> None:
     """Say that nothing is to be switched."""
     print(AUTOPX, end="")  # noqa: T201  a magic speaks
-
-
-def _failed(error: SteerError) -> BaseException:
-    """The error as a notebook shows it: named as on the ranks, without our frames."""
-    shown = isinstance(error, AlreadyDisplayedError)
-    original = getattr(error, "original_error", error)
-    if isinstance(original, CompositeError):
-        first = original.exceptions[0]
-        lines = original.summary() if shown else original.render_folded()
-    elif isinstance(original, RemoteError):
-        first, lines = original, original.render_traceback()
-    else:
-        first, lines = error, [f"{type(error).__name__}: {error}"]
-    name = first.ename if isinstance(first, RemoteError) else type(first).__name__
-    text = first.evalue if isinstance(first, RemoteError) else str(first)
-    failed: BaseException = type(name, (CellFailed,), {"lines": lines})(text)
-    return failed
