@@ -61,7 +61,7 @@ class Runner:
         self.request = ""
         self._sock = work
         self._shell = Shell(namespace, self._on_display)
-        self._interruptible = False
+        self._interruptible = self._interrupted = False
         self._spoke = False
         self._kinds: dict[str, Callable[[Submit, list[Any]], list[Any]]] = {
             "apply": self._apply,
@@ -103,14 +103,23 @@ class Runner:
         self.prompts.end()
 
     def _on_sigint(self, signum: int, frame: FrameType | None) -> None:
-        """Interrupt user code, and only that: our own steps are never cut in half."""
-        if self._interruptible:
-            self._interruptible = False
+        """Interrupt user code, and only that: our own steps are never cut in half.
+
+        Again too, if the user's code has caught the first one and goes on.
+        """
+        if self._interruptible and (not self._interrupted or self._is_users(frame)):
+            self._interrupted = True
             raise KeyboardInterrupt
+
+    def _is_users(self, frame: FrameType | None) -> bool:
+        """Whether a cell is on the stack, rather than our description of its error."""
+        while frame is not None and frame.f_globals is not self.namespace.variables:
+            frame = frame.f_back
+        return frame is not None
 
     @contextlib.contextmanager
     def _user_code(self) -> Iterator[None]:
-        self._interruptible = True
+        self._interruptible, self._interrupted = True, False
         try:
             yield
         finally:

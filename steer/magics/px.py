@@ -218,3 +218,8 @@ class PxMagics:
 
     def _help(self, parser: ArgumentParser) -> None:
         sys.stdout.write(parser.format_help())
+
+
+PxMagics.cell.__doc__ = (
+    f"{PxMagics.cell.__doc__}\n\n{opts.cell_parser('%%px').format_help()}"
+)

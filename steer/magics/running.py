@@ -111,14 +111,15 @@ def finish(
     ladder = Ladder(client, options.signal, timeout=options.timeout, magic=magic)
     with ladder:
         if streams:
-            with result.stream_output():
+            fold = options.fold and options.group is None
+            with result.stream_output(fold, options.progress_after):
                 ended = ladder.wait(result)
         else:
             ended = ladder.wait(result)
     error = None
     if ended:
         if not streams:
-            result.display_outputs(options.group or "type")
+            result.display_outputs(options.group or (None if options.fold else "type"))
         error = _error_of(result, shown=streams)
     _raise_if_ended(ladder, error)
     if error is not None:

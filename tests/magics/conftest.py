@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -99,6 +100,7 @@ def shell(home: Path) -> Iterator[InteractiveShell]:
     main = sys.modules["__main__"]
     made = InteractiveShell.instance(config=config)
     yield made
+    atexit.unregister(made.atexit_operations)
     made.atexit_operations()
     InteractiveShell.clear_instance()
     sys.modules["__main__"] = main

@@ -111,7 +111,8 @@ def test_any_text_means_ranks_that_are_there_or_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    ("meant", "text"), [("all", "all"), (None, "all"), (3, "3"), ([0, 1, 2, 7], "0-2,7")]
+    ("meant", "text"),
+    [("all", "all"), (None, "all"), (3, "3"), ([0, 1, 2, 7], "0-2,7")],
 )
 def test_described(meant, text):
     assert targets.described(meant) == text
