@@ -65,6 +65,9 @@ class AsyncResult(Described, Future[Any]):
         self._watchers: list[Callable[[list[showing.Event]], None]] = []
         self._parts: list[AsyncResult] = []
         self.owner = owner
+        self.ends_elsewhere = False
+        """Whether somebody else shows what its last lines gave, and its errors: a
+        kernel, whose protocol has messages of their own for these."""
         self.set_running_or_notify_cancel()
 
     # -- what comes, in the I/O thread

@@ -24,7 +24,7 @@ from traitlets import Instance
 from steer.client import frontend, live
 from steer.errors import SteerError, UsageError
 from steer.kernel import cells
-from steer.kernel.failed import as_raised_there
+from steer.kernel.outcome import Given, as_raised_there, given
 from steer.kernel.ranks import Ranks
 from steer.magics import running
 from steer.magics.mistakes import Interrupted, MagicError
@@ -106,34 +106,41 @@ class KernelShell(ZMQInteractiveShell):
         self.on_ranks = True
         return SEND
 
-    def run_on_ranks(self) -> None:
-        """Run the front end's cell, show what it gives, raise what it raised."""
+    def run_on_ranks(self) -> Given | None:
+        """Run the front end's cell; what its last line gave, or raise its error."""
         asked = self._asked
         if asked is None or asked.cell is None:
             raise RuntimeError("Only a cell from the front end is sent to the ranks.")
+        sent: list[AsyncResult] = []
         failure: BaseException | None = None
         try:
-            self._run(asked.cell, asked.silent)
-        except SteerError as error:
-            failure = as_raised_there(error)
+            self._run(asked.cell, asked.silent, sent)
+        except (SteerError, Interrupted) as error:
+            failure = as_raised_there(error, *sent)
         if failure is not None:
             raise failure  # outside of `except`, so that ours is not its context
+        return given(*sent) if sent else None
 
-    def _run(self, cell: cells.Cell, silent: bool) -> None:
+    def _run(self, cell: cells.Cell, silent: bool, sent: list[AsyncResult]) -> None:
+        """Run a cell; what was sent is told also if an error ends it."""
         client = self._wait()
         px = self.px
         view = px.view
         targets = self.ranks.targets(cell.targets, view.targets)
         if self._page(cell.code, client.direct_view(targets)):
             return
-        options = dataclasses.replace(px.options, block=True)
+        options = dataclasses.replace(px.options, block=True, stream=True)
         result: AsyncResult | None
         if silent:
             result = view.execute(cell.code, silent=True, block=False, targets=targets)
         else:
             px.last = result = running.send(view, cell.code, options, targets)
-        if result is not None:
-            running.finish(result, client, options)
+        if result is None:
+            return
+        if options.fold:
+            result.ends_elsewhere = True
+            sent.append(result)
+        running.finish(result, client, options)
 
     def _wait(self) -> Client:
         """The client, as soon as the ranks are there."""
