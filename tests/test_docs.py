@@ -1,5 +1,6 @@
 """What README and docs show runs, and they speak of every command."""
 
+import json
 import re
 import subprocess
 import sys
@@ -16,6 +17,36 @@ EXAMPLES = [
     for page in PAGES
     if (found := FENCED.findall(page.read_text()))
 ]
+
+
+CELLS = re.compile(r"^```ipython3\n(.*?)^```", re.M | re.S)
+NOTEBOOKS = [
+    pytest.param(found, id=str(page.relative_to(ROOT)))
+    for page in PAGES
+    if (found := CELLS.findall(page.read_text()))
+]
+RUN_CELLS = """
+import json, sys
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+for cell in json.load(open(sys.argv[1])):
+    shell.run_cell(cell).raise_error()
+"""
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("cells", NOTEBOOKS)
+def test_cells_run(cells: list[str], tmp_path: Path):
+    """A page's cells, one after the other, as in a notebook."""
+    (tmp_path / "cells.json").write_text(json.dumps(cells))
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_CELLS, tmp_path / "cells.json"],
+        capture_output=True, text=True, timeout=50,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.mpi
