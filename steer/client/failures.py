@@ -4,6 +4,7 @@ may be waiting for them."""
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from steer.core.folderrors import ErrorGroup, fold_errors
 from steer.errors import RemoteError
@@ -35,12 +36,11 @@ class Failures:
         shown = 0
         for group in fold_errors(self._errors):
             before = group.ranks & self._told
-            fresh = group.ranks - self._told
+            fresh = replace(group, ranks=group.ranks - self._told)
             shown += bool(before)
-            if before and fresh:
-                who = self._head(fresh)
-                lines.append(f"{who} {group.ename}, as {describe(before)}")
-            elif fresh:
+            if before and fresh.ranks:
+                lines.append(f"{fresh.title(self._total)}, as {describe(before)}")
+            elif fresh.ranks:
                 lines += self._lines(group, brief=shown >= KINDS)
                 shown += 1
         self._told = RankSet(self._errors)
@@ -54,20 +54,14 @@ class Failures:
         return lines
 
     def _lines(self, group: ErrorGroup, *, brief: bool) -> list[str]:
-        head = self._head(group.ranks)
-        message = f"{group.ename}: {group.message}" if group.message else group.ename
+        title = group.title(self._total)
         if brief or not group.traceback:
-            return [f"{head} {message}"]
+            return [f"{title}: {group.message}" if group.message else title]
         lines = group.traceback.rstrip().splitlines()
-        said = self._errors[group.ranks.min()].evalue
-        if group.message != said:  # the numbers differ: the traceback has one rank's
-            return [f"{head} {message}", *lines]
-        return [head, *lines]
-
-    def _head(self, ranks: RankSet) -> str:
-        info = self._errors[ranks.min()].engine_info or {}
-        method = info.get("method", "execute")
-        return f"[{ranks}:{method}] ({len(ranks)} of {self._total}):"
+        if group.message != self._errors[group.ranks.min()].evalue:
+            # The numbers differ, and the traceback has those of one rank.
+            return [f"{title}: {group.message}", *lines]
+        return [title, *lines]
 
 
 def who_waits(running: Collection[int], failed: Collection[int]) -> str:

@@ -20,7 +20,7 @@ from steer.client.replies import ExecuteReply, say, show_displays
 from steer.client.requests import NOTHING
 from steer.client.rich import Gallery, alike
 from steer.client.showing import Metered
-from steer.core.folding import MARK, fold, fold_lines, render
+from steer.core.folding import MARK, fold, fold_lines, head, render
 from steer.core.livefold import HOLD, Ended, Flush, LiveFold, Said, Show, Tick
 from steer.core.texts import HEAD, TAIL, clip
 from steer.ranks import RankSet
@@ -192,6 +192,8 @@ class Folding(Metered):
         self._engines = RankSet(result._engines)
         self._fold = LiveFold(self._engines)
         self._failures = Failures(len(result._places))
+        self._indent = 0
+        """Where texts begin: as far right as any before."""
         self._untold: float | None = None
         """When failures that came are to be told."""
 
@@ -229,8 +231,14 @@ class Folding(Metered):
             self._tell()
         super().tick()
 
+    def flush(self) -> None:
+        """Show what is held for twins."""
+        self._handle(Flush(self._engines))
+
     def _tell(self) -> None:
         self._untold = None
+        if self._result.ends_elsewhere and self._result.done():
+            return
         failed = RankSet(e for _, e in self._result._failed())
         self._handle(Flush(failed))
         lines = self._failures.news()
@@ -248,7 +256,10 @@ class Folding(Metered):
     def _handle(self, event: Any) -> None:
         for shown in self._fold.handle(event, time.monotonic()):
             total = RankSet(shown.texts) | shown.missing
-            text = render(shown.groups, total, width=_width())
+            groups = shown.groups
+            wide = max(len(head(group.ranks)) for group in groups) + 2
+            self._indent = max(self._indent, wide)
+            text = render(groups, total, width=_width(), indent=self._indent)
             self._show_text(shown, text)
 
     def _hear_display(self, engine: int, output: Output) -> None:
@@ -281,6 +292,11 @@ class Lines(Folding):
             self._show_pending()
         super().tick()
 
+    def flush(self) -> None:
+        """Show what is held for twins."""
+        super().flush()
+        self._show_pending()
+
     def _hear_display(self, engine: int, output: Output) -> None:
         self._pending.setdefault(engine, []).append(output)
         if self._displays_due is None:
@@ -306,7 +322,8 @@ class Lines(Folding):
         self._region.close()
         self._handle(Ended(self._engines))
         self._show_pending()
-        say("stdout", results(self._result, alone=not self._spoken))
+        if not (self._result.ends_elsewhere and self._result.done()):
+            say("stdout", results(self._result, alone=not self._spoken))
         self._tell()
 
 
@@ -355,6 +372,11 @@ class Page(Folding):
         ]  # fmt: skip
         self._region.update(*joined(parts))
 
+    def flush(self) -> None:
+        """Show what is held for twins, and at once."""
+        super().flush()
+        self._region.pace = 0.0
+
     def tick(self) -> None:
         """Draw what is new."""
         super().tick()
@@ -366,6 +388,10 @@ class Page(Folding):
         """The final view: all that was said, folded as a whole."""
         result = self._result
         parts = texts(result)
+        if result.ends_elsewhere and result.done():
+            self._region.close(*joined(parts))
+            self._gallery.show(displays(result), {})
+            return
         parts.append(("result", results(result, alone=not any(t for _, t in parts))))
         lines = self._failures.lines()
         waits = self._waits(RankSet(e for _, e in result._failed()))

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TextIO
 
 from steer.client.markup import cells, cut, to_html
@@ -30,11 +30,15 @@ INTERVAL = 0.1
 SCREEN = threading.RLock()
 """Whoever writes to the terminal in several steps holds it; there is one screen."""
 _visible: list[Terminal] = []
+before_questions: list[Callable[[], object]] = []
+"""What shows all that was printed until now: a question follows what led to it."""
 
 
 @contextlib.contextmanager
 def aside() -> Iterator[None]:
     """Have the terminal to oneself, to ask a person something: regions are away."""
+    for catch_up in before_questions:
+        catch_up()
     with SCREEN, contextlib.ExitStack() as stack:
         for region in _visible:
             stack.enter_context(region.aside())
@@ -44,10 +48,9 @@ def aside() -> Iterator[None]:
 class Region(Protocol):
     """What all regions do."""
 
-    @property
-    def pace(self) -> float:
-        """When an update will be shown, in monotonic time; what comes before it is
-        not."""
+    pace: float
+    """When the next update will be shown, in monotonic time; what comes before is
+    not."""
 
     def update(self, text: str, html: str | None = None) -> None:
         """Show this instead, unless it is too early."""
@@ -76,9 +79,8 @@ class Paced:
 class Plain:
     """Nothing but the final text."""
 
-    pace = 0.0
-
     def __init__(self, file: TextIO | None = None) -> None:
+        self.pace = 0.0
         self._file = file
 
     def update(self, text: str, html: str | None = None) -> None:

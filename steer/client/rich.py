@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from steer.client import live, markup
 from steer.client.replies import ExecuteReply, Output
+from steer.core.folding import head
 from steer.ranks import RankSet
 
 PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif")
@@ -23,11 +24,6 @@ _WHOLE = ("text/latex", "text/markdown")
 """Only the front end can make something of these."""
 _GRID = "display:flex;flex-wrap:wrap;gap:8px;align-items:flex-end"
 _CAPTION = "color:var(--jp-ui-font-color3,#8a8a8a);font-family:monospace;font-size:90%"
-
-
-def head(ranks: RankSet) -> str:
-    """`[0-3] (4)`."""
-    return f"[{ranks}]" + (f" ({len(ranks)})" if len(ranks) > 1 else "")
 
 
 class Shown(NamedTuple):

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from steer.client.described import Place
 
 Event = tuple[int, Stream, Any]
+PATIENCE = 0.5
+"""Seconds for what was printed to be shown before a question is asked."""
 
 
 class View(Protocol):
@@ -46,6 +48,9 @@ class View(Protocol):
 
     def tick(self) -> None:
         """Show what is due; called after all that was heard, too."""
+
+    def flush(self) -> None:
+        """Show all that was heard, due or not."""
 
     def finish(self) -> None:
         """Show what is left, and the results."""
@@ -96,6 +101,8 @@ class Printer:
         self._wake = threading.Condition()
         self._looked = True
         self._stopped = False
+        self._pressed: list[threading.Event] = []
+        """Who waits until all is shown."""
         self._known: set[Place] = set()
         """Failures that the view has been told."""
         self._trouble: BaseException | None = None
@@ -116,6 +123,7 @@ class Printer:
                     whole._watchers.append(self._feed)
                     self._sources.append(whole)
         self._result.add_done_callback(lambda _: self._feed(()))
+        live.before_questions.append(self.catch_up)
         self._thread.start()
 
     def _feed(self, events: Sequence[Event]) -> None:
@@ -134,8 +142,19 @@ class Printer:
                 self._news.append((engine, Stream.DISPLAY, output))
         self._looked = False
 
+    def catch_up(self) -> None:
+        """Have all shown that came until now."""
+        shown = threading.Event()
+        with self._wake:
+            self._pressed.append(shown)
+            self._looked = False
+            self._wake.notify()
+        if self._thread.is_alive():
+            shown.wait(PATIENCE)
+
     def stop(self) -> None:
         """Show what came until now, and no more."""
+        live.before_questions.remove(self.catch_up)
         with self._wake:
             self._stopped = True
             self._wake.notify()
@@ -159,13 +178,18 @@ class Printer:
                 self._wait_for_news()
                 events = list(self._news)
                 self._news.clear()
+                pressed, self._pressed = self._pressed, []
                 self._looked = True
                 ended = self._stopped or self._result.done()
             for engine, stream, content in events:
                 if engine in self._engines:
                     view.hear(engine, stream, content)
             self._look_for_failures()
+            if pressed:
+                view.flush()
             view.tick()
+            for event in pressed:
+                event.set()
             if ended and not events:
                 break
         view.finish()
@@ -314,6 +338,10 @@ class Headed(Metered):
     def fail(self, places: Sequence[Place]) -> None:
         """Errors come at the end."""
 
+    def flush(self) -> None:
+        """Print lines that have not ended, too."""
+        self._show_rests()
+
     def _hear_text(self, engine: int, stream: Stream, text: str) -> None:
         text = self._rest.pop((engine, stream), "") + text
         whole, end, rest = text.rpartition("\n")
@@ -355,6 +383,8 @@ class Headed(Metered):
         self._show_rests()
         self._show_limited()
         result = self._result
+        if result.ends_elsewhere:
+            return
         errors = []
         for request, engine in result._places:
             if request.status(engine) == "ok":
