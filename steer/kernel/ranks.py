@@ -183,7 +183,7 @@ class Ranks:
         assert client is not None
         link = client.link
         if link.trouble is not None:
-            raise RanksLost(f"{link.trouble} {self._next_step()}")
+            raise self.cut_off(link.trouble)
         if not client.ids:
             self._check_all(client)
         if named:
@@ -215,6 +215,10 @@ class Ranks:
             f"on all ranks or on none. {why} {self._next_step()} With %%rank {here} a "
             "cell runs on those that are left."
         )
+
+    def cut_off(self, error: SteerError) -> RanksLost:
+        """What it means for a notebook that the hub is gone."""
+        return RanksLost(f"{error} {self._next_step()}")
 
     def _next_step(self) -> str:
         if self.plan.attaches:

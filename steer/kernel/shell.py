@@ -22,7 +22,7 @@ from IPython.core.history import HistoryManager
 from traitlets import Instance
 
 from steer.client import frontend, live
-from steer.errors import SteerError, UsageError
+from steer.errors import HubUnreachable, SteerError, UsageError
 from steer.kernel import cells
 from steer.kernel.outcome import Given, as_raised_there, given
 from steer.kernel.ranks import Ranks
@@ -115,6 +115,8 @@ class KernelShell(ZMQInteractiveShell):
         failure: BaseException | None = None
         try:
             self._run(asked.cell, asked.silent, sent)
+        except HubUnreachable as error:
+            failure = as_raised_there(self.ranks.cut_off(error))
         except (SteerError, Interrupted) as error:
             failure = as_raised_there(error, *sent)
         if failure is not None:

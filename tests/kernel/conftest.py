@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from steer.kernel import spec
 from steer.kernel.plan import Plan
 
 TIMEOUT = 30
+_NUMBERS = itertools.count(1)
 
 
 class Said:
@@ -130,7 +132,11 @@ def jupyter(private_home: Path) -> Iterator[Path]:
 
 def start(name: str, **options: Any) -> Front:
     """Start an installed kernel."""
-    manager = KernelManager(kernel_name=name, transport="ipc")
+    # Jupyter puts the sockets where the connection file is.
+    file = Path(os.environ["JUPYTER_RUNTIME_DIR"], f"{next(_NUMBERS)}.json")
+    manager = KernelManager(
+        kernel_name=name, transport="ipc", connection_file=str(file)
+    )
     manager.start_kernel(**options)
     client = manager.client()
     client.start_channels()
