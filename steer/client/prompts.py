@@ -2,11 +2,11 @@
 
 What ranks ask (input, getpass) waits here until the main thread waits for a result, of
 whichever request: then the person is asked, by Python's own input and getpass, which a
-notebook has replaced by its own. Ranks that ask the same are answered at once. Where
-nobody can type, the ranks are told so.
+notebook has replaced by its own. Where nobody can type, the ranks are told so.
 
-A question may come again, from a hub that was started anew or an engine that was cut
-off: what was answered is sent again, and nobody is bothered.
+A question is asked once for a request: the answer is that of all ranks that come to the
+same question, early or late. A rank may also ask again because a hub was started anew
+or a line was cut; it too gets the answer that was given.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from typing import NamedTuple
 
+from steer.client import live
 from steer.ranks import RankSet
 from steer.wire.messages import Typed
 
@@ -28,6 +28,10 @@ Send = Callable[[Typed, bytes], object]
 Wake = Callable[[], object]
 Where = dict[tuple[str, int], list[int]]
 """Engines by request and number."""
+
+GATHER = 0.2
+"""Seconds that a question waits for other ranks to ask the same: nobody types as
+fast."""
 
 NOBODY = "input() on a rank needs a person at the client, and nobody can type there"
 
@@ -72,14 +76,14 @@ class Prompts:
     def __init__(self, send: Send) -> None:
         self.ask_person: Callable[[str, bool], str] = ask_person
         """How to ask; a kernel may have a way of its own."""
-        self.while_asking: list[Callable[[], AbstractContextManager[object]]] = []
-        """What is entered while a person is asked: live displays hold still."""
         self._send = send
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._open: dict[str, dict[int, _Question]] = {}
         """By request and engine."""
-        self._answers: dict[str, dict[tuple[int, int], _Answer]] = {}
-        """By request, engine and number; as long as the request is under way."""
+        self._answers: dict[str, dict[_Question, _Answer]] = {}
+        """By request, as long as it is under way."""
+        self._awaited: dict[str, tuple[int, float]] = {}
+        """How many ranks of a request may ask, and until when to wait for all."""
         self._declined: tuple[object, set[tuple[str, int]]] = (None, set())
         """What was interrupted, and the handler of the interrupt."""
         self._wake: Wake | None = None
@@ -93,45 +97,52 @@ class Prompts:
         number: int,
         text: str | None,
         password: bool,
+        *,
+        left: int,
     ) -> None:
-        """Some ranks ask something, perhaps again, or, without a text, no more."""
+        """Some ranks ask something, perhaps again, or, without a text, no more.
+
+        `left` is how many ranks of the request have not ended.
+        """
         if text is None:
-            self.drop(request, engines)
+            self.drop(request, engines, number)
             return
-        again: dict[_Answer, list[int]] = {}
-        with self._lock:
-            answers = self._answers.get(request, {})
-            for engine in engines:
-                answer = answers.get((engine, number))
-                if answer is not None:
-                    again.setdefault(answer, []).append(engine)
-                    continue
+        question = _Question(number, text, password)
+        with self._changed:
+            answer = self._answers.get(request, {}).get(question)
+            if answer is None:
                 asked = self._open.setdefault(request, {})
-                asked[engine] = _Question(number, text, password)
-            wake = self._wake if self._open else None
-        for answer, some in again.items():
-            self._tell(request, some, number, answer)
-        if wake is not None:
+                if not asked:
+                    self._awaited[request] = left, time.monotonic() + GATHER
+                asked.update(dict.fromkeys(engines, question))
+            self._changed.notify_all()
+            wake = self._wake
+        if answer is not None:
+            self._tell(request, engines, number, answer)
+        elif wake is not None:
             wake()
 
-    def drop(self, request: str, engines: Iterable[int]) -> None:
-        """These ranks ask nothing any more: they were interrupted, or have ended."""
+    def drop(
+        self, request: str, engines: Iterable[int], number: int | None = None
+    ) -> None:
+        """These ranks do not ask this any more, or, without a number, anything."""
         if request not in self._open:
             return
-        with self._lock:
+        with self._changed:
             asked = self._open.get(request, {})
             for engine in engines:
-                asked.pop(engine, None)
+                if engine in asked and number in (None, asked[engine].number):
+                    del asked[engine]
             if not asked:
                 self._open.pop(request, None)
+            self._changed.notify_all()
 
     def forget(self, request: str) -> None:
         """A request is over."""
-        if request not in self._open and request not in self._answers:
-            return
-        with self._lock:
-            self._open.pop(request, None)
-            self._answers.pop(request, None)
+        if request in self._awaited:
+            with self._changed:
+                for known in (self._open, self._answers, self._awaited):
+                    known.pop(request, None)
 
     # -- in the thread that waits
 
@@ -155,7 +166,7 @@ class Prompts:
 
     def of(self, requests: Iterable[str]) -> list[Prompt]:
         """The questions of some requests that wait for an answer."""
-        with self._lock:
+        with self._changed:
             every = [self._open.get(request, {}) for request in requests]
         found: dict[tuple[str, bool], list[int]] = {}
         for asked in every:
@@ -170,7 +181,7 @@ class Prompts:
         open; what it means otherwise is for whoever handles it.
         """
         began = time.monotonic()
-        chosen = self._oldest()
+        chosen = self._gather()
         if chosen is None:
             return 0.0
         question, where = chosen
@@ -178,10 +189,12 @@ class Prompts:
         prompt = Prompt(ranks, question.text, question.password)
         try:
             with self._interruptible(where):
-                self._answer_all(where, _Answer(self._ask_now(prompt)))
+                with live.aside():
+                    typed = self.ask_person(str(prompt), prompt.password)
+                self._answer(question, where, _Answer(typed))
         except (EOFError, OSError, RuntimeError) as error:
             why = str(error) or type(error).__name__
-            self._answer_all(where, _Answer("", f"{NOBODY}: {why}."))
+            self._answer(question, where, _Answer("", f"{NOBODY}: {why}."))
         return time.monotonic() - began
 
     @contextlib.contextmanager
@@ -205,17 +218,25 @@ class Prompts:
         finally:
             signal.signal(signal.SIGINT, handler)
 
-    def _ask_now(self, prompt: Prompt) -> str:
-        with contextlib.ExitStack() as stack:
-            for hold_still in self.while_asking:
-                stack.enter_context(hold_still())
-            return self.ask_person(str(prompt), prompt.password)
+    def _gather(self) -> tuple[_Question, Where] | None:
+        """A question, when all ranks ask something or have had a moment to."""
+        with self._changed:
+            while True:
+                chosen = self._oldest()
+                if chosen is None:
+                    return None
+                request, _ = next(iter(chosen[1]))
+                ranks, until = self._awaited[request]
+                wait = until - time.monotonic()
+                if wait <= 0 or len(self._open[request]) >= ranks:
+                    return chosen
+                self._changed.wait(wait)
 
     def _oldest(self) -> tuple[_Question, Where] | None:
         """A question, and who asks it."""
         first: _Question | None = None
         where: Where = {}
-        with self._lock:
+        with self._changed:
             for request, asked in self._open.items():
                 for engine, question in sorted(asked.items()):
                     if (request, question.number) in self._declined[1]:
@@ -226,33 +247,21 @@ class Prompts:
                         where.setdefault(key, []).append(engine)
         return None if first is None else (first, where)
 
-    def _answer_all(self, where: Where, answer: _Answer) -> None:
-        for (request, number), engines in where.items():
-            self._answer(request, engines, number, answer)
-
-    def _answer(
-        self, request: str, engines: list[int], number: int, answer: _Answer
-    ) -> None:
-        with self._lock:
-            asked = self._open.get(request, {})
-            engines = [
-                engine
-                for engine in engines
-                if engine in asked and asked[engine].number == number
-            ]
-            answers = self._answers.setdefault(request, {})
-            for engine in engines:
-                del asked[engine]
-                answers[engine, number] = answer
-            if not asked:
-                self._open.pop(request, None)
-            if not answers:
-                del self._answers[request]
-        if engines:
-            self._tell(request, engines, number, answer)
+    def _answer(self, question: _Question, where: Where, answer: _Answer) -> None:
+        """Answer all who ask this now; who asks it later gets the same."""
+        for request, number in where:
+            mine = question._replace(number=number)
+            with self._changed:
+                asked = self._open.get(request, {})
+                engines = [e for e, its in asked.items() if its == mine]
+                if engines:
+                    self._answers.setdefault(request, {})[mine] = answer
+            if engines:
+                self.drop(request, engines, number)
+                self._tell(request, engines, number, answer)
 
     def _tell(
-        self, request: str, engines: list[int], number: int, answer: _Answer
+        self, request: str, engines: Sequence[int], number: int, answer: _Answer
     ) -> None:
         message = Typed(request, str(RankSet(engines)), number, answer.closed)
         text = answer.text.encode(errors="backslashreplace")

@@ -163,7 +163,8 @@ class Request:
             if result is not None:
                 result._heard([(engine, piece.stream, content) for engine in engines])
         if piece.stream is Stream.PROMPT:
-            self.prompts.heard(self.id, engines, *content)
+            left = len(self.engines) - len(self.answers)
+            self.prompts.heard(self.id, engines, *content, left=left)
 
     def done(self) -> None:
         """All engines have answered."""
