@@ -34,13 +34,23 @@ def align(said: Mapping[int, Lines]) -> list[Block] | None:
     """
     classes = _classes(said)
     if len(classes) > MOST:
-        if len({len(lines) for lines in said.values()}) > 1:
-            return None
-        return [{rank: list(said[rank]) for rank in sorted(said)}]
+        same = len({len(lines) for lines in said.values()}) == 1
+        return by_position(said) if same else None
     rows: list[_Row] = []
     for number, ranks in enumerate(classes.values()):
         _merge(rows, number, list(said[ranks[0]]))
     return list(_blocks(rows, list(classes.values()), said))
+
+
+def by_position(said: Mapping[int, Lines]) -> list[Block]:
+    """All first lines are a row, and so on; the last rows are of fewer ranks."""
+    blocks: list[Block] = []
+    start = 0
+    for end in sorted({len(lines) for lines in said.values()} - {0}):
+        ranks = [rank for rank in sorted(said) if len(said[rank]) >= end]
+        blocks.append({rank: list(said[rank][start:end]) for rank in ranks})
+        start = end
+    return blocks
 
 
 def _classes(said: Mapping[int, Lines]) -> dict[tuple[str, ...], list[int]]:

@@ -78,15 +78,13 @@ def fold_lines(texts: Mapping[int, str], *, few: int = FEW) -> list[Group]:
 
     Neighbouring lines of the same ranks are one group, of several lines.
     """
-    whole = fold(texts, few=few)
-    if len(whole) < 2:
-        return whole
-    lines = {rank: text.splitlines() for rank, text in texts.items()}
-    if max(map(len, lines.values())) < 2:
-        return whole
-    blocks = align(lines)
+    texts = {rank: text.removesuffix("\n") for rank, text in texts.items()}
+    different = dict.fromkeys(texts.values())
+    if len(different) < 2 or not any("\n" in text for text in different):
+        return fold(texts, few=few)
+    blocks = align({rank: text.split("\n") for rank, text in texts.items()})
     if blocks is None:
-        return whole
+        return fold(texts, few=few)
     groups: list[Group] = []
     for block in blocks:
         groups += _folded_rows(block, few)
@@ -144,6 +142,7 @@ def render(
     *,
     width: int = WIDTH,
     label: str = "",
+    indent: int = 0,
 ) -> str:
     """Write groups in columns, a line end after each line.
 
@@ -151,9 +150,10 @@ def render(
         total: all who could have said something; who did not is listed as missing.
         width: of the terminal; marks stay within it where the text does.
         label: stands before the text of every group: `Out: `.
+        indent: columns to leave for the ranks at least, as what is above has them.
     """
     heads = [head(group.ranks) for group in groups]
-    indent = max(map(len, heads), default=0) + 2
+    indent = max(indent, *(len(head) + 2 for head in heads), 0)
     bodies = [f"{label}{group.text}".rstrip("\n").split("\n") for group in groups]
     column = _mark_column(groups, bodies, width - indent)
     lines = []

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import eq
@@ -65,12 +65,17 @@ class _Kind:
             self.literals, list(itertools.compress(self.ranks, chosen)), columns
         )
 
-    def written(self, place: int, word: str) -> _Kind:
-        """The same with a word for the number at a place."""
-        before, after = self.literals[place : place + 2]
-        literals = [*self.literals[:place], before + word + after]
-        columns = [*self.columns[:place], *self.columns[place + 1 :]]
-        return _Kind(literals + self.literals[place + 2 :], self.ranks, columns)
+    def written(self, words: Mapping[int, str]) -> _Kind:
+        """The same with words for the numbers at some places."""
+        literals, columns = [self.literals[0]], []
+        for place, column in enumerate(self.columns):
+            literal = self.literals[place + 1]
+            if place in words:
+                literals[-1] += words[place] + literal
+            else:
+                literals.append(literal)
+                columns.append(column)
+        return _Kind(literals, self.ranks, columns)
 
 
 def _interleaved(literals: Sequence[str], numbers: Sequence[str]) -> str:
@@ -79,9 +84,10 @@ def _interleaved(literals: Sequence[str], numbers: Sequence[str]) -> str:
 
 
 def _kinds(ranks: list[int], texts: list[str]) -> Iterator[_Kind]:
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    families = read(list(numbers))
-    if len(numbers) < len(texts):
+    different = list(dict.fromkeys(texts))
+    families = read(different)
+    if len(different) < len(texts):
+        numbers = {text: number for number, text in enumerate(different)}
         families = _for_all(families, [numbers[text] for text in texts])
     for family in families:
         members = family.members
@@ -113,32 +119,39 @@ def _for_all(families: list[Family], numbers: list[int]) -> list[Family]:
 
 def _settled(kind: _Kind) -> _Kind:
     """Make text of the numbers that all have alike, and of addresses."""
-    for place in reversed(range(len(kind.columns))):
-        column = kind.columns[place]
+    words = {}
+    for place, column in enumerate(kind.columns):
         if column[0] == column[-1] and column.count(column[0]) == len(column):
-            kind = kind.written(place, column[0])
+            words[place] = column[0]
         elif all(n.startswith("0x") and len(n) >= ADDRESS for n in column):
-            kind = kind.written(place, ANY_ADDRESS)
-    return kind
+            words[place] = ANY_ADDRESS
+    return kind.written(words) if words else kind
 
 
 def _own_rank(kind: _Kind) -> Iterator[_Kind]:
     """Write `<rank>` where more than half of the ranks have their own number; whoever
     has another number there says something else."""
-    own = _written(kind.ranks) if kind.columns else []
-    for place, column in enumerate(kind.columns):
-        hits = list(map(eq, column, own))
-        if sum(hits) < max(2, len(own) // 2 + 1):
-            continue
-        yield from _own_rank(_settled(kind.only(hits).written(place, OWN)))
-        if not all(hits):
-            yield from _own_rank(_settled(kind.only([not hit for hit in hits])))
-        return
-    yield kind
+    left = [kind]
+    while left:
+        kind = left.pop()
+        own = _written(kind.ranks) if kind.columns else []
+        words = {}
+        for place, column in enumerate(kind.columns):
+            hits = list(map(eq, column, own))
+            if all(hits) and len(own) > 1:
+                words[place] = OWN
+            elif sum(hits) > max(1, len(own) // 2):
+                left.append(_settled(kind.only([not hit for hit in hits])))
+                left.append(_settled(kind.only(hits)))
+                break
+        else:
+            yield kind.written(words) if words else kind
 
 
 def _written(ranks: list[int]) -> list[str]:
-    words = _words_up_to(-(-(ranks[-1] + 1) // 1024) * 1024)
+    if ranks[-1] > 4 * len(ranks):
+        return list(map(str, ranks))
+    words = _words_up_to(1 << ranks[-1].bit_length())
     return [words[rank] for rank in ranks]
 
 
@@ -181,10 +194,11 @@ def _are_few(kind: _Kind, few: int) -> bool:
 
 def _have_majority(kind: _Kind, total: int) -> bool:
     """Whether one text can be that of more than half."""
-    if 2 * len(kind.ranks) <= total:
-        return False
-    tops = (Counter(column).most_common(1)[0][1] for column in kind.columns)
-    return all(2 * top > total for top in tops)
+    for column in kind.columns:
+        most = len(column) - len(set(column)) + 1
+        if 2 * most <= total or 2 * max(Counter(column).values()) <= total:
+            return False
+    return True
 
 
 # -- writing a template

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
-_OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\n])")
 HEAD = 200
 TAIL = 200
 LONGEST = 20_000
@@ -15,13 +12,21 @@ def collapse(text: str) -> str:
     """The text as a terminal would leave it: a carriage return writes the line anew."""
     if "\r" not in text:
         return text
-    return _OVERWRITTEN.sub("", text.replace("\r\n", "\n"))
+    *lines, last = text.replace("\r\n", "\n").split("\n")
+    lines = [_left(line) for line in lines]
+    # What comes next will overwrite an unfinished line, which is there until then.
+    end = "\r" if last.endswith("\r") else ""
+    return "\n".join([*lines, _left(last) + end])
+
+
+def _left(line: str) -> str:
+    return line.rstrip("\r").rpartition("\r")[2] if "\r" in line else line
 
 
 def clip(text: str, head: int = HEAD, tail: int = TAIL, *, rest: str = "") -> str:
     """The first and the last lines of a long text, and between them how many are left
     out; `rest` says where they are: `result.stdout[3]`."""
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split("\n")
     left_out = len(lines) - head - tail
     if left_out <= 1:  # the sentence takes a line too
         return text
