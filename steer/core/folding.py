@@ -78,9 +78,10 @@ def fold_lines(texts: Mapping[int, str], *, few: int = FEW) -> list[Group]:
 
     Neighbouring lines of the same ranks are one group, of several lines.
     """
+    if not any("\n" in text for text in dict.fromkeys(texts.values())):
+        return fold(texts, few=few)
     texts = {rank: text.removesuffix("\n") for rank, text in texts.items()}
-    different = dict.fromkeys(texts.values())
-    if len(different) < 2 or not any("\n" in text for text in different):
+    if len(dict.fromkeys(texts.values())) < 2:
         return fold(texts, few=few)
     blocks = align({rank: text.split("\n") for rank, text in texts.items()})
     if blocks is None:

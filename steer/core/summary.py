@@ -17,15 +17,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+_FRACTION = r"(?:\.[0-9]+|\.(?=\ *[-+0-9\],)]))?"
+"""1. is how numpy writes it; the dot that ends a sentence is none of the number."""
+_EXPONENT = r"(?:[eE][-+]?[0-9]+)?"
 _NUMBER = (
-    r"0x[0-9a-fA-F]+"
+    # That all begin with one class of characters makes the search three times as fast.
+    r"[-+.0-9](?:"
+    rf"(?<=[0-9])(?:(?<=0)x[0-9a-fA-F]+|[0-9]*{_FRACTION}{_EXPONENT})"
     # A sign belongs to it unless something stands before that: 0-63 is a range.
-    r"|(?:(?<![\w)\]])[-+])?"
-    # 1. is how numpy writes it; the dot that ends a sentence is none of the number.
-    r"(?:[0-9]+(?:\.[0-9]+|\.(?=\ *[-+0-9\],)]))?|(?<![\w.])\.[0-9]+)"
-    r"(?:[eE][-+]?[0-9]+)?"
+    rf"|(?<=[-+])(?<![\w)\]][-+])(?:[0-9]+{_FRACTION}|\.[0-9]+){_EXPONENT}"
+    rf"|(?<=\.)(?<![\w.]\.)[0-9]+{_EXPONENT})"
 )
 _FIND = re.compile(_NUMBER)
+_SPLIT = re.compile(f"({_NUMBER})")
 _DECIMAL = r"[-+]?[0-9]++(?:\.[0-9]++)?+(?:[eE][-+]?[0-9]++)?+"
 _DECIMALS = re.compile(rf"{_DECIMAL}(?:\0{_DECIMAL})*+")  # twice as fast as the next
 _NUMBERS = re.compile(rf"(?:{_NUMBER})(?:\0(?:{_NUMBER}))*+")
@@ -98,8 +102,7 @@ def _cut(texts: Sequence[str], joined: str) -> Iterator[Family]:
     """The families of these texts: all of one, most often; else those that are equal
     without their digits are likely of one, and only the rest is looked at singly."""
     everyone = range(len(texts))
-    marked = any(mark in joined for mark in _MARKS[1:])
-    if len(texts) < _WORTHWHILE or marked or joined.count("\0") >= len(texts):
+    if len(texts) < _WORTHWHILE or _has_marks(joined, len(texts)):
         yield from _cut_singly(texts, everyone)
         return
     whole = _cut_together(texts, everyone)
@@ -120,13 +123,19 @@ def _cut(texts: Sequence[str], joined: str) -> Iterator[Family]:
             yield family
 
 
+def _has_marks(joined: str, texts: int) -> bool:
+    """Whether something else than their separators looks like a mark of ours."""
+    marked = any(mark in joined for mark in _MARKS[1:])
+    return marked or joined.count("\0") >= texts
+
+
 def _cut_singly(texts: Sequence[str], members: Sequence[int]) -> Iterator[Family]:
     found: dict[tuple[str, ...], tuple[list[int], list[list[str]]]] = {}
     for member in members:
-        literals = tuple(_FIND.split(texts[member]))
-        of, rows = found.setdefault(literals, ([], []))
+        parts = _SPLIT.split(texts[member])
+        of, rows = found.setdefault(tuple(parts[::2]), ([], []))
         of.append(member)
-        rows.append(_FIND.findall(texts[member]))
+        rows.append(parts[1::2])
     for literals, (of, rows) in found.items():
         yield Family(literals, of, [list(column) for column in zip(*rows, strict=True)])
 
