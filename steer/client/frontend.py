@@ -55,7 +55,7 @@ def _ask(view: View, kind: Kind, what: Any, timeout: float) -> dict[str, Any] | 
         request = link.submit(kind, [engine], [pack(what)], sink)
         if not sink.ended.wait(timeout):
             link.abort([request.submit.id], str(engine))
-    except (SteerError, ValueError):  # nobody is there
+    except (SteerError, IndexError):  # nobody is there, or not this one
         return None
     return sink.answer
 
