@@ -97,7 +97,8 @@ def _write(folder: Path) -> str:
 
 def _start(folder: Path, connection_file: str, ranks: str) -> subprocess.Popen[bytes]:
     command = [
-        *(sys.executable, "-P", "-m", "steer.kernel", "-f", connection_file),
+        *(sys.executable, "-P", "-Xfrozen_modules=off", "-m", "steer.kernel"),
+        *("-f", connection_file),
         f"--connection={folder / 'cluster.json'}",
         f"--owner={os.getpid()}",
         *([f"--ranks={ranks}"] if ranks else []),

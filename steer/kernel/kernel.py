@@ -110,6 +110,16 @@ class SteerKernel(IPythonKernel):
         found = frontend.inspect(view, cell.code, pos - cell.removed, detail_level)
         return {"status": "ok", **found}
 
+    async def do_history(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The history, where this session has one number in all answers."""
+        found = dict(super().do_history(*args, **kwargs))
+        history: Any = self.shell.history_manager
+        found["history"] = [
+            (session or history.session_number, *rest)
+            for session, *rest in found["history"]
+        ]
+        return found
+
     def _where(
         self, code: str, pos: int
     ) -> tuple[cells.Cell | None, DirectView | None]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.history import HistoryManager
+from IPython.display import clear_output
 from traitlets import Instance
 
 from steer.client import frontend, live
@@ -223,7 +224,10 @@ class Waiting:
             self._region = self._region or live.open_region()
             self._region.update(text)
         elif self._region is not None:
-            self._region.close()
+            if isinstance(self._region, live.Notebook):
+                clear_output()  # a notebook would keep an empty output for ever
+            else:
+                self._region.close()
             self._region = None
 
 

@@ -23,6 +23,9 @@ from steer.kernel.plan import Plan, options_of
 __all__ = ["Installed", "install", "installed", "remove"]
 
 MODULE = "steer.kernel"
+PYTHON_OPTIONS = ("-P", "-Xfrozen_modules=off")
+"""A file steer.py beside the notebook must not be taken for us; and ipykernel's
+debugger complains of frozen modules in every console."""
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _SPOKES = "".join(
     f'<path d="M32 6v52" transform="rotate({angle} 32 32)"/>'
@@ -84,10 +87,9 @@ def kernel_json(plan: Plan, display_name: str) -> dict[str, Any]:
     metadata = {**kernel["metadata"], "debugger": False}
     return {
         **kernel,
-        # -P: a file steer.py beside the notebook must not be taken for us.
         "argv": [
-            *(sys.executable, "-P", "-m", MODULE, "-f", "{connection_file}"),
-            *options_of(plan),
+            *(sys.executable, *PYTHON_OPTIONS, "-m", MODULE),
+            *("-f", "{connection_file}", *options_of(plan)),
         ],
         "display_name": display_name,
         "language": "python",

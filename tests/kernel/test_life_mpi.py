@@ -23,7 +23,7 @@ pytestmark = pytest.mark.mpi
 SLOW = """
 description = "as slow as a queue"
 kind = "direct"
-launch = ["sh", "-c", "sleep 3; exec \\"$@\\"", "sh", "{engine}"]
+launch = ["sh", "-c", "sleep 2; exec \\"$@\\"", "sh", "{engine}"]
 each = true
 [environment]
 STEER_LOCAL = "1"
@@ -100,10 +100,9 @@ def test_a_failed_start_says_why_in_each_cell(make):
 
 def test_a_rank_that_dies_is_named_and_cells_run_on_all_or_none(make):
     front = make(Plan(n=3, engines="local"))
-    said = front.run(
-        "import os\nif os.environ['STEER_INDEX'] == '1': os.kill(os.getpid(), 9)\n"
-        "print('alive')"
-    )
+    front.run("x = 0")
+    front.run("%%local\nfor i in rc.ids: rc[i].push({'me': i}, block=True)")
+    said = front.run("import os\nif me == 1: os.kill(os.getpid(), 9)\nprint('alive')")
     assert said.error.startswith("EngineError")
     assert "was killed by SIGKILL" in said.error
     said = front.run("x = 1", stop_on_error=False)
