@@ -64,6 +64,7 @@ class AsyncResult(Described, Future[Any]):
         """How many threads wait for less than the whole."""
         self._watchers: list[Callable[[list[showing.Event]], None]] = []
         self._parts: list[AsyncResult] = []
+        self._bell: tuple[float, Callable[[], object]] | None = None
         self.owner = owner
         self.ends_elsewhere = False
         """Whether somebody else shows what its last lines gave, and its errors: a
@@ -166,10 +167,27 @@ class AsyncResult(Described, Future[Any]):
                     left = None if deadline is None else deadline - time.monotonic()
                     if left is not None and left <= 0:
                         return False
-                    self._condition.wait(left)
+                    self._condition.wait(self._until_bell(left))
             finally:
                 self._curious -= curious
         return True
+
+    def ring_at(self, when: float | None, bell: Callable[[], object]) -> None:
+        """Let whoever waits then call something, once: a thread that only waits for
+        a time costs more than most cells."""
+        self._bell = None if when is None else (when, bell)
+
+    def _until_bell(self, left: float | None) -> float | None:
+        """How long to wait; rings if it is time."""
+        if self._bell is None:
+            return left
+        when, bell = self._bell
+        before = when - time.monotonic()
+        if before <= 0:
+            self._bell = None
+            bell()
+            return left
+        return before if left is None else min(left, before)
 
     def _check_connection(self) -> None:
         trouble = self._client.link.trouble

@@ -11,10 +11,11 @@ from __future__ import annotations
 import collections
 import contextlib
 import contextvars
+import functools
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steer.client import bars, live
@@ -61,16 +62,16 @@ def printing(
     result: AsyncResult, *, fold: bool = True, progress_after: float = PROGRESS_AFTER
 ) -> Iterator[None]:
     """Show what a result's engines say while the block runs."""
-    printer = Printer(result, _view(result, fold, progress_after))
-    printer.start()
+    meter = Meter(result, progress_after)
+    printer = Printer(result, functools.partial(_view, result, fold, meter))
+    printer.start(meter.deadline())
     try:
         yield
     finally:
         printer.stop()
 
 
-def _view(result: AsyncResult, fold: bool, progress_after: float) -> View:
-    meter = Meter(result, progress_after)
+def _view(result: AsyncResult, fold: bool, meter: Meter) -> View:
     if not fold or is_one(result):
         return Headed(result, meter)
     from steer.client import folded
@@ -91,29 +92,34 @@ def is_one(result: AsyncResult) -> bool:
 
 
 class Printer:
-    """A thread that hands what comes to a view."""
+    """A thread that hands what comes to a view.
 
-    def __init__(self, result: AsyncResult, view: View) -> None:
+    Most cells are quick and silent, and a thread costs as much as such a cell: it
+    begins with the first output or failure, or when a bar is due. Without it, what
+    there is to show at the end is shown by who stops.
+    """
+
+    _view: View
+
+    def __init__(self, result: AsyncResult, make_view: Callable[[], View]) -> None:
         self._result = result
-        self._view = view
+        self._make_view = make_view
         self._sources: list[AsyncResult] = []
         self._news: collections.deque[Event] = collections.deque()
         self._wake = threading.Condition()
         self._looked = True
-        self._stopped = False
+        self._stopped = self._over = False
         self._pressed: list[threading.Event] = []
         """Who waits until all is shown."""
         self._known: set[Place] = set()
         """Failures that the view has been told."""
         self._trouble: BaseException | None = None
+        self._thread: threading.Thread | None = None
         # Output belongs to the cell that runs now, also from another thread.
-        run = contextvars.copy_context().run
-        self._thread = threading.Thread(
-            target=run, args=(self._guarded,), name="steer-stream-output"
-        )
+        self._context = contextvars.copy_context()
 
-    def start(self) -> None:
-        """Show what is here already, and go on."""
+    def start(self, due: float | None) -> None:
+        """Show what is here already, and go on; at `due` whatever comes."""
         self._engines = set(self._result._engines)
         for request in self._result._requests:
             with request.about.condition:
@@ -122,9 +128,11 @@ class Printer:
                 if whole is not None and whole not in self._sources:
                     whole._watchers.append(self._feed)
                     self._sources.append(whole)
-        self._result.add_done_callback(lambda _: self._feed(()))
+        self._result.add_done_callback(self._finished)
         live.before_questions.append(self.catch_up)
-        self._thread.start()
+        if due is not None:
+            self._result.ring_at(due, self._begin)
+        self._feed(())
 
     def _feed(self, events: Sequence[Event]) -> None:
         """Take news; no events are news too: an engine has answered."""
@@ -132,6 +140,24 @@ class Printer:
             self._news.extend(events)
             self._looked = False
             self._wake.notify()
+            if self._news or any(r.failed for r in self._result._requests):
+                self._begin()
+
+    def _finished(self, _: object) -> None:
+        # Kept, because `done()` takes the result's lock, under which we are fed.
+        with self._wake:
+            self._over = True
+            self._wake.notify()
+
+    def _begin(self) -> None:
+        with self._wake:
+            if self._thread is None and not self._stopped:
+                self._thread = threading.Thread(
+                    target=self._context.run,
+                    args=(self._guarded,),
+                    name="steer-stream-output",
+                )
+                self._thread.start()
 
     def _catch_up(self, request: Request) -> None:
         for engine in request.engines:
@@ -149,7 +175,7 @@ class Printer:
             self._pressed.append(shown)
             self._looked = False
             self._wake.notify()
-        if self._thread.is_alive():
+        if self._thread is not None and self._thread.is_alive():
             shown.wait(PATIENCE)
 
     def stop(self) -> None:
@@ -158,7 +184,11 @@ class Printer:
         with self._wake:
             self._stopped = True
             self._wake.notify()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
+        else:
+            self._guarded()
+        self._result.ring_at(None, self._begin)
         for source in self._sources:
             with source._condition:
                 source._watchers.remove(self._feed)
@@ -172,7 +202,7 @@ class Printer:
             self._trouble = error
 
     def _run(self) -> None:
-        view = self._view
+        view = self._view = self._make_view()
         while True:
             with self._wake:
                 self._wait_for_news()
@@ -180,7 +210,7 @@ class Printer:
                 self._news.clear()
                 pressed, self._pressed = self._pressed, []
                 self._looked = True
-                ended = self._stopped or self._result.done()
+                ended = self._stopped or self._over
             for engine, stream, content in events:
                 if engine in self._engines:
                     view.hear(engine, stream, content)
@@ -195,7 +225,7 @@ class Printer:
         view.finish()
 
     def _wait_for_news(self) -> None:
-        while not (self._news or self._stopped or self._result.done()):
+        while not (self._news or self._stopped or self._over):
             due = self._view.deadline()
             left = None if due is None else due - time.monotonic()
             if not self._looked or (left is not None and left <= 0):

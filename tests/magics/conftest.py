@@ -128,12 +128,17 @@ def notebook(bare: Notebook, rc: Client) -> Iterator[Notebook]:
 
 @pytest.fixture
 def press() -> Iterator[Callable[[Callable[[], object]], None]]:
-    """Press Ctrl-C, on this process' own main thread, once a condition holds."""
+    """Press Ctrl-C, on this process' own main thread, once a condition holds and
+    somebody waits for it."""
     threads: list[threading.Thread] = []
+    nobody = signal.getsignal(signal.SIGINT)
 
     def when(condition: Callable[[], object]) -> None:
+        def now() -> bool:
+            return signal.getsignal(signal.SIGINT) is not nobody and bool(condition())
+
         def go() -> None:
-            wait_until(condition, SECONDS, "the moment to press Ctrl-C")
+            wait_until(now, SECONDS, "the moment to press Ctrl-C")
             os.kill(os.getpid(), signal.SIGINT)
 
         threads.append(threading.Thread(target=go))

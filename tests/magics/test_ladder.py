@@ -26,11 +26,11 @@ STUBBORN = """
 say("began")
 caught = 0
 while not (folder / "go").exists():
-    try:
+    try:  # says what it has caught where it can catch the next
+        if caught: say(f"caught{caught}")
         while not (folder / "go").exists(): time.sleep(0.005)
     except KeyboardInterrupt:
         caught += 1
-        say(f"caught{caught}")
 print("ended after", caught)
 """
 
