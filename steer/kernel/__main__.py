@@ -5,21 +5,14 @@ from __future__ import annotations
 import sys
 
 from steer.errors import SteerError
+from steer.kernel.needs import from_extra
 
 
 def main() -> int:
     """Run a kernel; its mistakes are sentences too."""
     try:
-        from steer.kernel.app import main as serve
-    except ModuleNotFoundError as error:
-        if error.name not in ("ipykernel", "jupyter_client"):
-            raise
-        print(
-            f"steer: the kernel needs {error.name}: pip install mpi-steer[kernel]",
-            file=sys.stderr,
-        )
-        return 1
-    try:
+        with from_extra("kernel"):
+            from steer.kernel.app import main as serve
         serve()
     except SteerError as error:
         print(f"steer: {error}", file=sys.stderr)

@@ -11,7 +11,7 @@ import shlex
 import sys
 from typing import Any
 
-from steer.errors import UsageError
+from steer.kernel.needs import from_extra
 from steer.kernel.plan import add_job, add_place, plan_of
 
 __all__ = ["add_console", "add_kernel"]
@@ -120,15 +120,8 @@ def _remove(arguments: argparse.Namespace) -> int:
 
 
 def _spec() -> Any:
-    try:
+    with from_extra("kernel"):
         from steer.kernel import spec
-    except ModuleNotFoundError as error:
-        if error.name not in ("ipykernel", "jupyter_client"):
-            raise
-        raise UsageError(
-            f"The kernel needs {error.name}. Install it with "
-            "`pip install mpi-steer[kernel]`."
-        ) from None
     return spec
 
 
@@ -146,8 +139,8 @@ def _console(arguments: argparse.Namespace) -> int:
         if arguments.existing:
             return _existing(client.direct_view(found))
         connection = client.link.connection
-    _spec()
-    from steer.kernel.console import open_console
+    with from_extra("console"):
+        from steer.kernel.console import open_console
 
     open_console(connection, plan.ranks)
     return 0

@@ -11,9 +11,10 @@ import json
 import os
 import shutil
 
+from jupyter_console.app import ZMQTerminalIPythonApp  # type: ignore[import-untyped]
+
 from steer.client.console import private_folder
 from steer.config import Connection
-from steer.errors import UsageError
 from steer.kernel.plan import Plan
 from steer.kernel.spec import kernel_json
 
@@ -24,15 +25,6 @@ NAME = "steer-console"
 
 def open_console(connection: Connection, ranks: str) -> None:
     """Open it; returns when its user leaves."""
-    try:
-        from jupyter_console.app import (  # type: ignore[import-untyped]
-            ZMQTerminalIPythonApp,
-        )
-    except ModuleNotFoundError:
-        raise UsageError(
-            "The console needs jupyter-console. Install it with "
-            "`pip install mpi-steer[console]`."
-        ) from None
     folder = private_folder()
     try:
         connection.write(folder / "cluster.json")
