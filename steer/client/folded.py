@@ -7,6 +7,7 @@ decides what that is. `view` shows a result while it comes, `show` shows a finis
 from __future__ import annotations
 
 import collections
+import itertools
 import re
 import shutil
 import time
@@ -20,7 +21,7 @@ from steer.client.replies import ExecuteReply, say, show_displays
 from steer.client.requests import NOTHING
 from steer.client.rich import Gallery, alike
 from steer.client.showing import Metered
-from steer.core.folding import MARK, fold, fold_lines, head, render
+from steer.core.folding import MARK, Group, fold, fold_lines, head, render
 from steer.core.livefold import HOLD, Ended, Flush, LiveFold, Said, Show, Tick
 from steer.core.texts import HEAD, TAIL, clip
 from steer.ranks import RankSet
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 
 FLOOD = 10_000
 """Lines after which a notebook does not show what comes before all is there."""
+CLOSELY = 1000
+FLOOD_SECONDS = 0.5
+"""So many lines in that time are looked at closely, for lines that differ in numbers
+only; that takes 20 us a line and more, and nobody reads faster."""
 TEXTS = ("stdout", "stderr")
 _HEAD = re.compile(r"(?m)^(\[[0-9,-]+\](?: \([0-9]+\))?)(?=  |$)")
 _MARK = re.compile(rf"(?m)({MARK})$")
@@ -194,6 +199,9 @@ class Folding(Metered):
         self._failures = Failures(len(result._places))
         self._indent = 0
         """Where texts begin: as far right as any before."""
+        self._amount = 0
+        self._flood_ends = 0.0
+        """How many lines came, and until when they are counted."""
         self._untold: float | None = None
         """When failures that came are to be told."""
 
@@ -256,11 +264,19 @@ class Folding(Metered):
     def _handle(self, event: Any) -> None:
         for shown in self._fold.handle(event, time.monotonic()):
             total = RankSet(shown.texts) | shown.missing
-            groups = shown.groups
+            groups = self._groups(shown)
             wide = max(len(head(group.ranks)) for group in groups) + 2
             self._indent = max(self._indent, wide)
             text = render(groups, total, width=_width(), indent=self._indent)
             self._show_text(shown, text)
+
+    def _groups(self, shown: Show) -> list[Group]:
+        """What is to be shown, folded; in a flood only what is equal."""
+        now = time.monotonic()
+        if now >= self._flood_ends:
+            self._flood_ends, self._amount = now + FLOOD_SECONDS, 0
+        self._amount += sum(text.count("\n") for text in shown.texts.values())
+        return shown.groups if self._amount <= CLOSELY else _equal(shown.texts)
 
     def _hear_display(self, engine: int, output: Output) -> None:
         raise NotImplementedError
@@ -270,6 +286,31 @@ class Folding(Metered):
 
     def _show_failures(self, lines: list[str]) -> None:
         raise NotImplementedError
+
+
+def _equal(texts: Mapping[int, str]) -> list[Group]:
+    """Ranks that said just the same, line by line where all said as many lines."""
+    lines = {rank: text.removesuffix("\n").split("\n") for rank, text in texts.items()}
+    if len(set(map(len, lines.values()))) > 1:
+        return _same({rank: "\n".join(said) for rank, said in lines.items()})
+    groups: list[Group] = []
+    rows = zip(*lines.values(), strict=True)
+    for _, some in itertools.groupby(rows, _pattern):
+        said = map("\n".join, zip(*some, strict=True))
+        groups += _same(dict(zip(lines, said, strict=True)))
+    return groups
+
+
+def _pattern(row: Sequence[str]) -> tuple[int, ...]:
+    """Which of these lines are equal to which."""
+    return tuple(map(row.index, row))
+
+
+def _same(texts: Mapping[int, str]) -> list[Group]:
+    said: dict[str, list[int]] = {}
+    for rank, text in texts.items():
+        said.setdefault(text, []).append(rank)
+    return [Group(RankSet(ranks), text) for text, ranks in said.items()]
 
 
 class Lines(Folding):
