@@ -487,6 +487,14 @@ class AsyncResult(Described, Future[Any]):
         with showing.printing(self, fold=fold, progress_after=progress_after):
             yield self
 
+    @contextlib.contextmanager
+    def measure_progress(
+        self, progress_after: float = bars.PROGRESS_AFTER
+    ) -> Iterator[Self]:
+        """Show only how far it is while the block runs, after so many seconds."""
+        with showing.measuring(self, progress_after):
+            yield self
+
     def wait_interactive(
         self,
         interval: float = 0.1,

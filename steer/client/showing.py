@@ -63,7 +63,25 @@ def printing(
 ) -> Iterator[None]:
     """Show what a result's engines say while the block runs."""
     meter = Meter(result, progress_after)
-    printer = Printer(result, functools.partial(_view, result, fold, meter))
+    with _shown(result, meter, functools.partial(_view, result, fold, meter)):
+        yield
+
+
+@contextlib.contextmanager
+def measuring(
+    result: AsyncResult, progress_after: float = PROGRESS_AFTER
+) -> Iterator[None]:
+    """Show only how far a result is while the block runs."""
+    meter = Meter(result, progress_after)
+    with _shown(result, meter, functools.partial(Bars, result, meter)):
+        yield
+
+
+@contextlib.contextmanager
+def _shown(
+    result: AsyncResult, meter: Meter, make_view: Callable[[], View]
+) -> Iterator[None]:
+    printer = Printer(result, make_view)
     printer.start(meter.deadline())
     try:
         yield
@@ -302,6 +320,25 @@ class Metered:
 
     def _draw(self) -> None:
         self._region.update("\n".join(self._bars))
+
+
+class Bars(Metered):
+    """Shows nothing but bars."""
+
+    def hear(self, engine: int, stream: Stream, content: Any) -> None:
+        """Take how far a loop is."""
+        if stream is Stream.PROGRESS:
+            self._meter.hear(engine, content)
+
+    def fail(self, places: Sequence[Place]) -> None:
+        """Errors are somebody else's."""
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def finish(self) -> None:
+        """Leave nothing."""
+        self._region.close()
 
 
 class Limit:

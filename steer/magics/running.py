@@ -107,15 +107,14 @@ def finish(
     magic: str = "pxresult",
 ) -> None:
     """Wait for a cell, show what it gives, raise what it raised."""
-    streams = options.streams
+    streams, after = options.streams, options.progress_after
+    fold = options.fold and options.group is None
+    shown = (
+        result.stream_output(fold, after) if streams else result.measure_progress(after)
+    )
     ladder = Ladder(client, options.signal, timeout=options.timeout, magic=magic)
-    with ladder:
-        if streams:
-            fold = options.fold and options.group is None
-            with result.stream_output(fold, options.progress_after):
-                ended = ladder.wait(result)
-        else:
-            ended = ladder.wait(result)
+    with ladder, shown:
+        ended = ladder.wait(result)
     error = None
     if ended:
         if not streams:
