@@ -7,6 +7,11 @@ in IPython or in an object that is looked at, the answer is an empty one.
 
 from __future__ import annotations
 
+import contextlib
+import io
+import keyword
+import re
+import tokenize
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +19,8 @@ if TYPE_CHECKING:
 
 MANY = 5000
 """Completions; more than anybody reads through, and a megabyte on the wire."""
+_BEGUN = re.compile(r"(?<![\w.])[^\W\d]\w*$")
+"""A name that is being typed, and no attribute."""
 
 
 def complete(shell: SteerShell, code: str, position: int) -> dict[str, Any]:
@@ -27,19 +34,38 @@ def complete(shell: SteerShell, code: str, position: int) -> dict[str, Any]:
             found = list(rectify_completions(code, raw))[:MANY]
     except BaseException:  # noqa: BLE001  the user's objects, or an interrupt
         found = []
+    start = found[0].start if found else position
+    end = found[0].end if found else position
+    matches = {c.text: (c.type, c.signature) for c in found}
+    if code[start:end][:1] == "." and all(text[:1] == "." for text in matches):
+        matches = {text[1:]: kind for text, kind in matches.items()}
+        start += 1
+    begun = _BEGUN.search(code[:position])
+    if begun and (begun.start() == start or not found):
+        start = begun.start()
+        for name in _names(code, begun[0], start):
+            matches.setdefault(name, ("name", ""))
     typed = [
-        {
-            "start": c.start, "end": c.end, "text": c.text, "type": c.type,
-            "signature": c.signature,
-        }
-        for c in found
-    ]  # fmt: skip
+        {"start": start, "end": end, "text": text, "type": kind, "signature": call}
+        for text, (kind, call) in matches.items()
+    ]
     return {
-        "matches": [c.text for c in found],
-        "cursor_start": found[0].start if found else position,
-        "cursor_end": found[0].end if found else position,
+        "matches": list(matches),
+        "cursor_start": start if matches else position,
+        "cursor_end": end,
         "metadata": {"_jupyter_types_experimental": typed},
     }
+
+
+def _names(code: str, begun: str, where: int) -> list[str]:
+    """Names in the code that begin so: its own variables are not on the rank yet."""
+    names = set()
+    lines = io.StringIO(code[:where] + code[where + len(begun) :])
+    with contextlib.suppress(tokenize.TokenError, SyntaxError):  # it is not finished
+        for token in tokenize.generate_tokens(lines.readline):
+            if token.type == tokenize.NAME and token.string.startswith(begun):
+                names.add(token.string)
+    return sorted(names - set(keyword.kwlist))
 
 
 def inspect(

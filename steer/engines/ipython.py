@@ -215,6 +215,8 @@ def make(namespace: Namespace, on_display: OnDisplay) -> SteerShell:
     colours = "nocolor" if IPython.version_info >= (9,) else "NoColor"
     config.InteractiveShell.colors = colours
     config.InteractiveShell.xmode = "Plain"
+    # It takes seconds at first, and then 30 ms of a rank for which others may wait.
+    config.Completer.use_jedi = False
     shell: SteerShell = SteerShell.instance(
         config=config, user_module=namespace.module, on_display=on_display
     )

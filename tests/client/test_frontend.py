@@ -17,7 +17,7 @@ from .acting import acting
 pytestmark = pytest.mark.mpi
 
 PATIENT = 30.0
-"""The first completion imports IPython and jedi, on machines as slow as they are."""
+"""The first completion imports IPython, on machines as slow as they are."""
 EMPTY = {"matches": [], "cursor_start": 4, "cursor_end": 4, "metadata": {}}
 CODE = """
 from mpi4py import MPI
@@ -63,6 +63,28 @@ def test_attributes_are_completed_in_the_middle_of_a_cell(rc):
     start, end = answer["cursor_start"], answer["cursor_end"]
     whole = {code[:start] + match + code[end:] for match in answer["matches"]}
     assert "a = 1\nsolver.residual_norm\nb = 2" in whole
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("def f(factor_a):\n    return fact", "factor_a"),
+        ("alpha_one = 1\nif alph", "alpha_one"),
+        ("x = alph\nalpha_two = 2", "alpha_two"),
+    ],
+)
+def test_names_of_the_cell_itself_are_completed(rc, code, name):
+    pos = max(code.find("fact", 20), code.find("alph", 12)) + 4
+    pos = code.index("alph") + 4 if name == "alpha_two" else pos
+    answer = complete(rc[:], code, pos, timeout=PATIENT)
+    assert name in answer["matches"]
+    assert answer["cursor_start"] == pos - 4
+    assert "alpha_three" not in complete(rc[:], "'alpha_three'\nalp")["matches"]
+    assert complete(rc[:], "solver.alp\nalpha = 1", 10)["matches"] == []
+
+
+def test_the_first_completion_comes_in_time(rc):
+    assert complete(rc[1], "only_", timeout=1.0)["matches"] == ["only_there"]
 
 
 def test_magics_of_the_ranks_are_completed(rc):
