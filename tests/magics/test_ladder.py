@@ -245,3 +245,26 @@ def test_presses_while_much_is_shown_do_no_harm(notebook, said, press, capsys):
         )
         lines = re.findall(r"line (\d+)", ran.out)
         assert lines == sorted(set(lines), key=int)
+
+
+def test_questions_of_ranks_are_asked_while_we_wait(notebook, rc, monkeypatch):
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or "42")
+    ran = notebook.run("%%px -t 0-1\nanswer = input('how much? ')")
+    assert ran.error is None
+    assert asked == ["[ranks 0-1] how much? "]
+    assert rc[:2]["answer"] == ["42", "42"]
+
+
+def test_ctrl_c_at_a_question_interrupts_the_ranks_that_ask(
+    notebook, rc, monkeypatch, stream
+):
+    def press_instead(text):
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("the question went on")
+
+    monkeypatch.setattr("builtins.input", press_instead)
+    ran = notebook.fails(f"%%px {stream} -t 2\ninput('sure? ')", KeyboardInterrupt)
+    assert RECEIVED in ran.err
+    assert str(ran.error) == "rank 2 was interrupted by SIGINT."
+    assert notebook.run("%px 'goes on'").error is None
