@@ -26,6 +26,8 @@ ANY_ADDRESS = "0x…"
 DETAILED = 3
 """So many different numbers of a line are told singly; of more, only the two ends."""
 INDENT = " " * 4
+_ENOUGH = 4
+"""Of fewer ranks, all but one may have their own number by chance."""
 
 Told = tuple[list[int], str]
 """Ascending ranks, and what is shown for them."""
@@ -129,8 +131,8 @@ def _settled(kind: _Kind) -> _Kind:
 
 
 def _own_rank(kind: _Kind) -> Iterator[_Kind]:
-    """Write `<rank>` where more than half of the ranks have their own number; whoever
-    has another number there says something else."""
+    """Write `<rank>` where ranks have their own number; if few have another one there,
+    these say something else."""
     left = [kind]
     while left:
         kind = left.pop()
@@ -138,9 +140,10 @@ def _own_rank(kind: _Kind) -> Iterator[_Kind]:
         words = {}
         for place, column in enumerate(kind.columns):
             hits = list(map(eq, column, own))
-            if all(hits) and len(own) > 1:
+            others = len(hits) - sum(hits)
+            if not others and len(own) > 1:
                 words[place] = OWN
-            elif sum(hits) > max(1, len(own) // 2):
+            elif len(own) >= _ENOUGH and others <= max(1, len(own) // 10):
                 left.append(_settled(kind.only([not hit for hit in hits])))
                 left.append(_settled(kind.only(hits)))
                 break
