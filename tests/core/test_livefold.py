@@ -284,10 +284,10 @@ TestPrinting = Printing.TestCase
 )
 def test_pieces_make_no_difference_to_what_is_shown(said, chance):
     """The same output, in other pieces, all within the time that lines are held."""
-    whole: dict[int, str] = {rank: "" for rank in range(RANKS)}
+    whole: dict[int, str] = dict.fromkeys(range(RANKS), "")
     for rank, lines in said:
         whole[rank] += "".join(f"{line}\n" for line in lines)
-    found: dict[int, str] = {rank: "" for rank in range(RANKS)}
+    found: dict[int, str] = dict.fromkeys(range(RANKS), "")
     fold = LiveFold(range(RANKS))
     left = {rank: text for rank, text in whole.items() if text}
     while left:
