@@ -7,7 +7,8 @@ from steer.errors import EngineError, RemoteError, TaskAborted
 
 
 def error(rank: int, name: str, text: str, line: int = 1) -> RemoteError:
-    traceback = f"Traceback:\n  line {line}, in f\n    code()\n{name}: {text}"
+    where = f'  File "a.py", line {line}, in f'
+    traceback = f"Traceback:\n{where}\n    code()\n{name}: {text}"
     return RemoteError(name, text, traceback, {"engine_id": rank, "method": "execute"})
 
 
@@ -21,9 +22,9 @@ def failures(*errors: RemoteError, total: int = 8) -> Failures:
 def test_equal_errors_are_shown_once() -> None:
     every = failures(*(error(rank, "ValueError", "bad") for rank in (3, 5, 6)))
     assert every.lines() == [
-        "ValueError ranks [3,5-6] (3 of 8)",
+        "ValueError ranks [3,5-6] (3 of 8) a.py:1 in f",
         "Traceback:",
-        "  line 1, in f",
+        '  File "a.py", line 1, in f',
         "    code()",
         "ValueError: bad",
     ]
@@ -31,8 +32,8 @@ def test_equal_errors_are_shown_once() -> None:
 
 def test_other_lines_of_code_are_another_kind() -> None:
     lines = failures(error(1, "E", "x", 1), error(2, "E", "x", 2)).lines()
-    assert "E rank [1] (1 of 8)" in lines
-    assert "E rank [2] (1 of 8)" in lines
+    assert "E rank [1] (1 of 8) a.py:1 in f" in lines
+    assert "E rank [2] (1 of 8) a.py:2 in f" in lines
 
 
 def test_numbers_in_messages_do_not_make_kinds() -> None:
@@ -47,7 +48,7 @@ def test_numbers_in_messages_do_not_make_kinds() -> None:
 def test_only_some_kinds_have_their_tracebacks() -> None:
     lines = failures(*(error(r, f"Error{r}", "x") for r in range(6))).lines()
     assert lines.count("Traceback:") == 4
-    assert lines[-1] == "Error5 rank [5] (1 of 8): x"
+    assert lines[-1] == "Error5 rank [5] (1 of 8) a.py:1 in f: x"
 
 
 def test_a_kind_that_was_told_is_not_told_again() -> None:
@@ -57,10 +58,10 @@ def test_a_kind_that_was_told_is_not_told_again() -> None:
     every.add(5, error(5, "E", "x"))
     every.add(6, error(6, "Other", "y"))
     assert every.news() == [
-        "E rank [5] (1 of 8), as rank 3",
-        "Other rank [6] (1 of 8)",
+        "E rank [5] (1 of 8) a.py:1 in f, as rank 3",
+        "Other rank [6] (1 of 8) a.py:1 in f",
         "Traceback:",
-        "  line 1, in f",
+        '  File "a.py", line 1, in f',
         "    code()",
         "Other: y",
     ]
