@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import shutil
@@ -41,9 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         app: Any = KernelApp.instance(ranks=ranks)
         app.initialize(rest)
-        _announce(plan)
         if plan.owner is not None:
             _follow(plan.owner, Path(app.abs_connection_file).parent)
+        _announce(plan)
         app.start()
     finally:
         ranks.close()
@@ -58,12 +59,13 @@ def _announce(plan: Plan) -> None:
 
 def _follow(owner: int, folder: Path) -> None:
     """End with the owner, who would have removed our folder."""
-    watch = Watch(owner)
 
     def wait() -> None:
-        poller = select.poll()
-        poller.register(watch.fileno(), select.POLLIN)
-        poller.poll()  # as long as the owner lives; we end without it, too
+        with contextlib.suppress(ProcessLookupError):  # it was quicker than we
+            watch = Watch(owner)
+            poller = select.poll()
+            poller.register(watch.fileno(), select.POLLIN)
+            poller.poll()  # as long as the owner lives; we end without it, too
         shutil.rmtree(folder, ignore_errors=True)
         os.kill(os.getpid(), signal.SIGTERM)
 

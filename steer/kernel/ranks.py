@@ -53,7 +53,7 @@ class Ranks:
         self._client: Client | None = None
         self._expected: RankSet = RankSet()
         self._failure: str = ""
-        self._here = 0
+        self._here, self._n = 0, plan.n or 0
         self._closing = False
         self._changed = threading.Condition()
         self._starting = threading.Lock()
@@ -118,7 +118,7 @@ class Ranks:
 
     def _progress(self, here: int, n: int) -> None:
         with self._changed:
-            self._here = here
+            self._here, self._n = here, n
             self._changed.notify_all()
 
     def _fail(self, error: Exception) -> None:
@@ -158,10 +158,11 @@ class Ranks:
     def _how_far(self, elapsed: float) -> str:
         from steer.client.bars import counted
 
-        n = self.plan.n or len(os.sched_getaffinity(0))
         if self.plan.attaches:
             return "connecting to the cluster"
-        return counted("starting", self._here, n, "ranks", elapsed)
+        if not self._n:
+            return f"starting ranks  {elapsed:.0f} s"
+        return counted("starting", self._here, self._n, "ranks", elapsed)
 
     def _explain(self) -> str:
         what = "attach to the cluster" if self.plan.attaches else "start its ranks"

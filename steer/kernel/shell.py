@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -79,6 +80,11 @@ class KernelShell(ZMQInteractiveShell):
         history: Any = History(shell=self, parent=self)
         self.history_manager = history
         self.configurables.append(history)
+
+    def init_environment(self) -> None:
+        """Set what local commands need; what colours text is left out: ranks that are
+        just being started would inherit it, or not."""
+        os.environ["PAGER"] = os.environ["GIT_PAGER"] = "cat"
 
     # -- cells
 
