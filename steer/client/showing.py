@@ -204,7 +204,7 @@ class Printer:
             self._wake.notify()
         if self._thread is not None:
             self._thread.join()
-        else:
+        elif self._has_results():
             self._guarded()
         self._result.ring_at(None, self._begin)
         for source in self._sources:
@@ -212,6 +212,12 @@ class Printer:
                 source._watchers.remove(self._feed)
         if self._trouble is not None:
             raise self._trouble
+
+    def _has_results(self) -> bool:
+        """Whether there is something to show although nothing came."""
+        result = self._result
+        replies = (result._reply(*place) for place in result._places)
+        return any(reply is not None and reply._has_result for reply in replies)
 
     def _guarded(self) -> None:
         try:

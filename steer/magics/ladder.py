@@ -80,10 +80,11 @@ class Ladder:
         if self._timeout is not None:
             self._deadline = time.monotonic() + self._timeout
         if threading.current_thread() is threading.main_thread():
-            before = signal.getsignal(signal.SIGINT)
-            if callable(before):  # a program that ignores Ctrl-C goes on ignoring it
-                signal.signal(signal.SIGINT, lambda number, frame: self.press())
+            before = signal.signal(signal.SIGINT, lambda number, frame: self.press())
+            if callable(before):
                 self._before = before
+            else:  # a program that ignores Ctrl-C goes on ignoring it
+                signal.signal(signal.SIGINT, before)
         return self
 
     def __exit__(

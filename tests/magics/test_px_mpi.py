@@ -67,7 +67,7 @@ def test_a_rank_killed_in_a_cell(bare, world, tmp_path):
     )
     killer.join(SECONDS)
     assert ran.error is not None
-    assert "Engine 1" in ran.shown
+    assert "EngineError" in ran.shown
     assert "SIGKILL" in ran.shown
     assert "in the cell" in ran.out
     assert "/steer/client/" not in ran.shown
