@@ -100,6 +100,10 @@ def _kinds(ranks: list[int], texts: list[str]) -> Iterator[_Kind]:
 
 def _for_all(families: list[Family], numbers: list[int]) -> list[Family]:
     """Families of texts for those of different texts, whose numbers these are."""
+    if len(families) == 1:
+        (family,) = families  # whose members are all the numbers, in order
+        columns = [[column[number] for number in numbers] for column in family.columns]
+        return [Family(family.literals, list(range(len(numbers))), columns)]
     owner = {
         number: (family, place)
         for family in families

@@ -109,6 +109,15 @@ def test_only_what_is_due_is_shown():
     assert fold.deadline() == HOLD * 0.9 + HOLD
 
 
+def test_after_a_difference_twins_are_shown_at_once_again():
+    fold = LiveFold(FOUR)
+    say(fold, 0.0, r0="a\n", r1="a\n", r2="a\n", r3="x\n")
+    assert fold.deadline() == HOLD
+    twins = {f"r{rank}": "b\n" for rank in FOUR}
+    assert say(fold, HOLD * 0.9, **twins) == ""
+    assert written(fold.handle(Tick(), HOLD)).splitlines()[-1] == "[0-3] (4)  b"
+
+
 def test_who_has_ended_is_not_waited_for():
     fold = LiveFold(FOUR)
     say(fold, 0.0, r0="a\n", r1="a\n")
