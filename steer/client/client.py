@@ -8,12 +8,12 @@ view = rc[:]            # a DirectView of all of them
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self
 
+from steer.client import bars, live
 from steer.client.arrival import wait_for_engines
 from steer.client.connecting import find_connection
 from steer.client.history import History, Memory
@@ -325,13 +325,21 @@ class Client(Queries):
         deadline = (
             None if timeout is None or timeout < 0 else time.monotonic() + timeout
         )
-        for i, job in enumerate(every):
-            sys.stderr.write(f"\r{i}/{len(every)} requests finished")
-            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            _is_done(job, left)
-        if every:
-            done = sum(job.done() for job in every)
-            sys.stderr.write(f"\r{done}/{len(every)} requests finished\n")
+        if not every:
+            return
+
+        def line() -> str:
+            done, total = sum(job.done() for job in every), len(every)
+            return f"{bars.bar(done / total)} {done}/{total} requests finished"
+
+        region = live.open_region()
+        try:
+            for job in every:
+                region.update(line())
+                left = None if deadline is None else deadline - time.monotonic()
+                _is_done(job, left if left is None else max(left, 0.0))
+        finally:
+            region.close(line())
 
     def abort(self, jobs: Any = None, targets: Any = None, block: Any = None) -> None:
         """Do not start these, or anything under way; what runs goes on."""

@@ -60,7 +60,7 @@ class Failures:
         lines = group.traceback.rstrip().splitlines()
         if group.message != self._errors[group.ranks.min()].evalue:
             # The numbers differ, and the traceback has those of one rank.
-            return [f"{title}: {group.message}", *lines]
+            return [title, f"    {group.message}", *lines]
         return [title, *lines]
 
 

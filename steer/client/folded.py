@@ -11,7 +11,7 @@ import itertools
 import re
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from steer.client import live, markup
@@ -40,11 +40,18 @@ FLOOD_SECONDS = 0.5
 """So many lines in that time are looked at closely, for lines that differ in numbers
 only; that takes 20 us a line and more, and nobody reads faster."""
 TEXTS = ("stdout", "stderr")
-_HEAD = re.compile(r"(?m)^(\[[0-9,-]+\](?: \([0-9]+\))?)(?=  |$)")
-_MARK = re.compile(rf"(?m)({MARK})$")
-_MISSING = re.compile(r"(?m)^ +(missing: [0-9,-]+)$")
 _MUTED = "color:var(--jp-ui-font-color3,#8a8a8a)"
 _LOUD = "color:#c2410c;font-weight:600"
+_BOLD = "font-weight:600"
+_OF_TEXT = (
+    (re.compile(r"(?m)^(\[[0-9,…-]+\](?: \([0-9]+\))?)(?=  |$)"), _MUTED),
+    (re.compile(rf"(?m)({MARK})$"), _LOUD),
+    (re.compile(r"(?m)^ +(missing: [0-9,…-]+)$"), _MUTED),
+)
+_OF_ERRORS = (
+    (re.compile(r"(?m)^(\S+ ranks? \[[^\]]+\] \([0-9]+ of [0-9]+\).*)$"), _BOLD),
+    (re.compile(r"(?m)^(\S+ still runs?: .*)$"), _BOLD),
+)
 _STDERR = "background:rgba(220,80,60,.1);border-left:3px solid #dc503c;padding:2px 6px"
 
 
@@ -166,24 +173,17 @@ def joined(parts: Sequence[tuple[str, str]]) -> tuple[str, str]:
 def _block(name: str, text: str) -> str:
     text = text.rstrip("\n")
     style = _STDERR if name in ("stderr", "error") else ""
-    if name == "error":
-        return markup.to_html(text, style)
+    patterns = _OF_ERRORS if name == "error" else _OF_TEXT
+    places = [(m.span(1), look) for p, look in patterns for m in p.finditer(text)]
     pieces: list[str] = []
     position = 0
-    for found in sorted(_decorated(text), key=lambda match: match.start(1)):
-        pieces.append(markup.spans(text[position : found.start(1)]))
-        loud = MARK in found[1]
-        body = markup.spans(found[1])
-        pieces.append(f'<span style="{_LOUD if loud else _MUTED}">{body}</span>')
-        position = found.end(1)
+    for (start, end), look in sorted(places):
+        pieces.append(markup.spans(text[position:start]))
+        body = markup.spans(text[start:end])
+        pieces.append(f'<span style="{look}">{body}</span>')
+        position = end
     pieces.append(markup.spans(text[position:]))
     return markup.preformatted("".join(pieces), style)
-
-
-def _decorated(text: str) -> Iterable[re.Match[str]]:
-    yield from _HEAD.finditer(text)
-    yield from _MARK.finditer(text)
-    yield from _MISSING.finditer(text)
 
 
 # -- while it comes

@@ -20,6 +20,8 @@ from steer.core.folding import head
 from steer.ranks import RankSet
 
 PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif")
+MOST = 64
+"""Different outputs of one row that are shown: a browser has its limits."""
 _WHOLE = ("text/latex", "text/markdown")
 """Only the front end can make something of these."""
 _GRID = "display:flex;flex-wrap:wrap;gap:8px;align-items:flex-end"
@@ -91,33 +93,49 @@ def _content(output: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def bundles(row: Sequence[Shown]) -> list[Bundle]:
     """What to publish of a row: its pictures and pages as one, others by themselves."""
-    inside = [shown for shown in row if _as_html(shown) is not None]
-    made: list[Bundle] = []
-    if inside:
-        text = "\n".join(f"{s.title} {_text(s)}" for s in inside)
-        page = {"text/plain": text, "text/html": _grid(inside)}
-        # Who makes a PDF of the notebook takes a picture itself, not the page with it.
-        whole = row[0] if len(row) == 1 else Shown(RankSet(), {}, {})
-        made.append((dict(whole.data) | page, dict(whole.metadata)))
-    for shown in row:
-        if shown not in inside:
-            caption = f'<span style="{_CAPTION}">{shown.title}</span>'
-            made.append(({"text/plain": shown.title, "text/html": caption}, {}))
+    left_out = len(row) - MOST
+    more = f"… {left_out:,} more: result.outputs" if left_out > 0 else ""
+    pages = [(shown, _as_html(shown)) for shown in row[:MOST]]
+    inside = [(shown, page) for shown, page in pages if page is not None]
+    made = [_together(inside, more, alone=len(row) == 1)] if inside else []
+    for shown, page in pages:
+        if page is None:
+            made.append((_caption(shown.title), {}))
             made.append((dict(shown.data), dict(shown.metadata)))
+    if more and not inside:
+        made.append((_caption(more), {}))
     return made
+
+
+def _together(inside: list[tuple[Shown, str]], more: str, *, alone: bool) -> Bundle:
+    lines = [f"{shown.title} {_text(shown)}" for shown, _ in inside]
+    data = {
+        "text/plain": "\n".join([*lines, more] if more else lines),
+        "text/html": _grid([(shown.title, page) for shown, page in inside], more),
+    }
+    if not alone:
+        return data, {}
+    # Who makes a PDF of the notebook takes a picture itself, not the page with it.
+    shown, _ = inside[0]
+    return dict(shown.data) | data, dict(shown.metadata)
+
+
+def _caption(text: str) -> dict[str, Any]:
+    return {"text/plain": text, "text/html": f'<span style="{_CAPTION}">{text}</span>'}
 
 
 def _text(shown: Shown) -> str:
     return str(shown.data.get("text/plain", f"<{', '.join(shown.data)}>"))
 
 
-def _grid(row: Sequence[Shown]) -> str:
-    cells = "".join(
-        f'<figure style="margin:0"><figcaption style="{_CAPTION}">{shown.title}'
-        f"</figcaption>{_as_html(shown)}</figure>"
-        for shown in row
+def _grid(cells: list[tuple[str, str]], more: str) -> str:
+    figures = "".join(
+        f'<figure style="margin:0"><figcaption style="{_CAPTION}">{title}'
+        f"</figcaption>{page}</figure>"
+        for title, page in cells
     )
-    return f'<div style="{_GRID}">{cells}</div>'
+    end = f'<span style="{_CAPTION}">{more}</span>' if more else ""
+    return f'<div style="{_GRID}">{figures}{end}</div>'
 
 
 def _as_html(shown: Shown) -> str | None:

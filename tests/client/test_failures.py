@@ -41,7 +41,8 @@ def test_numbers_in_messages_do_not_make_kinds() -> None:
         *(error(r, "KeyError", f"cell {r * 10}") for r in range(4))
     ).lines()
     assert lines.count("Traceback:") == 1
-    assert lines[0].startswith("KeyError ranks [0-3] (4 of 8)")
+    assert lines[0] == "KeyError ranks [0-3] (4 of 8) a.py:1 in f"
+    assert lines[1].startswith("    cell ")
     assert "KeyError: cell 0" in lines  # the traceback is that of the lowest rank
 
 

@@ -103,3 +103,13 @@ def test_rich_results_are_the_last_row() -> None:
         Gallery().show({0: [output(text="a")]}, {0: reply(0), 1: reply(1)})
         assert outputs.texts == ["[0] a", "[0-1] (2) Table"]
         assert "<table></table>" in outputs.pages[1]
+
+
+def test_a_thousand_figures_are_not_all_shown() -> None:
+    row = alike({r: output(text="F", png=f"{PNG}{r:04}") for r in range(1000)})
+    ((data, _),) = bundles(row)
+    assert data["text/html"].count("<img ") == 64
+    assert "… 936 more: result.outputs" in data["text/html"]
+    assert data["text/plain"].endswith("\n… 936 more: result.outputs")
+    row = alike({r: output(widget={"model_id": str(r)}) for r in range(1000)})
+    assert len(bundles(row)) == 2 * 64 + 1
