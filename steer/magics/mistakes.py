@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from IPython.core.error import UsageError as IPythonUsageError
 
-from steer.errors import AlreadyDisplayedError, RemoteError, SteerError, UsageError
+from steer.errors import RemoteError, SteerError, TaskAborted, UsageError
 
 
 class MagicError(IPythonUsageError, UsageError):
@@ -33,6 +33,13 @@ class Interrupted(KeyboardInterrupt):
         return [*self._shown, f"KeyboardInterrupt: {self}"]
 
 
+class Aborted(TaskAborted):
+    """The cell never ran: one before it failed, or somebody aborted it."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"TaskAborted: {self}"]
+
+
 class TimedOut(SteerError, TimeoutError):
     """The cell took longer than `--timeout` allows."""
 
@@ -41,6 +48,7 @@ class TimedOut(SteerError, TimeoutError):
 
 
 # What is shown and recorded beside the text, as a cell's error name.
+Aborted.__name__ = "TaskAborted"
 MagicError.__name__ = "UsageError"
 Interrupted.__name__ = "KeyboardInterrupt"
 TimedOut.__name__ = "TimeoutError"
@@ -56,10 +64,10 @@ def as_sentences() -> Iterator[None]:
     told: BaseException | None = None
     try:
         yield
-    except (AlreadyDisplayedError, MagicError, TimedOut) as error:
+    except (RemoteError, MagicError, TimedOut) as error:
         told = error
-    except RemoteError as error:
-        told = error
+    except TaskAborted as error:
+        told = Aborted(str(error))
     except (SteerError, IndexError) as error:
         told = MagicError(str(error))
     if told is not None:

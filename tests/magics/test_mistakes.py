@@ -22,7 +22,7 @@ COMPOSITE = CompositeError("in: x", [RemoteError("E", "1"), RemoteError("E", "2"
 @pytest.mark.parametrize(
     "error",
     [UsageError("wrong"), HubUnreachable("gone"), NoEnginesRegistered(),
-     TaskAborted("aborted"), IndexError("No such engine: 9")],
+     IndexError("No such engine: 9")],
 )  # fmt: skip
 def test_what_happened_becomes_a_sentence(error):
     with pytest.raises(MagicError) as caught, as_sentences():
@@ -56,6 +56,15 @@ def _raise_within():
         raise COMPOSITE
     except CompositeError as error:
         raise AlreadyDisplayedError(error) from None
+
+
+def test_a_cell_that_was_aborted_made_no_mistake():
+    with pytest.raises(TaskAborted) as caught, as_sentences():
+        raise TaskAborted("the cell before it failed.")
+    assert caught.value._render_traceback_() == [
+        "TaskAborted: the cell before it failed."
+    ]
+    assert not isinstance(caught.value, UsageError)
 
 
 def test_names_are_those_that_people_know():
