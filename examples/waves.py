@@ -95,17 +95,18 @@ class Solver:
     def longest_step(self) -> float:
         """Courant's condition: no wave, on no rank, may pass a cell in one step."""
         h, hu, hv = self.u[:, HERE, HERE]
-        # MPI's minimum of a number and NaN is either.
-        lowest = float(np.nan_to_num(h.min(), nan=-np.inf))
-        lowest = self.comm.allreduce(lowest, op=MPI.MIN)
-        if not lowest > 0:
+        with np.errstate(all="ignore"):
+            speed = np.maximum(abs(hu), abs(hv)) / h + np.sqrt(GRAVITY * h)
+        # One message for both. MPI's maximum of a number and NaN may be either.
+        extremes = np.nan_to_num([-h.min(), speed.max()], nan=np.inf, posinf=np.inf)
+        self.comm.Allreduce(MPI.IN_PLACE, extremes, op=MPI.MAX)
+        lowest, fastest = -extremes[0], extremes[1]
+        if not (lowest > 0 and fastest < np.inf):
             raise FloatingPointError(
                 f"the pond fell dry, or a value is not a number, in step {self.steps}: "
                 "take smaller drops, or a deeper pond"
             )
-        speed = np.maximum(abs(hu), abs(hv)) / h + np.sqrt(GRAVITY * h)
-        fastest = self.comm.allreduce(float(speed.max()), op=MPI.MAX)
-        return 0.6 * self.width / fastest
+        return float(0.6 * self.width / fastest)
 
     # -- the halo
 
