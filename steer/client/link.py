@@ -119,6 +119,7 @@ class Link:
         store_history: bool = False,
         label: str = "",
         name: str = "",
+        joint: bool = False,
     ) -> Pending:
         """Send a request; its answers go to the sink, perhaps before this returns."""
         self._check_open()
@@ -127,7 +128,7 @@ class Link:
             pending = self.core.submit(
                 kind, targets, rest, sink,
                 submitted=time.time(), silent=silent, store_history=store_history,
-                label=label, name=name, store=store,
+                label=label, name=name, store=store, joint=joint,
             )  # fmt: skip
             sockets.send(self._out, [encode(pending.submit), *rest])
         return pending

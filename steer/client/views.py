@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from steer.client.console import Console
     from steer.client.remote import ParallelFunction, RemoteFunction
 
+ON_ERROR = ("stop", "continue")
+
+
 class DirectView(View):
     """Everything that is done on all engines of the view.
 
@@ -43,10 +46,19 @@ class DirectView(View):
         targets: Targets = None,
         block: bool | None = None,
         label: str | None = None,
+        on_error: str = "stop",
     ) -> AsyncResult:
-        """Run a cell; always returns the result, finished if it blocks."""
+        """Run a cell; always returns the result, finished if it blocks.
+
+        With `silent=False` it is a cell of a notebook: it waits until the cells before
+        it have ended on all its engines, and is aborted on all of them if one of those
+        fails; `on_error="continue"` runs it in any case, as soon as each engine can.
+        """
         if not isinstance(code, str):
             raise TypeError(f"code must be text, not {type(code)}")
+        if on_error not in ON_ERROR:
+            wanted = " or ".join(map(repr, ON_ERROR))
+            raise UsageError(f"on_error is {wanted}, not {on_error!r}.")
         ids, single = self._ids(targets)
         result = AsyncResult(
             self.client, "execute", fname="execute", single=single, code=code,
@@ -55,6 +67,7 @@ class DirectView(View):
         self._request(
             result, "execute", ids, [code.encode()], name="execute",
             silent=silent, store_history=not silent,
+            joint=not silent and on_error == "stop",
         )  # fmt: skip
         self._finish(result, block)
         return result

@@ -87,6 +87,7 @@ class ClientCore:
         label: str = "",
         name: str = "",
         store: Store | None = None,
+        joint: bool = False,
     ) -> Pending:
         """Note a request; the shell sends its `submit` and `frames`."""
         submit = Submit(
@@ -99,6 +100,7 @@ class ClientCore:
             name=name,
             store=store,
             submitted=submitted,
+            joint=joint,
         )
         pending = Pending(submit, frames, sink)
         self.pending[submit.id] = pending

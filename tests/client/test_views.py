@@ -88,6 +88,17 @@ def test_execute(four: Acting, tmp_path: Path) -> None:
         view.execute("1/0", block=True)
 
 
+def test_cells_of_a_notebook_run_on_all_or_none(four: Acting) -> None:
+    rc, link = four
+    view = rc[:]
+    for options in ({}, {"silent": False}, {"silent": False, "on_error": "continue"}):
+        view.execute("a = 1", block=True, **options)
+    assert [submit.joint for submit in link.submits] == [False, True, False]
+    with pytest.raises(UsageError, match=r"is 'stop' or 'continue', not 'go on'\."):
+        view.execute("a = 1", on_error="go on")
+    assert len(link.submits) == 3
+
+
 @pytest.mark.parametrize(
     ("dist", "shares"),
     [("b", [[0, 1], [2, 3], [4], [5]]), ("r", [[0, 4], [1, 5], [2], [3]])],
