@@ -25,8 +25,9 @@ from typing import Any
 
 from steer.core.events import Action, Drop, Late, Note, Send
 from steer.core.registry import Engine
+from steer.core.turns import Turns
 from steer.ranks import RankSet
-from steer.wire.frames import pack
+from steer.wire.frames import pack, unpack
 from steer.wire.messages import (
     ErrorInfo,
     Output,
@@ -117,6 +118,8 @@ class Request:
     saved: set[int] = dataclasses.field(default_factory=set)
     """Engines whose answers are safe."""
     scheduled: bool = False
+    held_for: tuple[Engine, ...] = ()
+    """Those it is to be sent to, as long as it waits for its turn."""
     prompts: dict[int, bytes] = dataclasses.field(default_factory=dict)
     """What engines ask and nobody has answered."""
 
@@ -133,6 +136,7 @@ class Fanout:
         self.requests: dict[str, Request] = {}
         self.clients: dict[str, bytes] = {}
         """Clients that are there, with the name of their in-socket."""
+        self.turns = Turns()
         self._due: list[tuple[float, str]] = []
         self._early: dict[str, dict[int, bytes]] = {}
         """What engines ask for requests that this hub does not know yet: it is new,
@@ -141,7 +145,12 @@ class Fanout:
     # -- requests
 
     def open(
-        self, client: str, submit: Submit, frames: Sequence[Any], engines: list[Engine]
+        self,
+        client: str,
+        submit: Submit,
+        frames: Sequence[Any],
+        engines: list[Engine],
+        begun: bool = False,
     ) -> list[Action]:
         """Send a request to its engines."""
         uuids = {engine.id: engine.uuid for engine in engines}
@@ -219,8 +228,11 @@ class Fanout:
             return [] if message.store is None else [Drop(message.store)]
         del request.pending[engine.id]
         request.prompts.pop(engine.id, None)
+        actions = self._begun(request) if request.held_for else []
         self._merge(request, engine.id, message, frames)
-        return self._after(request, urgent=message.status != "ok", now=now)
+        if message.status == "error" and request.submit.joint:
+            actions += self._stop_behind(request, _failure(engine.id, frames), now)
+        return actions + self._after(request, urgent=message.status != "ok", now=now)
 
     def fail(self, engine: Engine, error: ErrorInfo, now: float) -> list[Action]:
         """An engine is gone: everything it owed ends with this error."""
@@ -232,8 +244,72 @@ class Fanout:
             del request.pending[engine.id]
             result = Result(request.submit.id, "error", 0.0, 0.0)
             self._merge(request, engine.id, result, frames)
-            actions += self._after(request, urgent=True, now=now)
+            if request.submit.joint:
+                actions += self._fail_cell(request, engine.id, error, now)
+            else:
+                actions += self._after(request, urgent=True, now=now)
         return actions
+
+    # -- cells, on all their engines or on none
+
+    def _fail_cell(
+        self, request: Request, engine: int, error: ErrorInfo, now: float
+    ) -> list[Action]:
+        """One of a cell's engines is gone: if nothing has begun, nothing will."""
+        if request.held_for:
+            why = f"rank {engine}, on which it was to run too, is gone"
+            return self.give_up(request, RankSet(request.pending), why, now)
+        stopped = self._stop_behind(request, _failure(engine, (pack(error),)), now)
+        return stopped + self._after(request, urgent=True, now=now)
+
+    def _stop_behind(self, request: Request, why: str, now: float) -> list[Action]:
+        """A cell failed: those that wait because of it do not run, on any engine.
+
+        The last goes first: otherwise its turn would come.
+        """
+        actions: list[Action] = []
+        for waiting in reversed(self.turns.behind(request.submit.id)):
+            held = self.requests[waiting]
+            actions += self.give_up(held, RankSet(held.pending), why, now)
+        return actions
+
+    def stop_if_failed(self, request: Request, now: float) -> list[Action]:
+        """A cell came again, to a new hub: perhaps the one before it failed long
+        ago."""
+        for cell in self.turns.before(request.submit.id):
+            for answered in self.requests[cell].answers:
+                if answered.status == "error":
+                    why = _failure(answered.engines[0], answered.frames)
+                    return self.give_up(request, RankSet(request.pending), why, now)
+        return []
+
+    def give_up(
+        self, request: Request, engines: RankSet, why: str, now: float
+    ) -> list[Action]:
+        """Abort on these engines what waits for its turn."""
+        what = "This cell" if request.submit.joint else "This request"
+        word = "ranks" if len(engines) > 1 else "rank"
+        text = f"{what} was not run on {word} {engines}: {why}."
+        frames = (pack(ErrorInfo("TaskAborted", text)),)
+        result = Result(request.submit.id, "aborted", now, now)
+        for engine in engines:
+            del request.pending[engine]
+            self._merge(request, engine, result, frames)
+        return self._after(request, urgent=True, now=now)
+
+    def _begun(self, request: Request) -> list[Action]:
+        """An engine has it from an earlier hub: let all others have it too."""
+        free = self.turns.begin(request.submit.id)
+        return [*self._let_go(request), *self._let_go_all(free)]
+
+    def _let_go_all(self, requests: Sequence[str]) -> list[Action]:
+        return [a for waiting in requests for a in self._let_go(self.requests[waiting])]
+
+    def _let_go(self, request: Request) -> list[Action]:
+        """Send it now: its turn has come."""
+        engines, request.held_for = request.held_for, ()
+        peers = tuple([e.work for e in engines if e.id in request.pending])
+        return [Send(peers, request.submit, request.frames)]
 
     def _merge(
         self, request: Request, engine: int, message: Result, frames: Sequence[Any]
@@ -264,6 +340,8 @@ class Fanout:
             actions.append(Note(request.submit.id))
             if request.submit.store is not None:
                 actions.append(Drop(request.submit.store))
+            request.held_for = ()
+            actions += self._let_go_all(self.turns.over(request.submit.id))
         return actions
 
     # -- output
@@ -438,8 +516,13 @@ class Fanout:
             if request.pending.get(engine.id) == engine.uuid
         ]
 
+    def sent_to(self, engine: Engine) -> list[Request]:
+        """Those of them that it should have got."""
+        return [request for request in self.unanswered(engine) if not request.held_for]
+
     def check(self) -> None:
         """Assert that nothing is lost and nothing is counted twice."""
+        self.turns.check()
         for request in self.requests.values():
             answered = [e for a in request.answers for e in a.engines]
             assert len(answered) == len(set(answered)), request
@@ -447,3 +530,18 @@ class Fanout:
             assert set(answered) | set(request.pending) == set(request.uuids), request
             assert request.saved <= set(answered), request
             assert request.sent <= len(request.answers)
+            waits = request.submit.id in self.turns
+            assert waits == bool(request.held_for), request
+            if waits and request.submit.joint:
+                assert not answered, request
+
+
+def _failure(engine: int, frames: Sequence[Any]) -> str:
+    """Why the cells behind are not run."""
+    try:
+        error = unpack(bytes(frames[0]), type=ErrorInfo)
+    except (IndexError, ValueError):
+        return f"the cell before it failed on rank {engine}"
+    what = f"{error.ename}: {error.evalue}" if error.evalue else error.ename
+    first_line = what.partition("\n")[0].rstrip(".")
+    return f"the cell before it failed on rank {engine} ({first_line})"

@@ -320,13 +320,21 @@ class HubCore:
         targets = RankSet.parse(message.targets)
         wanted = set(message.ids)
         ids: dict[int, list[str]] = {}
-        for request in self.fanout.requests.values():
-            if request.submit.id in wanted or (not wanted and request.client == who):
-                for engine in request.pending:
-                    if engine in targets:
-                        ids.setdefault(engine, []).append(request.submit.id)
+        actions: list[Action] = []
+        for request in list(self.fanout.requests.values()):
+            mine = request.submit.id in wanted or (not wanted and request.client == who)
+            touched = [engine for engine in request.pending if engine in targets]
+            if not mine or not touched:
+                continue
+            if request.held_for:
+                some = request.pending if request.submit.joint else touched
+                why = "it was aborted"
+                actions += self.fanout.give_up(request, RankSet(some), why, now)
+            elif not request.submit.joint:  # a cell that was sent may have begun
+                for engine in touched:
+                    ids.setdefault(engine, []).append(request.submit.id)
         everywhere = message.targets
-        return [
+        return actions + [
             Send((self.registry.by_id[e].control,), Abort(tuple(some), everywhere))
             for e, some in ids.items()
         ]
@@ -484,7 +492,7 @@ class HubCore:
         """After a cut: what the engine owes and may not have got. It drops doubles."""
         return [
             Send((engine.work,), request.submit, request.frames)
-            for request in self.fanout.unanswered(engine)
+            for request in self.fanout.sent_to(engine)
         ]
 
     def _tell(self, message: Message, frames: Sequence[Any] = ()) -> list[Action]:
@@ -689,9 +697,12 @@ class HubCore:
             for i in RankSet.parse(submit.targets)
             if i not in done and i not in absent
         ]
-        actions = self.fanout.open(event.client, submit, event.frames, owing)
-        self.fanout.recalled(submit, event.parts)
         early = self.early.pop(submit.id)
+        begun = bool(event.parts or early) or any(
+            submit.id in engine.info.known for engine in owing
+        )
+        actions = self.fanout.open(event.client, submit, event.frames, owing, begun)
+        self.fanout.recalled(submit, event.parts)
         actions += self.fanout.early(submit, early)
         saved = self.fanout.requests[submit.id].saved
         twice = [(e.uuid, submit.id) for e, *_ in early if e.id in saved]
@@ -700,7 +711,9 @@ class HubCore:
             who = f"Engine{'s' * (len(absent) > 1)} {RankSet(absent)}"
             text = f"{who} did not come back after the hub's restart."
             self.fanout.absent(submit, absent, ErrorInfo("EngineError", text))
+        request = self.fanout.requests[submit.id]
         actions += self.fanout.settle(submit, now)
+        actions += self.fanout.stop_if_failed(request, now)
         return actions + self._told_watchers(submit.id)
 
     def _returned(self, now: float) -> list[Action]:

@@ -67,19 +67,31 @@ class Turns:
         """A request has all its answers, whether it was sent or waited; returns those
         whose turn it is now, in order."""
         engines = self._under_way.pop(request, None)
-        if engines is not None:
-            for engine in engines:
+        if engines is None:
+            waiting = self._leave(request) if request in self._waiting else None
+            return self._next(waiting.engines) if waiting is not None else []
+        for engine in engines:
+            if self._busy.get(engine) == request:
                 del self._busy[engine]
-            return self._next(engines)
-        waiting = self._waiting.pop(request, None)
-        if waiting is None:
-            return []
+        return self._next(engines)
+
+    def begin(self, request: str) -> list[str]:
+        """One that waits has begun, by the word of an engine; returns those whose turn
+        it is now. (A hub that was killed had sent it.)"""
+        waiting = self._leave(request)
+        if waiting.joint:
+            self._send(request, waiting.engines)
+        return self._next(waiting.engines)
+
+    def _leave(self, request: str) -> _Waiting:
+        """It waits no longer."""
+        waiting = self._waiting.pop(request)
         for engine in waiting.engines:
             lane = self._lanes[engine]
             lane.remove(request)
             if not lane:
                 del self._lanes[engine]
-        return self._next(waiting.engines)
+        return waiting
 
     def behind(self, cell: str) -> list[str]:
         """The cells that wait because of this one, or because of one that does."""
@@ -93,6 +105,15 @@ class Turns:
                 touched.update(waiting.engines)
                 found.append(request)
         return found
+
+    def before(self, cell: str) -> list[str]:
+        """The cells under way for which this one waits."""
+        waiting = self._waiting.get(cell)
+        if waiting is None or not waiting.joint:
+            return []
+        return list(
+            dict.fromkeys(self._busy[e] for e in waiting.engines if e in self._busy)
+        )
 
     def _send(self, request: str, engines: tuple[int, ...]) -> None:
         self._under_way[request] = engines
@@ -108,11 +129,7 @@ class Turns:
             if lane is None or not self._may_go(lane[0]):
                 continue
             request = lane[0]
-            waiting = self._waiting.pop(request)
-            for engine in waiting.engines:
-                self._lanes[engine].popleft()
-                if not self._lanes[engine]:
-                    del self._lanes[engine]
+            waiting = self._leave(request)
             if waiting.joint:
                 self._send(request, waiting.engines)
             sent.append(request)
