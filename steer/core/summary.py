@@ -34,7 +34,7 @@ _DECIMAL = r"[-+]?[0-9]++(?:\.[0-9]++)?+(?:[eE][-+]?[0-9]++)?+"
 _DECIMALS = re.compile(rf"{_DECIMAL}(?:\0{_DECIMAL})*+")  # twice as fast as the next
 _NUMBERS = re.compile(rf"(?:{_NUMBER})(?:\0(?:{_NUMBER}))*+")
 _INTS = re.compile(r"[-+]?[0-9]++(?:\0[-+]?[0-9]++)*+")
-_BLANKS = re.compile(r"  +$|^  +")
+_PADDING = re.compile(r"  +(?=\0)|(?<=\0)  +")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _HIDDEN = {ord("0") + n: 0xF8F0 + n for n in range(10)}
 _SHOWN = {code: digit for digit, code in _HIDDEN.items()}
@@ -89,7 +89,7 @@ def skeletons(lines: Sequence[str]) -> list[str]:
         whole = _COLOUR.sub("", whole)
     whole = _FIND.sub("\0", whole)
     if "  " in whole:
-        whole = re.sub(" +\0 *|\0 +", " \0 ", whole)
+        whole = _PADDING.sub(" ", whole)
     return whole.split("\n")
 
 
@@ -203,10 +203,17 @@ def _are_numbers(column: list[str]) -> bool:
 
 
 def _normal(literals: tuple[str, ...]) -> tuple[str, ...]:
-    """The same for texts whose numbers are padded to columns: runs of blanks as one."""
+    """The same for texts whose numbers are padded to columns: their blanks as one."""
     if not any("  " in literal for literal in literals):
         return literals
-    return tuple(_BLANKS.sub(" ", literal) for literal in literals)
+    normal = []
+    for place, literal in enumerate(literals):
+        if place + 1 < len(literals) and literal.endswith("  "):
+            literal = literal.rstrip(" ") + " "
+        if place and literal.startswith("  "):
+            literal = " " + literal.lstrip(" ")
+        normal.append(literal)
+    return tuple(normal)
 
 
 def _unite(alike: list[Family]) -> Family:
@@ -237,16 +244,20 @@ class Slot:
 
     def told(self) -> str:
         """The summary of this place."""
+        return "  ".join(self.parts())
+
+    def parts(self) -> list[str]:
+        """The smallest, the median, the largest, and the bars."""
         ordered = sorted(self.values)
         low, high = ordered[0], ordered[-1]
         lowest, highest = self.values.index(low), self.values.index(high)
         middle = self.values.index(ordered[(len(ordered) - 1) // 2])
-        return (
-            f"min {self.numbers[lowest]} (r{self.ranks[lowest]})"
-            f"  med {self.numbers[middle]}"
-            f"  max {self.numbers[highest]} (r{self.ranks[highest]})"
-            f"  {sparkline(self.values)}"
-        )
+        return [
+            f"min {self.numbers[lowest]} (r{self.ranks[lowest]})",
+            f"med {self.numbers[middle]}",
+            f"max {self.numbers[highest]} (r{self.ranks[highest]})",
+            sparkline(self.values),
+        ]
 
     def between(self) -> str:
         """Only the two ends."""

@@ -6,8 +6,8 @@ shown; else each number that still differs becomes a word, and beside or below i
 stands what ranks have there::
 
     step 100 residual <float> in <int> iterations
-        <float>  min 3.1e-04 (r17)  med 3.2e-04  max 4.4e-04 (r2)  ▁▃▄▄▅▄▃▂
-        <int>    min 12 (r0)  med 14  max 19 (r3)  ▁▃▄▄▅█▃▂
+        <float>  min 3.1e-04 (r7)  med 3.2e-04  max 4.4e-04 (r2)  ▁▃█▄▅▄▃▁
+        <int>    min 12 (r0)       med 14       max 19 (r5)       ▁▃▄▄▅█▃▂
 """
 
 from __future__ import annotations
@@ -247,9 +247,10 @@ def _line(pieces: list[_Piece]) -> list[str]:
     if len(slots) == 1:
         gap = " " if text.endswith(words[0]) else "  "
         return [f"{text.rstrip()}{gap}{slots[0].told()}"]
-    wide = max(map(len, words))
-    pairs = zip(words, slots, strict=True)
-    return [text, *(f"{INDENT}{word:{wide}}  {place.told()}" for word, place in pairs)]
+    table = [[word, *place.parts()] for word, place in zip(words, slots, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    rows = (map(str.ljust, row, widths) for row in table)
+    return [text, *(INDENT + "  ".join(row).rstrip() for row in rows)]
 
 
 def _words(slots: list[Slot]) -> list[str]:

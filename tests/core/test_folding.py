@@ -90,9 +90,9 @@ def test_several_numbers_of_a_line_are_told_below_it():
     texts = {r: f"n {r * r} res {r / 2} in {(r + 2) % 6} steps" for r in range(2, 8)}
     assert shown(texts) == [
         "[2-7] (6)  n <int 1> res <float> in <int 2> steps",
-        "               <int 1>  min 4 (r2)  med 16  max 49 (r7)  ▁▁▃▄▆█",
+        "               <int 1>  min 4 (r2)    med 16   max 49 (r7)   ▁▁▃▄▆█",
         "               <float>  min 1.0 (r2)  med 2.0  max 3.5 (r7)  ▁▂▄▅▇█",
-        "               <int 2>  min 0 (r4)  med 2  max 5 (r3)  ▇█▁▂▄▅",
+        "               <int 2>  min 0 (r4)    med 2    max 5 (r3)    ▇█▁▂▄▅",
     ]
 
 

@@ -108,7 +108,15 @@ def test_numbers_padded_to_a_column_are_of_one_family():
 
 def test_words_are_never_taken_for_blanks():
     assert len(read(["cells4", "cells 4"])) == 2
-    assert len(read(["a  b 4", "a b 4"])) == 2
+    for pair in (
+        ["a  b 4", "a b 4"],
+        ["  a 4", " a 4"],
+        ["4 a  ", "4 a "],
+        ["a\0 5  b", "a 5 \0 b"],
+    ):
+        assert len(read(pair)) == 2
+        assert "\0" in pair[0] or len(set(skeletons(pair))) == 2
+    assert len(set(skeletons(["x5 b", "x 5 b"]))) == 2
 
 
 def test_odd_texts_among_many_are_found():
