@@ -62,7 +62,9 @@ def send(
         if true is None:
             return None
         there = true
-    return view.execute(code, silent=False, block=False, targets=there)
+    return view.execute(
+        code, silent=False, block=False, targets=there, on_error=options.on_error
+    )
 
 
 def _present(view: DirectView, targets: wanted.Targets | None) -> wanted.Targets:

@@ -23,11 +23,10 @@ folder = Path({folder!r})
 def say(what): (folder / f"{{what}}-{{n}}").touch()
 """
 STUBBORN = """
-say("began")
 caught = 0
 while not (folder / "go").exists():
-    try:  # says what it has caught where it can catch the next
-        if caught: say(f"caught{caught}")
+    try:  # says what it has come to where it can catch the next
+        say(f"caught{caught}" if caught else "began")
         while not (folder / "go").exists(): time.sleep(0.005)
     except KeyboardInterrupt:
         caught += 1
@@ -66,14 +65,14 @@ def test_the_first_press_interrupts_and_shows_what_was_printed(
 ):
     press(said("began"))
     ran = notebook.fails(
-        f"%%px {stream}\nprint('before')\nsay('began')\ntry: time.sleep(60)\n"
+        f"%%px {stream}\nprint('before')\ntry: say('began'); time.sleep(60)\n"
         "finally: print('cleaned up')",
         KeyboardInterrupt,
     )
     assert ran.err.startswith(RECEIVED)
     assert "before" in ran.out
     assert "cleaned up" in ran.out
-    assert "time.sleep(60)" in ran.shown, "where each rank was"
+    assert "say('began'); time.sleep(60)" in ran.shown, "where each rank was"
     assert str(ran.error) == "ranks 0-3 were interrupted by SIGINT."
     assert ran.out.rstrip().endswith(f"KeyboardInterrupt: {ran.error}")
     assert notebook.run("%px 'goes on'").error is None
@@ -91,7 +90,7 @@ def test_the_second_press_sends_it_again(notebook, said, press):
     press(said("began"))
     press(said("caught1"))
     ran = notebook.fails(
-        "%%px\nsay('began')\ntry: time.sleep(60)\n"
+        "%%px\ntry: say('began'); time.sleep(60)\n"
         "except KeyboardInterrupt: say('caught1'); time.sleep(60)",
         KeyboardInterrupt,
     )

@@ -59,6 +59,20 @@ def test_magics_in_a_cell_are_the_ranks(notebook, rc):
     assert [type(x) for x in rc[:]["files"]] == [str] * 4
 
 
+def test_transformers_that_users_give_the_ranks_are_obeyed(notebook, rc):
+    notebook.run(
+        "%%px -t 0\ndef louder(lines): return [l.replace('low', 'HIGH') for l in lines]"
+        "\nget_ipython().input_transformers_post.append(louder)"
+    )
+    try:
+        notebook.run("%%px -t 0\nvoice = 'low'")
+        assert rc[0]["voice"] == "HIGH"
+    finally:
+        notebook.run("%px get_ipython().input_transformers_post.clear()")
+    notebook.run("%%px -t 0\nvoice = 'low'")
+    assert rc[0]["voice"] == "low"
+
+
 # -- targets
 
 
