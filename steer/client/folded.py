@@ -39,6 +39,8 @@ CLOSELY = 1000
 FLOOD_SECONDS = 0.5
 """So many lines in that time are looked at closely, for lines that differ in numbers
 only; that takes 20 us a line and more, and nobody reads faster."""
+PARTIAL = 10
+"""Lines that have not ended that are shown at once."""
 TEXTS = ("stdout", "stderr")
 _MUTED = "color:var(--jp-ui-font-color3,#8a8a8a)"
 _LOUD = "color:#c2410c;font-weight:600"
@@ -167,7 +169,7 @@ def joined(parts: Sequence[tuple[str, str]]) -> tuple[str, str]:
     """Blocks of text under each other, as text and as HTML."""
     blocks = [(name, text) for name, text in parts if text]
     html = "".join(_block(name, text) for name, text in blocks)
-    return "".join(text for _, text in blocks).rstrip("\n"), html
+    return "\n".join(text.rstrip("\n") for _, text in blocks), html
 
 
 def _block(name: str, text: str) -> str:
@@ -199,6 +201,11 @@ class Folding(Metered):
         self._failures = Failures(len(result._places))
         self._indent = 0
         """Where texts begin: as far right as any before."""
+        self._partial = ""
+        """Lines that have not ended, such as other people's bars, as they are shown."""
+        self._unended = False
+        self._quiet = 0.0
+        """When such a line is no piece of a line under way any more."""
         self._amount = 0
         self._flood_ends = 0.0
         """How many lines came, and until when they are counted."""
@@ -210,6 +217,8 @@ class Folding(Metered):
         match stream:
             case Stream.STDOUT | Stream.STDERR:
                 self._handle(Said(engine, content, stream.value))
+                self._unended = "\n" not in content[-1:]
+                self._quiet = time.monotonic() + (0 if "\r" in content else HOLD)
             case Stream.DISPLAY:
                 self._handle(Flush(RankSet([engine])))
                 self._hear_display(engine, content)
@@ -227,7 +236,8 @@ class Folding(Metered):
 
     def deadline(self) -> float | None:
         """The first of all."""
-        return earliest(super().deadline(), self._fold.deadline(), self._untold)
+        quiet = self._quiet if self._unended else None
+        return earliest(super().deadline(), self._fold.deadline(), self._untold, quiet)
 
     def tick(self) -> None:
         """Show what has waited long enough."""
@@ -237,7 +247,16 @@ class Folding(Metered):
             self._handle(Tick())
         if self._untold is not None and (now >= self._untold or self._result.done()):
             self._tell()
+        if self._partial or (self._unended and now >= self._quiet):
+            self._look_at_partial()
         super().tick()
+
+    def _look_at_partial(self) -> None:
+        self._unended = False
+        groups = [group for name in TEXTS for group in self._fold.pending(name)]
+        partial = clip(render(groups, width=_width(), indent=self._indent), PARTIAL, 0)
+        if partial != self._partial:
+            self._partial, self._stale = partial, True
 
     def flush(self) -> None:
         """Show what is held for twins."""
@@ -343,6 +362,9 @@ class Lines(Folding):
         if self._displays_due is None:
             self._displays_due = time.monotonic() + HOLD
 
+    def _draw(self) -> None:
+        self._region.update(self._partial + "\n".join(self._bars))
+
     def _show_pending(self) -> None:
         self._displays_due = None
         pending, self._pending = self._pending, {}
@@ -352,6 +374,10 @@ class Lines(Folding):
     def _show_text(self, shown: Show, text: str) -> None:
         self._spoken = True
         with live.SCREEN:
+            if self._partial:  # perhaps it is what has ended now
+                self._partial = ""
+                self._region.pace = 0.0
+                self._draw()
             say(shown.stream, text)
 
     def _show_failures(self, lines: list[str]) -> None:
@@ -406,9 +432,9 @@ class Page(Folding):
     def _draw(self) -> None:
         left_out = self._lines - len(self._head) - len(self._tail)
         between = [f"… {left_out:,} lines more"] if left_out else []
-        text = "\n".join([*self._head, *between, *self._tail])
+        text = "\n".join([*self._head, *between, *self._tail, self._partial])
         parts = [
-            ("stdout", text), ("error", "\n".join(self._errors)),
+            ("stdout", text.rstrip("\n")), ("error", "\n".join(self._errors)),
             ("bars", "\n".join(self._bars)),
         ]  # fmt: skip
         self._region.update(*joined(parts))

@@ -11,6 +11,7 @@ import pytest
 from steer.client import folded, live
 from steer.client.client import Client
 from steer.testing.waiting import wait_until
+from steer.wire.messages import Piece, Stream
 
 from .acting import ActingLink, acting
 from .kernels import CONSOLE, NBCLIENT, notebook
@@ -329,3 +330,25 @@ def test_an_error_of_ours_is_raised_where_the_result_is_shown(
     ):
         pass
     assert not any(t.name == "steer-stream-output" for t in threading.enumerate())
+
+
+def test_lines_that_have_not_ended_are_seen(four: Acting) -> None:
+    rc, link = four
+    link.hold = True
+    with notebook() as outputs:
+        result = rc[:].execute("1", block=False)
+        request = result._requests[0]
+        piece = Piece(request.id, "0-3", Stream.STDOUT)
+        with result.stream_output(progress_after=-1):
+            for text in ("\r10%", "\r20%"):
+                request.output(piece, text.encode())
+                wait_until(
+                    lambda t=text: any(t[1:] in shown for shown in outputs.texts),
+                    5, "the rank's own bar",
+                )  # fmt: skip
+            request.output(piece, b"\rdone\nno end")
+            wait_until(lambda: "no end" in outputs.texts[0], 5, "half a line")
+            assert outputs.texts[0] == "[0-3] (4)  done\n[0-3] (4)  no end"
+            link.release()
+            result.wait(5)
+    assert "20%" not in outputs.texts[0]

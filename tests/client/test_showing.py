@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from steer.client import showing
 from steer.client.client import Client
 from steer.testing.waiting import wait_until
+from steer.wire.messages import Piece, Stream
 
 from .acting import ActingLink, acting
+from .kernels import notebook
 
 Acting = tuple[Client, ActingLink]
 
@@ -18,46 +21,6 @@ Acting = tuple[Client, ActingLink]
 def two() -> Iterator[Acting]:
     with acting(2) as pair:
         yield pair
-
-
-CELL = "print('from', rank)\nshow({'text/plain': '<plot>'}, {}, {}, False)\nrank + 5"
-
-
-def test_output_is_shown_while_it_comes(
-    two: Acting, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rc, link = two
-    link.hold = True
-    result = rc[:].execute(CELL, silent=False)
-    seen = ""
-    with result.stream_output(fold=False):
-
-        def shown() -> bool:
-            nonlocal seen
-            seen += capsys.readouterr().out
-            return "[output:1]\n<plot>\n" in seen
-
-        wait_until(shown, 5, "the output of both engines")
-        assert not result.done()
-        link.release()
-        result.wait(5)
-    seen += capsys.readouterr().out
-    assert seen.count("from 0\n") == seen.count("from 1\n") == 1
-    assert "[stdout:0]\nfrom 0\n" in seen
-    assert seen.endswith("Out[0:1]: 5\nOut[1:1]: 6\n")
-
-
-def test_streaming_what_is_finished_shows_all_and_errors(
-    two: Acting, capsys: pytest.CaptureFixture[str]
-) -> None:
-    result = two[0][:].execute("print('no end', end='')\nrank / rank", silent=False)
-    result.wait(5)
-    with result.stream_output(fold=False):
-        pass
-    shown = capsys.readouterr()
-    assert shown.out == "[stdout:0]\nno end\n[stdout:1]\nno end\nOut[1:1]: 1.0\n"
-    assert "[0:execute]:" in shown.err
-    assert "division by zero" in shown.err
 
 
 def test_waiting_interactively_leaves_one_line_in_a_file(
@@ -74,3 +37,51 @@ def test_waiting_interactively_leaves_one_line_in_a_file(
     shown = capsys.readouterr().err
     assert shown.startswith("abs ▕██████████▏ 2 of 2 ranks done")
     assert shown.count("\n") == 1
+
+
+def test_what_is_measured_shows_a_bar_and_nothing_else(
+    two: Acting, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rc, link = two
+    link.hold = True
+    with notebook() as outputs:
+        result = rc[:].execute("print('x')", silent=False)
+        with result.measure_progress(0):
+            wait_until(lambda: outputs.shown, 5, "a bar")
+            assert outputs.texts[0].startswith("execute ▕          ▏ 0 of 2 ranks done")
+            link.settled()
+            link.release()
+            result.wait(5)
+    assert outputs.texts == [""]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_bar_is_drawn_again_while_nothing_happens(
+    two: Acting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(showing, "REFRESH", 0.1)
+    rc, link = two
+    link.hold = True
+    with notebook() as outputs:
+        result = rc[:].execute("1", block=False)
+        with result.stream_output(progress_after=0):
+            wait_until(lambda: result.wait(0.01) or outputs.published > 2, 5, "bars")
+            link.settled()
+            link.release()
+            result.wait(5)
+
+
+def test_no_bar_if_nobody_wants_one(two: Acting) -> None:
+    rc, link = two
+    link.hold = True
+    with notebook() as outputs:
+        result = rc[:].execute("1", block=False)
+        with result.stream_output(progress_after=-1):
+            result._requests[0].output(
+                Piece(result._requests[0].id, "0-1", Stream.STDOUT), b"x\n"
+            )
+            wait_until(lambda: outputs.shown, 5, "a line")
+            link.settled()
+            link.release()
+            result.wait(5)
+    assert outputs.texts == ["[0-1] (2)  x"]

@@ -153,3 +153,16 @@ def test_output_after_the_block_is_not_printed(rc: Client, capsys: Text) -> None
     result.wait(20)
     assert "late" not in capsys.readouterr().out
     assert threading.active_count() == before
+
+
+def test_a_question_comes_below_what_was_printed(rc: Client) -> None:
+    code = "print('A number is needed.')\nanswer = input('which? ')\nint(answer) * 2"
+    arguments = [rc.cluster.cluster_file, code, "0"]
+    with in_terminal(SCRIPT, 100, arguments) as session:
+        assert session.read_until(lambda text: "needed.\n[ranks 0-3] which?" in text)
+        session.type("21\n")
+        shown = session.read_all().splitlines()
+    assert shown[0] == "[0-3] (4)  A number is needed."
+    assert shown[1] == "[ranks 0-3] which? 21"
+    assert shown[2].startswith("Out[0-3:")
+    assert shown[3:] == ["[0-3] (4)  42", "end"]
