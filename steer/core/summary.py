@@ -63,8 +63,12 @@ class Family:
     """The numbers: a list for each place, in the order of `members`."""
 
 
-def read(texts: Sequence[str]) -> list[Family]:
-    """Find the families of some texts, in the order of their first members."""
+def read(texts: Sequence[str], *, few: int = 0) -> list[Family]:
+    """Find the families of some texts, in the order of their first members.
+
+    Args:
+        few: so many texts are no family if they differ in blanks too.
+    """
     joined = "\0".join(texts)
     coloured = "\x1b" in joined
     if coloured:
@@ -73,7 +77,10 @@ def read(texts: Sequence[str]) -> list[Family]:
     families: dict[tuple[str, ...], list[Family]] = {}
     for family in _cut(texts, joined):
         families.setdefault(_normal(family.literals), []).append(family)
-    found = [_unite(alike) for alike in families.values()]
+    found: list[Family] = []
+    for alike in families.values():
+        many = sum(len(family.members) for family in alike) > few
+        found += [_unite(alike)] if many else alike
     if coloured:
         for family in found:
             family.literals = tuple(s.translate(_SHOWN) for s in family.literals)

@@ -39,7 +39,7 @@ def in_common(ranks: list[int], texts: list[str], few: int) -> Iterator[Told]:
     Args:
         few: so many different texts of a kind are shown as they are.
     """
-    for kind in _kinds(ranks, texts):
+    for kind in _kinds(ranks, texts, few):
         yield from _told(kind, len(ranks), few)
 
 
@@ -85,9 +85,9 @@ def _interleaved(literals: Sequence[str], numbers: Sequence[str]) -> str:
     return "".join(itertools.chain(*pairs, literals[-1:]))
 
 
-def _kinds(ranks: list[int], texts: list[str]) -> Iterator[_Kind]:
+def _kinds(ranks: list[int], texts: list[str], few: int) -> Iterator[_Kind]:
     different = list(dict.fromkeys(texts))
-    families = read(different)
+    families = read(different, few=few)
     if len(different) < len(texts):
         numbers = {text: number for number, text in enumerate(different)}
         families = _for_all(families, [numbers[text] for text in texts])

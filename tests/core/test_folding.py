@@ -101,6 +101,19 @@ def test_of_many_numbers_the_ends_are_told():
     assert shown(texts) == ["[1-6] (6)  [2…12, 3…18, 4…24, 5…30]"]
 
 
+def test_blanks_are_told_apart_where_texts_are_shown():
+    assert [group.text for group in fold({0: "n  5", 1: "n 5"})] == ["n  5", "n 5"]
+    texts = dict(enumerate(["n  5", "n 5", *"abcde"]))
+    assert [group.text for group in fold(texts)] == list(texts.values())
+
+
+def test_numbers_in_columns_are_of_one_kind():
+    texts = {r: f"cells {10**r:8d}" for r in range(6)}
+    assert shown(texts) == [
+        "[0-5] (6)  cells        <int> min 1 (r0)  med 100  max 100000 (r5)  ▁▁▁▁▁█"
+    ]
+
+
 @pytest.mark.parametrize("odd", ["nan", "inf", "-inf", "1e999"])
 def test_no_summary_hides_what_is_not_finite(odd: str):
     texts = {rank: f"residual {rank * 0.25}" for rank in range(20)}
