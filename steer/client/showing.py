@@ -1,9 +1,9 @@
 """Showing a result while it comes: its output, and how far it is.
 
 `printing` is what `stream_output` and blocking cells do. A thread hands what comes to a
-view, and calls it again when the view's own deadline has come; the views are `Headed`
-here, which prints all engines' text under headings, and the folding ones of
-`folding.py`.
+view, and calls it again when the view's own deadline has come; the views are in
+`headed.py`, which prints all engines' text under headings, and in `coming.py`, which
+folds it.
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ def _view(result: AsyncResult, fold: bool, meter: Meter) -> View:
         from steer.client.headed import Headed
 
         return Headed(result, meter)
-    from steer.client import folded
+    from steer.client import coming
 
-    return folded.view(result, meter)
+    return coming.view(result, meter)
 
 
 def show(result: AsyncResult, *, result_only: bool) -> None:
