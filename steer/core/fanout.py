@@ -371,9 +371,10 @@ class Fanout:
 
     def _stray(self, engine: Engine, message: Output, frame: bytes) -> list[Action]:
         peer = self.clients.get(message.id.partition("-")[0])
+        if message.stream is Stream.PROMPT:
+            self._early.setdefault(message.id, {})[engine.id] = frame
+            return []
         if peer is None:
-            if message.stream is Stream.PROMPT:
-                self._early.setdefault(message.id, {})[engine.id] = frame
             return []
         piece = Piece(message.id, str(engine.id), message.stream)
         return [Send((peer,), Outputs((piece,)), (frame,))]

@@ -102,11 +102,12 @@ def test_a_new_hub_brings_open_questions(first):
     if first == "client":
         new.hello(sent=1)
     new.register("e0", 0, 1, **known)
-    pieces = heard(asks(new, 0))
+    asks(new, 0)
     if first == "engine":
         new.hello(sent=1)
     new.hear("ia", submit, b"x")
-    pieces += heard(new.feed(ev.Recalled("a", submit, (b"x",), ())))
+    typed(new, "0")  # too early: it is lost, and given again when the question comes
+    pieces = heard(new.feed(ev.Recalled("a", submit, (b"x",), ())))
     assert ("0", Stream.PROMPT, QUESTION) in pieces
     ((peers, _),) = sent(typed(new, "0"), wire.Typed)
     assert peers == (b"ce0",)
