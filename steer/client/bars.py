@@ -5,7 +5,6 @@ Everything here makes text of numbers; `live.py` shows it.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -126,7 +125,7 @@ def _spread(values: Mapping[int, int], unit: str = "") -> str:
     most = max(values.values())
     if values[low] == most:
         return f"{most}{unit}"
-    middle = statistics.median_low(values.values())
+    middle = sorted(values.values())[(len(values) - 1) // 2]
     least = f"{values[low]}{unit} (r{low})"
     return f"min {least}  med {middle}{unit}  max {most}{unit}"
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
 import sys
 import threading
 import time
@@ -23,7 +22,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TextIO
 
-from steer.client.markup import cells, cut, to_html
 
 INTERVAL = 0.1
 """Seconds between two updates at least: a person reads no faster."""
@@ -114,7 +112,9 @@ class Terminal(Paced):
                 return
             if self not in _visible:
                 self._replace()
-            room = shutil.get_terminal_size()
+            from steer.client.markup import cut  # what scripts do not need
+
+            room = _size()
             lines = text.rstrip("\n").split("\n")[-max(1, room.lines - 1) :]
             lines = [cut(line, room.columns - 1) for line in lines]
             if self._hidden:
@@ -168,7 +168,9 @@ class Terminal(Paced):
         """What takes the region from the screen, wherever the lines broke."""
         if not self._lines:
             return ""
-        width = shutil.get_terminal_size().columns
+        from steer.client.markup import cells
+
+        width = _size().columns
         rows = sum(max(1, -(-cells(line) // width)) for line in self._lines)
         return "\r" + (f"\x1b[{rows - 1}A" if rows > 1 else "") + "\x1b[J"
 
@@ -185,6 +187,12 @@ class Terminal(Paced):
                 above = _Above(self, original)
                 setattr(sys, name, above)
                 self._replaced.append((name, original, above))
+
+
+def _size() -> os.terminal_size:
+    import shutil
+
+    return shutil.get_terminal_size()
 
 
 class _Above(io.TextIOBase):
@@ -222,6 +230,8 @@ class Notebook(Paced):
         self._id = ""
 
     def _draw(self, text: str, html: str | None) -> None:
+        from steer.client.markup import to_html
+
         data = {"text/plain": text}
         data["text/html"] = to_html(text) if html is None else html
         update = bool(self._id)
