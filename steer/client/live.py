@@ -18,10 +18,8 @@ import os
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TextIO
-
 
 INTERVAL = 0.1
 """Seconds between two updates at least: a person reads no faster."""
@@ -248,7 +246,7 @@ class Notebook(Paced):
 
 def new_id() -> str:
     """A name for an output, to update it by."""
-    return f"steer-{uuid.uuid4().hex}"
+    return f"steer-{os.urandom(12).hex()}"
 
 
 def publish(
