@@ -58,6 +58,11 @@ class Pending:
         self.sink = sink
         self.missing = dict.fromkeys(RankSet.parse(submit.targets))
 
+    @property
+    def begun(self) -> bool:
+        """Whether some have answered."""
+        return len(self.missing) < len(RankSet.parse(self.submit.targets))
+
 
 class ClientCore:
     """Requests and engines of one client."""
@@ -170,11 +175,15 @@ class ClientCore:
         """All unanswered requests, to be sent to a hub that does not know us.
 
         Only to those who owe an answer: the others may have forgotten theirs, for us.
+        Of a cell that some have answered the rest must run: it is joint no more.
         """
         return [
             (
                 msgspec.structs.replace(
-                    p.submit, targets=str(RankSet(p.missing)), resent=True
+                    p.submit,
+                    targets=str(RankSet(p.missing)),
+                    resent=True,
+                    joint=p.submit.joint and not p.begun,
                 ),
                 p.frames,
             )
