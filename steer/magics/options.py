@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import os
 import shlex
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from steer.errors import UsageError
@@ -59,7 +60,7 @@ class Options:
 class Asked:
     """What one option line asks for: changed options, and what is no setting."""
 
-    changes: dict[str, Any]
+    changes: Mapping[str, Any]
     targets: str = ""
     out: str = ""
     local: bool = False
@@ -77,8 +78,9 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
+@functools.lru_cache(maxsize=64)
 def parse(parser: argparse.ArgumentParser, line: str) -> Asked:
-    """Read an option line."""
+    """Read an option line; most are like one before, and argparse is slow."""
     try:
         words = shlex.split(line)
     except ValueError as error:
