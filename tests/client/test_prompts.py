@@ -440,11 +440,12 @@ def test_a_person_at_a_terminal(home):
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-c", SESSION])
     try:
-        _expect(terminal, "[rank 0] name? ", b"")
+        rest = _expect(terminal, "[rank 0] name? ")
         os.write(terminal, b"Ada\n")
-        _expect(terminal, "name is Ada", b"")
+        rest = _expect(terminal, "name is Ada", rest)
+        rest = _expect(terminal, "[rank 0] again? ", rest)
         # Again and again: Python does not see one just before it begins to read.
-        _expect(terminal, "left", b"\x03")
+        _expect(terminal, "left", rest, press=b"\x03")
         _, status = os.waitpid(pid, 0)
     except BaseException:
         os.kill(pid, signal.SIGTERM)
@@ -455,13 +456,13 @@ def test_a_person_at_a_terminal(home):
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def _expect(terminal: int, text: str, press: bytes) -> None:
-    """Read until a text has come, pressing something when nothing comes."""
-    seen = ""
+def _expect(terminal: int, text: str, seen: str = "", press: bytes = b"") -> str:
+    """Read until a text has come, pressing something when nothing comes; the rest."""
     deadline = time.monotonic() + 20
     while text not in seen:
         assert time.monotonic() < deadline, seen
+        if press:
+            os.write(terminal, press)
         if select.select([terminal], [], [], 0.5)[0]:
             seen += os.read(terminal, 4096).decode()
-        elif press and "? " in seen:
-            os.write(terminal, press)
+    return seen.partition(text)[2]
