@@ -206,8 +206,7 @@ class Ranks:
             raise RanksLost(
                 "The cluster has no ranks. Add some with `steer engines -n 4`."
             )
-        known = client.link.gone
-        why = " ".join(dict.fromkeys(known[rank] for rank in lost if rank in known))
+        why = _first_of([w for r, w in client.link.gone.items() if r in lost])
         if not here:
             raise RanksLost(f"All ranks are gone. {why} {self._next_step()}")
         is_gone = f"{describe(lost)} {'is' if len(lost) == 1 else 'are'} gone"
@@ -240,3 +239,11 @@ class Ranks:
             self._client.close()
         if cluster is not None:
             cluster.close_sync()
+
+
+def _first_of(reasons: list[str]) -> str:
+    """Why the first of those that are gone is; an MPI ends the others after it."""
+    if len(reasons) < 2:
+        return "".join(reasons)
+    others = len(reasons) - 1
+    return f"{reasons[0]} {others} other{'s' if others > 1 else ''} ended after it."

@@ -116,6 +116,15 @@ def test_a_rank_that_dies_is_named_and_cells_run_on_all_or_none(make):
     assert "[0,2] (2)  here" in front.run("%%rank 0,2\nprint('here')").text
 
 
+def test_of_a_world_that_is_gone_the_first_death_is_told(make):
+    front = make(Plan(n=3))
+    front.run("%%rank 1\nimport os; os.kill(os.getpid(), 9)", stop_on_error=False)
+    wait_until(lambda: front.run("%%local\nlen(rc)").text.strip() == "0", 10, "the end")
+    said = front.run("x = 1")
+    assert said.error.startswith("RanksLost: All ranks are gone. Engine 1 (rank 1 of 3")
+    assert "2 others ended after it. Restart the kernel" in said.error
+
+
 def test_a_dead_hub_is_named(make):
     front = make(Plan(n=1, engines="local"))
     *_, hub = pids(front)
