@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
 FLOOD = 10_000
 """Lines after which a notebook does not show what comes before all is there."""
-CLOSELY = 1000
+CLOSELY = 300
 FLOOD_SECONDS = 0.5
-"""So many lines in that time are looked at closely, for lines that differ in numbers
-only; that takes 20 us a line and more, and nobody reads faster."""
+"""So many lines of a rank in that time are looked at closely, for those that differ in
+numbers only; that takes 100 us a line, and nobody reads faster."""
 PARTIAL = 10
 """Lines that have not ended that are shown at once."""
 
@@ -161,7 +161,7 @@ class Folding(Metered):
         now = time.monotonic()
         if now >= self._flood_ends:
             self._flood_ends, self._amount = now + FLOOD_SECONDS, 0
-        self._amount += sum(text.count("\n") for text in shown.texts.values())
+        self._amount += max(text.count("\n") for text in shown.texts.values())
         return shown.groups if self._amount <= CLOSELY else _equal(shown.texts)
 
     def _hear_display(self, engine: int, output: Output) -> None:

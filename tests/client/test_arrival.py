@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 
 import pytest
 
+from steer.client import bars
+from steer.client.arrival import arriving
 from steer.client.client import Client
 from steer.errors import EngineError, HubUnreachable, LaunchError
+from steer.testing.waiting import wait_until
 
 from .acting import ActingLink, acting
+from .kernels import notebook
 
 Acting = tuple[Client, ActingLink]
 
@@ -91,3 +96,44 @@ def test_a_lost_hub_ends_it(two: Acting) -> None:
     soon(link.cut)
     with pytest.raises(HubUnreachable):
         rc.wait_for_engines(4, timeout=10)
+
+
+def test_a_notebook_sees_who_is_here_and_keeps_the_end(two: Acting) -> None:
+    rc, link = two
+    with notebook() as outputs:
+        future = rc.wait_for_engines(4, timeout=10, interactive=True, block=False)
+        wait_until(lambda: outputs.shown, 5, "a bar")
+        assert outputs.texts[0].startswith(
+            "starting ▕█████     ▏ 2 of 4 ranks are here"
+        )
+        link.join([2, 3])
+        future.result(10)
+    (text,) = outputs.texts
+    assert text.startswith("starting ▕██████████▏ 4 of 4 ranks are here")
+
+
+def test_it_is_said_after_a_while_and_only_then(
+    two: Acting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rc, link = two
+    monkeypatch.setattr(bars, "PROGRESS_AFTER", 0.05)
+    with notebook() as outputs:
+        with pytest.raises(TimeoutError):
+            rc.wait_for_engines(4, timeout=0.2)
+        assert "2 of 4 ranks are here" in outputs.texts[0]
+    with notebook() as outputs:
+        with pytest.raises(TimeoutError):
+            rc.wait_for_engines(4, timeout=0.2, interactive=False)
+        soon(link.join, [2, 3])
+        monkeypatch.setattr(bars, "PROGRESS_AFTER", 30)
+        rc.wait_for_engines(4, timeout=10)
+    assert outputs.shown == []
+
+
+def test_a_bar_of_a_start_that_fails_is_not_left_behind(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with contextlib.suppress(LaunchError), arriving(4, 0, "mpiexec") as arrival:
+        arrival.tell(1)
+        raise LaunchError("It did not come up.")
+    assert capsys.readouterr().err == ""  # and nothing at all in a file
