@@ -83,8 +83,10 @@ def test_names_of_the_cell_itself_are_completed(rc, code, name):
     assert complete(rc[:], "solver.alp\nalpha = 1", 10)["matches"] == []
 
 
-def test_the_first_completion_comes_in_time(rc):
-    assert complete(rc[1], "only_", timeout=1.0)["matches"] == ["only_there"]
+def test_what_keeps_a_rank_for_seconds_is_not_used(rc):
+    assert complete(rc[1], "only_", timeout=PATIENT)["matches"] == ["only_there"]
+    rc[1].execute("import sys").get()
+    assert rc[1]["'jedi' in sys.modules"] is False
 
 
 def test_magics_of_the_ranks_are_completed(rc):

@@ -200,13 +200,13 @@ def test_the_time_a_person_takes_is_not_counted():
         result = rc[0].apply_async(abs, -3)
 
         def slow(text: str, password: bool) -> str:
-            time.sleep(0.1)  # a person
+            time.sleep(0.5)  # a person
             link.release()
             return "x"
 
         link.prompts.ask_person = slow
         link.prompts.heard(result._requests[0].id, [0], 1, "n? ", False, left=1)
-        assert result.get(timeout=0.05) == 3
+        assert result.get(timeout=0.4) == 3
 
 
 # -- real ranks
