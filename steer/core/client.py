@@ -175,7 +175,7 @@ class ClientCore:
         """All unanswered requests, to be sent to a hub that does not know us.
 
         Only to those who owe an answer: the others may have forgotten theirs, for us.
-        Of a cell that some have answered the rest must run: it is joint no more.
+        Of a cell that some have answered the rest must run: it has begun.
         """
         return [
             (
@@ -183,7 +183,7 @@ class ClientCore:
                     p.submit,
                     targets=str(RankSet(p.missing)),
                     resent=True,
-                    joint=p.submit.joint and not p.begun,
+                    begun=p.begun,
                 ),
                 p.frames,
             )

@@ -124,6 +124,12 @@ class Request:
     """What engines ask and nobody has answered."""
 
     @property
+    def surely_unsent(self) -> bool:
+        """Whether no engine has it. If it came again, a hub that is gone may have sent
+        it, and it lies in the queue of an engine."""
+        return bool(self.held_for) and not self.submit.resent
+
+    @property
     def lent(self) -> list[Answered]:
         """The answers that lie in shared memory and wait for the client."""
         return [a for a in self.answers if a.store is not None and not a.taken]
@@ -152,13 +158,16 @@ class Fanout:
         engines: list[Engine],
         begun: bool = False,
     ) -> list[Action]:
-        """Send a request to its engines."""
+        """Send a request to its engines, or hold it until its turn."""
         uuids = {engine.id: engine.uuid for engine in engines}
         request = Request(submit, client, frames, dict(uuids), uuids)
         self.requests[submit.id] = request
         for engine, frame in self._early.pop(submit.id, {}).items():
             request.prompts[engine] = frame
             self._join(request, engine, Stream.PROMPT, frame)
+        if not self.turns.ask(submit.id, tuple(uuids), submit.joint):
+            request.held_for = tuple(engines)
+            return [*(self._begun(request) if begun else []), Note(submit.id)]
         peers = tuple([engine.work for engine in engines])
         return [Send(peers, submit, frames), Note(submit.id)]
 
@@ -256,7 +265,7 @@ class Fanout:
         self, request: Request, engine: int, error: ErrorInfo, now: float
     ) -> list[Action]:
         """One of a cell's engines is gone: if nothing has begun, nothing will."""
-        if request.held_for:
+        if request.surely_unsent:
             why = f"rank {engine}, on which it was to run too, is gone"
             return self.give_up(request, RankSet(request.pending), why, now)
         stopped = self._stop_behind(request, _failure(engine, (pack(error),)), now)
@@ -270,18 +279,9 @@ class Fanout:
         actions: list[Action] = []
         for waiting in reversed(self.turns.behind(request.submit.id)):
             held = self.requests[waiting]
-            actions += self.give_up(held, RankSet(held.pending), why, now)
+            if held.surely_unsent:
+                actions += self.give_up(held, RankSet(held.pending), why, now)
         return actions
-
-    def stop_if_failed(self, request: Request, now: float) -> list[Action]:
-        """A cell came again, to a new hub: perhaps the one before it failed long
-        ago."""
-        for cell in self.turns.before(request.submit.id):
-            for answered in self.requests[cell].answers:
-                if answered.status == "error":
-                    why = _failure(answered.engines[0], answered.frames)
-                    return self.give_up(request, RankSet(request.pending), why, now)
-        return []
 
     def give_up(
         self, request: Request, engines: RankSet, why: str, now: float
@@ -533,7 +533,7 @@ class Fanout:
             assert request.sent <= len(request.answers)
             waits = request.submit.id in self.turns
             assert waits == bool(request.held_for), request
-            if waits and request.submit.joint:
+            if request.surely_unsent and request.submit.joint:
                 assert not answered, request
 
 

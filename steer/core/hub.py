@@ -326,7 +326,7 @@ class HubCore:
             touched = [engine for engine in request.pending if engine in targets]
             if not mine or not touched:
                 continue
-            if request.held_for:
+            if request.surely_unsent:
                 some = request.pending if request.submit.joint else touched
                 why = "it was aborted"
                 actions += self.fanout.give_up(request, RankSet(some), why, now)
@@ -698,8 +698,10 @@ class HubCore:
             if i not in done and i not in absent
         ]
         early = self.early.pop(submit.id)
-        begun = bool(event.parts or early) or any(
-            submit.id in engine.info.known for engine in owing
+        begun = (
+            submit.begun
+            or bool(event.parts or early)
+            or any(submit.id in engine.info.known for engine in owing)
         )
         actions = self.fanout.open(event.client, submit, event.frames, owing, begun)
         self.fanout.recalled(submit, event.parts)
@@ -711,9 +713,7 @@ class HubCore:
             who = f"Engine{'s' * (len(absent) > 1)} {RankSet(absent)}"
             text = f"{who} did not come back after the hub's restart."
             self.fanout.absent(submit, absent, ErrorInfo("EngineError", text))
-        request = self.fanout.requests[submit.id]
         actions += self.fanout.settle(submit, now)
-        actions += self.fanout.stop_if_failed(request, now)
         return actions + self._told_watchers(submit.id)
 
     def _returned(self, now: float) -> list[Action]:

@@ -7,6 +7,9 @@ A cell is a joint request. Its story::
                       waiting --the cell before failed, an engine died, aborted-->
                       given up, on all its engines
 
+A cell that came again, to a hub that is new, is not given up: the hub that is gone may
+have sent it already. It runs at its turn, or goes on.
+
 Waiting happens here, in the hub, because a request that an engine has got may have
 begun there: nobody could take it back from all engines at once. Two cells wait for each
 other only if they share an engine. Whatever else is asked of an engine while a cell
@@ -105,15 +108,6 @@ class Turns:
                 touched.update(waiting.engines)
                 found.append(request)
         return found
-
-    def before(self, cell: str) -> list[str]:
-        """The cells under way for which this one waits."""
-        waiting = self._waiting.get(cell)
-        if waiting is None or not waiting.joint:
-            return []
-        return list(
-            dict.fromkeys(self._busy[e] for e in waiting.engines if e in self._busy)
-        )
 
     def _send(self, request: str, engines: tuple[int, ...]) -> None:
         self._under_way[request] = engines

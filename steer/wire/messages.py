@@ -152,6 +152,8 @@ class Submit(Message, frozen=True):
     joint: bool = False
     """A cell: it runs on all its engines or on none, and not before their last cell has
     ended on all ranks."""
+    begun: bool = False
+    """Sent again, to the rest: others have answered already."""
 
 
 class Abort(Message, frozen=True):

@@ -51,13 +51,13 @@ def test_a_request_is_sent_again_to_those_who_owe_an_answer():
     assert frames == [b"x"]
 
 
-def test_a_cell_that_some_have_answered_has_begun_and_is_joint_no_more():
+def test_a_cell_that_some_have_answered_has_begun():
     core = ClientCore("c")
     for _ in range(2):
         core.submit("execute", [0, 1], [b"x"], None, submitted=1.0, joint=True)
     core.replies(replies("c-1", ("1", [9])), [b"r"])
-    assert [(s.id, s.targets, s.joint) for s, _ in core.again()] == [
-        ("c-1", "0", False), ("c-2", "0-1", True),
+    assert [(s.id, s.targets, s.begun) for s, _ in core.again()] == [
+        ("c-1", "0", True), ("c-2", "0-1", False),
     ]  # fmt: skip
 
 

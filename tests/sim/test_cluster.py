@@ -38,6 +38,8 @@ class Fate:
         ]  # fmt: skip
         for fault in self.random.sample(faults, self.random.randint(0, len(faults))):
             self.deeds += [fault] * self.random.choice([1, 1, 4])
+        self.cells = self.random.choice([0.0, 0.3, 1.0])
+        """How much of what is asked is a cell."""
         self.pace = self.random.choice([0.03, 0.2, 1.0])
         world.add_engines(self.random.randint(1, 4))
         for _ in range(self.random.randint(1, 3)):
@@ -60,7 +62,8 @@ class Fate:
             known = list(client.core.engines)
             some = self.random.sample(known, self.random.randint(1, len(known)))
             targets = self.random.choice([known, some])
-            client.submit(targets, large=self.random.random() < 0.2)
+            large = self.random.random() < 0.2
+            client.submit(targets, large=large, joint=self.random.random() < self.cells)
 
     def abort(self) -> None:
         from steer.wire.messages import Abort
@@ -134,6 +137,7 @@ def live(seed: int, patch: pytest.MonkeyPatch) -> World:
     world.net.run(world.net.now + PEACE)
     each_ran_once(world)
     all_is_answered(world)
+    cells_ran_everywhere_or_nowhere(world)
     nothing_is_kept(world)
     what_finished_is_in_the_journal(world)
     return world
@@ -153,6 +157,23 @@ def all_is_answered(world: World) -> None:
             for status, frames in request.answers.values():
                 true = request.submit.id.encode()
                 assert status != "ok" or frames in ([b""], [true]), (true, frames)
+
+
+def cells_ran_everywhere_or_nowhere(world: World) -> None:
+    """Of those that could be asked; the dead cannot say what they did."""
+    for client in world.clients:
+        for request in client.requests.values():
+            if not (client.alive and request.submit.joint):
+                continue
+            aborted = [e for e, (how, _) in request.answers.items() if how == "aborted"]
+            ran = [e for e, (how, _) in request.answers.items() if how == "ok"]
+            assert not (aborted and ran), (request.submit, request.answers)
+            started = [
+                engine.who
+                for engine in world.engines
+                if world.ran[request.submit.id, engine.who] and engine.alive
+            ]
+            assert not (aborted and started), (request.submit, aborted, started)
 
 
 def nothing_is_kept(world: World) -> None:

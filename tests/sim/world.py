@@ -378,13 +378,16 @@ class Client(Peer):
         for submit, frames in self.core.again():
             sock.send(submit, frames)
 
-    def submit(self, targets: Sequence[int], *, large: bool) -> None:
+    def submit(
+        self, targets: Sequence[int], *, large: bool, joint: bool = False
+    ) -> None:
         number = f"{self.who}-{self.core.sent + 1}"
         frames: list[Any] = [number.encode()]
         store = self.world.memory.put(self.pid, frames) if large else None
         pending = self.core.submit(
-            "apply", targets, frames, None, submitted=self.world.net.now, store=store
-        )  # type: ignore[arg-type]
+            "apply", targets, frames, None, submitted=self.world.net.now, store=store,
+            joint=joint,
+        )  # type: ignore[arg-type]  # fmt: skip
         self.requests[pending.submit.id] = Request(pending.submit)
         self.sockets["out"].send(pending.submit, frames)
 
