@@ -457,12 +457,14 @@ def test_a_person_at_a_terminal(home):
 
 
 def _expect(terminal: int, text: str, seen: str = "", press: bytes = b"") -> str:
-    """Read until a text has come, pressing something when nothing comes; the rest."""
-    deadline = time.monotonic() + 20
+    """Read until a text has come, pressing something as long as nothing comes; the
+    rest."""
+    os.write(terminal, press)
+    deadline = time.monotonic() + 30
     while text not in seen:
         assert time.monotonic() < deadline, seen
-        if press:
-            os.write(terminal, press)
-        if select.select([terminal], [], [], 0.5)[0]:
+        if select.select([terminal], [], [], 3)[0]:
             seen += os.read(terminal, 4096).decode()
+        else:
+            os.write(terminal, press)
     return seen.partition(text)[2]
