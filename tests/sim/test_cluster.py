@@ -138,6 +138,7 @@ def live(seed: int, patch: pytest.MonkeyPatch) -> World:
     each_ran_once(world)
     all_is_answered(world)
     cells_ran_everywhere_or_nowhere(world)
+    each_engine_kept_the_order(world)
     nothing_is_kept(world)
     what_finished_is_in_the_journal(world)
     return world
@@ -174,6 +175,17 @@ def cells_ran_everywhere_or_nowhere(world: World) -> None:
                 if world.ran[request.submit.id, engine.who] and engine.alive
             ]
             assert not (aborted and started), (request.submit, aborted, started)
+
+
+def each_engine_kept_the_order(world: World) -> None:
+    """Of one client's requests; what was cut off came again, perhaps later."""
+    sure = {peer.who for peer in world.peers.values() if peer.introductions == 1}
+    for engine in world.engines:
+        last: dict[str, int] = {}
+        for who, _, number in (request.partition("-") for request in engine.ran):
+            if engine.who in sure and who in sure:
+                assert last.get(who, 0) < int(number), (engine.who, who, number)
+            last[who] = int(number)
 
 
 def nothing_is_kept(world: World) -> None:

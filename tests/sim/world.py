@@ -210,6 +210,7 @@ class Peer(Freezable):
         self.pid = world.new_pid()
         self.alive = True
         self.links: set[str] = set()
+        self.introductions = 0
         self.sockets = {role: Socket(world, self, role) for role in self.roles}
         for socket in self.sockets.values():
             world.net.call_later(world.net.delay(), socket.connect)
@@ -251,6 +252,8 @@ class Engine(Peer):
         self.core = EngineCore()
         self.place = (job, rank, size)
         self.ready = False
+        self.ran: list[str] = []
+        """Requests in the order in which they began here."""
         self.queue: collections.deque[tuple[Submit, Sequence[Any]]] = (
             collections.deque()
         )
@@ -270,6 +273,7 @@ class Engine(Peer):
         self.sockets["control"].send(message, frames)
 
     def introduce(self) -> None:
+        self.introductions += 1
         job, rank, size = self.place
         self.send(
             Register(
@@ -319,6 +323,9 @@ class Engine(Peer):
     def _run(self, submit: Submit, frames: Sequence[Any]) -> None:
         assert list(frames) == [submit.id.encode()]
         self.world.ran[submit.id, self.who] += 1
+        self.ran.append(submit.id)
+        if submit.joint:
+            self.world.cell_begins(submit)
         random = self.world.net.random
         if random.random() < 0.3:
             self.send(Output(submit.id, Stream.STDOUT), (b"hello",))
@@ -328,6 +335,7 @@ class Engine(Peer):
     def _done(self, submit: Submit) -> None:
         if not self.alive:
             return
+        self.world.ended.add((submit.id, self.core.engine))
         random = self.world.net.random
         body = random.choice([b"", submit.id.encode()])
         status, store, frames = "ok", None, [body]
@@ -373,6 +381,7 @@ class Client(Peer):
         self.requests: dict[str, Request] = {}
 
     def introduce(self) -> None:
+        self.introductions += 1
         sock = self.sockets["in"]
         sock.send(Hello(VERSION, self.who, self.pid, 0, BOOT, -1, self.core.sent))
         for submit, frames in self.core.again():
@@ -581,6 +590,13 @@ class World:
         self.engines: list[Engine] = []
         self.clients: list[Client] = []
         self.ran: collections.Counter[tuple[str, str]] = collections.Counter()
+        self.ended: set[tuple[str, int]] = set()
+        """Requests that were run to their end, each with an engine's id."""
+        self.cells: dict[str, RankSet] = {}
+        """Cells that have begun somewhere, with their engines."""
+        self.dead: set[int] = set()
+        """Ids that dead engines had."""
+        self.hubs = 0
         self.doubles = 0.0
         self._pids = 1000
         self.start_hub()
@@ -594,6 +610,7 @@ class World:
 
     def start_hub(self) -> None:
         if self.hub is None:
+            self.hubs += 1
             self.hub = Hub(self)
 
     def kill_hub(self) -> None:
@@ -619,7 +636,21 @@ class World:
         self.clients.append(client)
         self.peers[client.who] = client
 
+    def cell_begins(self, submit: Submit) -> None:
+        """The cells before it are over on all their engines that live.
+
+        Not so if a hub was killed that had sent one of them to some engines only.
+        """
+        targets = RankSet.parse(submit.targets)
+        for other, its in self.cells.items() if self.hubs == 1 else ():
+            if other != submit.id and its & targets:
+                left = [e for e in its if (other, e) not in self.ended]
+                assert self.dead.issuperset(left), f"{submit.id} on {other} on {left}"
+        self.cells.setdefault(submit.id, targets)
+
     def died(self, peer: Peer) -> None:
+        if isinstance(peer, Engine):
+            self.dead.add(peer.core.engine)
         if self.hub is not None:
             self.hub.ended(peer)
 
