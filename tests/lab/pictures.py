@@ -20,7 +20,7 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 TALL = {"width": 900, "height": 6500}
 #: What is in which picture: the first and the last cell with these words.
 PICTURES = {
-    "notebook.png": ("import waves", "pond.comm.coords"),
+    "notebook.png": ("import waves", "%px pond.comm.coords"),
     "notebook-figures.png": ("vmin=0.09", "corners[pond.comm.rank]"),
 }
 STYLE = """
