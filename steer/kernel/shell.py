@@ -139,6 +139,10 @@ class KernelShell(ZMQInteractiveShell):
         if self._page(cell.code, client.direct_view(targets)):
             return
         options = dataclasses.replace(px.options, block=True, stream=True)
+        if cell.targets and px.last is not None and not px.last.done():
+            # A cell was left running. What is said to some ranks now shall free the
+            # others: it must not wait for them, as cells wait for each other.
+            options = dataclasses.replace(options, on_error="continue")
         result: AsyncResult | None
         if silent:
             result = view.execute(cell.code, silent=True, block=False, targets=targets)

@@ -75,6 +75,7 @@ class Front:
         """
         said = Said()
         options.setdefault("allow_stdin", False)
+        options.setdefault("stop_on_error", False)  # or the next cell may be aborted
         began = time.monotonic()
         message = self.client.execute_interactive(
             code, output_hook=said.hear, timeout=TIMEOUT, **options
@@ -85,6 +86,7 @@ class Front:
 
     def send(self, code: str, **options: Any) -> str:
         """Run a cell and do not wait."""
+        options.setdefault("stop_on_error", False)
         return str(self.client.execute(code, **options))
 
     def reply(self, msg_id: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def test_settings_of_pxconfig_hold_for_cells(front):
 
 def test_an_error_reads_as_on_the_ranks(front):
     front.run(RANK)
-    said = front.run("if r == 1:\n    1 / 0", stop_on_error=False)
+    said = front.run("if r == 1:\n    1 / 0")
     assert said.error == "ZeroDivisionError: division by zero"
     (error,) = said.of("error")
     assert error["ename"] == "ZeroDivisionError"
@@ -72,14 +72,14 @@ def test_an_error_reads_as_on_the_ranks(front):
     ],
 )
 def test_a_mistake_is_a_sentence(front, cell, sentence):
-    said = front.run(cell, stop_on_error=False)
+    said = front.run(cell)
     assert said.error.startswith("UsageError: ")
     assert sentence in said.error
     assert len(said.reply["traceback"]) == 1
 
 
 def test_syntax_errors_come_from_the_ranks(front):
-    said = front.run("x = = 1", stop_on_error=False)
+    said = front.run("x = = 1")
     assert said.error.startswith("SyntaxError")
 
 
@@ -194,7 +194,7 @@ def test_input_of_a_rank_is_asked_here(front):
 
 
 def test_cells_behind_a_failed_one_are_aborted(front):
-    first = front.send("import time; time.sleep(0.3); 1 / 0")
+    first = front.send("import time; time.sleep(0.3); 1 / 0", stop_on_error=True)
     second = front.send("x = 'not to be run'")
     assert front.reply(first)["status"] == "error"
     assert front.reply(second)["status"] == "aborted"

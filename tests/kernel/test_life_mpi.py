@@ -89,7 +89,7 @@ def test_a_kernel_that_is_ended_while_ranks_start_leaves_nothing(make, queued):
 def test_a_failed_start_says_why_in_each_cell(make):
     front = make(Plan(n=2, engines="no-such-launcher"))
     for _ in range(2):
-        said = front.run("x = 1", stop_on_error=False)
+        said = front.run("x = 1")
         assert "could not start its ranks" in said.error
         assert 'No recipe is called "no-such-launcher"' in said.error
         assert "Restart the kernel" in said.error
@@ -108,7 +108,7 @@ def test_a_rank_that_dies_is_named_and_cells_run_on_all_or_none(make):
     said = front.run("import os\nif me == 1: os.kill(os.getpid(), 9)\nprint('alive')")
     assert said.error.startswith("EngineError")
     assert "was killed by SIGKILL" in said.error
-    said = front.run("x = 1", stop_on_error=False)
+    said = front.run("x = 1")
     assert said.error.startswith("RanksLost: Rank 1 is gone, so the cell did not run")
     assert "was killed by SIGKILL" in said.error
     assert "Restart the kernel" in said.error
@@ -118,7 +118,7 @@ def test_a_rank_that_dies_is_named_and_cells_run_on_all_or_none(make):
 
 def test_of_a_world_that_is_gone_the_first_death_is_told(make):
     front = make(Plan(n=3))
-    front.run("%%rank 1\nimport os; os.kill(os.getpid(), 9)", stop_on_error=False)
+    front.run("%%rank 1\nimport os; os.kill(os.getpid(), 9)")
     wait_until(lambda: front.run("%%local\nlen(rc)").text.strip() == "0", 10, "the end")
     said = front.run("x = 1")
     assert said.error.startswith("RanksLost: All ranks are gone. Engine 1 (rank 1 of 3")
@@ -145,7 +145,7 @@ def test_restart_gives_new_ranks(make):
     front.manager.restart_kernel()
     front.client.wait_for_ready(timeout=20)
     assert not any(is_alive(pid) for pid in before)
-    assert "NameError" in front.run("x", stop_on_error=False).error
+    assert "NameError" in front.run("x").error
     assert (
         "[0-1] (2)  2" in front.run("from mpi4py import MPI; MPI.COMM_WORLD.size").text
     )
