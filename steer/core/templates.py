@@ -13,6 +13,7 @@ stands what ranks have there::
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ DETAILED = 3
 INDENT = " " * 4
 _ENOUGH = 4
 """Of fewer ranks, all but one may have their own number by chance."""
+_WORD = re.compile(r"[^\W\d_]")
 
 Told = tuple[list[int], str]
 """Ascending ranks, and what is shown for them."""
@@ -136,7 +138,11 @@ def _settled(kind: _Kind) -> _Kind:
 
 def _own_rank(kind: _Kind) -> Iterator[_Kind]:
     """Write `<rank>` where ranks have their own number; if few have another one there,
-    these say something else."""
+    these say something else. Numbers without a word beside them stay what they are: a
+    value that happens to be the rank's number."""
+    if not any(map(_WORD.search, kind.literals)):
+        yield kind
+        return
     left = [kind]
     while left:
         kind = left.pop()
