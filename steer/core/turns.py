@@ -91,7 +91,10 @@ class Turns:
         waiting = self._waiting.pop(request)
         for engine in waiting.engines:
             lane = self._lanes[engine]
-            lane.remove(request)
+            if lane[-1] == request:  # as when all are given up, the last first
+                lane.pop()
+            else:
+                lane.remove(request)
             if not lane:
                 del self._lanes[engine]
         return waiting
