@@ -172,8 +172,8 @@ def is_busy(rc: Client, rank: int) -> bool:
 def test_the_command_says_how_others_connect(terminal, connect):
     child = terminal("console", "--cluster-id", "consoles", "--existing")
     child.expect(r"jupyter console --existing (\S+)\r\n")
-    said: Said = connect(child.match[1]).run("r")
-    assert "[0-1]" in said.text
+    said: Said = connect(child.match[1]).run("print('all')")
+    assert "[0-1] (2)  all" in said.text
     child.expect("Press Ctrl-C to end it")
     child.send("\x03")
     child.expect(pexpect.EOF)
