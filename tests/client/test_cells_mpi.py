@@ -43,6 +43,7 @@ def gate(tmp_path: Path) -> Iterator[Path]:
     """A file that ranks wait for; in the end they do not."""
     yield tmp_path / "gate"
     (tmp_path / "gate").touch()
+    (tmp_path / "alone").touch()
 
 
 @pytest.fixture(autouse=True)
@@ -54,12 +55,22 @@ def cell(rc: Client, code: str, targets: str | list[int] = "all") -> AsyncResult
     return rc[:].execute(code, silent=False, block=False, targets=targets)
 
 
-def behind(rc: Client, gate: Path, code: str, on: int = 3) -> tuple[AsyncResult, ...]:
-    """A cell in which one rank does this while the others wait at the gate; and one
-    that is queued behind it."""
-    wait = f"wait_for({str(gate)!r})"
-    held = cell(rc, f"if rank == {on}:\n    {code}\nelse:\n    {wait}")
+def behind(rc: Client, gate: Path, code: str) -> tuple[AsyncResult, ...]:
+    """A cell in which rank 3 does this, when it is let, while the others wait at the
+    gate; and one that is queued behind it."""
+    alone = gate.with_name("alone")
+    held = cell(
+        rc,
+        f"wait_for({str(alone)!r} if rank == 3 else {str(gate)!r})\n"
+        f"if rank == 3:\n    {code}",
+    )
     return held, cell(rc, "ran.append(2)")
+
+
+def let(rc: Client, gate: Path) -> None:
+    """Let rank 3 go on, when the hub has all that was asked so far."""
+    assert max(queued(rc)) > 1
+    gate.with_name("alone").touch()
 
 
 def text(result: AsyncResult) -> str:
@@ -75,6 +86,7 @@ def queued(rc: Client) -> list[int]:
 def test_a_cell_waits_for_all_ranks_of_the_one_before(rc: Client, gate: Path) -> None:
     first, second = behind(rc, gate, "pass")
     third = rc[3].execute("ran.append(3)", block=False)
+    let(rc, gate)
     assert queued(rc)[0] == 2
     wait_until(lambda: queued(rc)[3] == 2, LONG, "rank 3 to end the first cell")
     gate.touch()
@@ -87,6 +99,7 @@ def test_cells_behind_a_failed_one_run_nowhere_and_say_so_at_once(
     rc: Client, gate: Path
 ) -> None:
     first, second = behind(rc, gate, "1 / 0")
+    let(rc, gate)
     assert text(second).endswith(
         "This cell was not run on ranks 0-3: the cell before it failed on rank 3 "
         "(ZeroDivisionError: division by zero)."
@@ -104,6 +117,7 @@ def test_what_need_not_run_on_all_goes_on(rc: Client, gate: Path) -> None:
         rc[:].execute("ran.append(5)", silent=False, block=False, on_error="continue"),
         rc[:].execute("ran.append(6)", silent=True, block=False),
     ]
+    let(rc, gate)
     text(second)
     gate.touch()
     for result in others:
@@ -129,6 +143,7 @@ def test_abort_of_a_waiting_cell(rc: Client, gate: Path) -> None:
     assert "This cell was not run on ranks 0-3" in text(second)
     assert not first.ready()
     gate.touch()
+    gate.with_name("alone").touch()
     first.get(LONG)
     cell(rc, "ran.append(7)").get(LONG)
     assert rc[:]["ran"] == [[7]] * 4
