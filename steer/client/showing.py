@@ -103,8 +103,11 @@ def show(result: AsyncResult, *, result_only: bool) -> None:
 
 
 def is_one(result: AsyncResult) -> bool:
-    """Whether there is one engine only, whose text needs no heading."""
-    return result._single or len(set(result._engines)) == 1
+    """Whether nobody asks which engine it was, so that text needs no heading."""
+    engines = set(result._engines)
+    return result._single or (
+        len(engines) == 1 and engines >= result._client.link.core.engines.keys()
+    )
 
 
 class Printer:

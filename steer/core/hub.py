@@ -158,6 +158,8 @@ class HubCore:
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do about an event."""
         actions = self._on_event[type(event)](event, now)
+        if self.watchers:
+            actions = actions + self._answer_watchers()
         self.story.add(now, event, actions)
         return actions
 
@@ -540,19 +542,21 @@ class HubCore:
             # It comes again because it was never told that the first one is safe.
             safe = self._acknowledge([(engine.uuid, message.id)])
             return [*self._unused(message), *safe]
-        actions = self.fanout.answer(engine, message, frames, now)
-        return actions + self._told_watchers(message.id)
+        return self.fanout.answer(engine, message, frames, now)
 
-    def _told_watchers(self, request_id: str) -> list[Action]:
+    def _answer_watchers(self) -> list[Action]:
         """Answer those who asked for the results of another client's request."""
-        if request_id not in self.watchers:
-            return []
-        request = self.fanout.requests.get(request_id)
-        if request is not None and request.pending:
-            return []
-        content = {"finished": request_id}
-        waiting = self.watchers.pop(request_id)
-        return [self._answer(who, question, content) for who, question in waiting]
+        requests = self.fanout.requests
+        finished = [
+            name
+            for name in self.watchers
+            if name not in requests or not requests[name].pending
+        ]
+        return [
+            self._answer(who, question, {"finished": name})
+            for name in finished
+            for who, question in self.watchers.pop(name)
+        ]
 
     def _output(
         self, who: str, message: Output, frames: Sequence[Any], now: float
@@ -602,10 +606,7 @@ class HubCore:
         text = f"{engine.describe()} {how}"
         text = text[0].upper() + text[1:]
         error = ErrorInfo("EngineError", text + ".")
-        owed = [r.submit.id for r in self.fanout.unanswered(engine)]
         actions = self.fanout.fail(engine, error, now)
-        for request_id in owed:
-            actions += self._told_watchers(request_id)
         actions += self._tell(Left((engine.id,), (text + ".",)))
         return [*actions, Say(text)]
 
@@ -713,8 +714,7 @@ class HubCore:
             who = f"Engine{'s' * (len(absent) > 1)} {RankSet(absent)}"
             text = f"{who} did not come back after the hub's restart."
             self.fanout.absent(submit, absent, ErrorInfo("EngineError", text))
-        actions += self.fanout.settle(submit, now)
-        return actions + self._told_watchers(submit.id)
+        return actions + self.fanout.settle(submit, now)
 
     def _returned(self, now: float) -> list[Action]:
         """Go on with requests whose engines are all back, or that waited too long."""

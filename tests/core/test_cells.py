@@ -212,3 +212,10 @@ def test_a_cell_that_came_again_is_not_given_up():
     assert set(told(fail(hub, "a-1", 1))) == {"a-1"}
     assert hub.hear("oa", wire.Abort(("a-2",), "0-1")) == []
     assert peers(hub.answer("e0", "a-1")) == (b"we0", b"we1")
+
+
+def test_whoever_waits_for_anothers_cell_hears_that_it_was_given_up(hub):
+    cell(hub, "b-1")
+    hub.ask("watch", id="b-1")
+    (answer,) = sent(fail(hub, "a-1", 3), wire.Answer)
+    assert answer == ((b"ia",), wire.Answer("q"))
