@@ -100,6 +100,9 @@ def _frames(traceback: str) -> Iterator[Frame]:
 def _where(frames: tuple[Frame, ...]) -> str:
     """The innermost frame, in short."""
     for file, line, name in reversed(frames):
+        if file.startswith("<cell "):  # its name is a digest
+            inside = f" in {name}" if name not in ("", "<module>") else ""
+            return f"line {line} of the cell{inside}"
         if file:
             short = file.rpartition("/")[2]
             return f"{short}:{line} in {name}" if name else f"{short}:{line}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
+
 from steer.core.folderrors import fold_errors
 from steer.engines.tracebacks import format_error
 from steer.errors import RemoteError
@@ -74,6 +76,22 @@ def test_what_came_over_the_wire_will_do():
     lines = ["Traceback …", '  File "/a/b/solver.py", line 88, in rhs', "    x", "E: y"]
     (group,) = fold_errors({0: Wire("E", "y", lines)})
     assert group.where == "solver.py:88 in rhs"
+
+
+@pytest.mark.parametrize(
+    ("frames", "where"),
+    [
+        (["<module>"], "line 1 of the cell"),
+        (["<module>", "rhs"], "line 2 of the cell in rhs"),
+    ],
+)
+def test_a_cell_is_not_named_by_its_digest(frames, where):
+    lines = [
+        f'  File "<cell 5038efc9b7>", line {number}, in {name}'
+        for number, name in enumerate(frames, 1)
+    ]
+    (group,) = fold_errors({0: Wire("KeyError", "'u'", lines)})
+    assert group.where == where
     assert group.traceback == "\n".join(lines)
 
 
