@@ -15,6 +15,7 @@ from steer.client import live, markup
 from steer.client.replies import ExecuteReply, say, show_displays
 from steer.client.requests import NOTHING
 from steer.client.rich import Gallery, alike
+from steer.client.showing import is_one
 from steer.core.folding import MARK, fold, fold_lines, render
 from steer.core.texts import clip
 from steer.ranks import RankSet
@@ -76,7 +77,7 @@ def _text(result: AsyncResult, said: Mapping[int, str], where: str) -> str:
         return ""
     total = RankSet(result._engines)
     few = {rank: clip(text, rest=where) for rank, text in said.items()}
-    if len(total) == 1:
+    if is_one(result):
         (text,) = few.values()
         return text if text.endswith("\n") else text + "\n"
     return clip(render(fold_lines(few), total, width=screen_width()), rest=where)
@@ -88,7 +89,7 @@ def results(result: AsyncResult, *, alone: bool) -> str:
     said = {reply._engine: clip(reply._text()) for reply in replies}
     if not said:
         return ""
-    if len(set(result._engines)) == 1:
+    if is_one(result) or (len(said) == 1 and not alone):
         return replies[0]._out() + "\n"
     text = clip(render(fold(said), width=screen_width()))
     if alone:

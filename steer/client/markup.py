@@ -84,6 +84,14 @@ def cut(text: str, width: int) -> str:
     return "".join(kept) + "…" + end
 
 
+_AS_CODE = (
+    "margin:0;white-space:pre-wrap;padding:0 var(--jp-code-padding,0);"
+    "font-size:var(--jp-code-font-size,inherit);"
+    "line-height:var(--jp-code-line-height,inherit)"
+)
+"""As a notebook shows plain text, by its own measures where it tells them."""
+
+
 def to_html(text: str, style: str = "") -> str:
     """The text as one preformatted block."""
     return preformatted(spans(text), style)
@@ -91,7 +99,7 @@ def to_html(text: str, style: str = "") -> str:
 
 def preformatted(inside: str, style: str = "") -> str:
     """A preformatted block of what `spans` made."""
-    return f'<pre style="margin:0;white-space:pre-wrap;{style}">{inside}</pre>'
+    return f'<pre style="{_AS_CODE};{style}">{inside}</pre>'
 
 
 def spans(text: str) -> str:

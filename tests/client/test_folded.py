@@ -65,11 +65,12 @@ def test_who_was_silent_is_listed(four: Acting, capsys: Text) -> None:
     assert "missing: 2\n" in capsys.readouterr().out
 
 
-def test_one_engine_needs_no_heading(four: Acting, capsys: Text) -> None:
-    for targets in (1, [1]):
-        run(four[0], "print('here')\nrank", targets).display_outputs()
-    shown = capsys.readouterr().out
-    assert shown == "here\nOut[1:1]: 1\nhere\nOut[1:2]: 1\n"
+@pytest.mark.parametrize(("targets", "head"), [(1, ""), ([1], "[1]  ")])
+def test_one_engine_has_a_heading_where_it_was_not_asked_for_alone(
+    four: Acting, capsys: Text, targets: int | list[int], head: str
+) -> None:
+    run(four[0], "print('here')\nrank", targets).display_outputs()
+    assert capsys.readouterr().out == f"{head}here\nOut[1:1]: 1\n"
 
 
 def test_displays_in_a_file(four: Acting, capsys: Text) -> None:
