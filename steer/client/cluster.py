@@ -30,7 +30,7 @@ from steer.client.starting import (
     restore_hub,
     start_hub,
 )
-from steer.client.stopping import reap, stop_cluster
+from steer.client.stopping import stop_cluster, wait_gone
 from steer.config import ClusterFiles, Connection, new_cluster_id
 from steer.errors import HubUnreachable, UsageError
 from steer.node.processes import Process
@@ -63,6 +63,8 @@ _OTHER_NAMES = {"engine_launcher_class", "controller_ip", "controller_location"}
 _LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error"}
 QUESTION = 5.0
 """Seconds in which a hub that lives answers."""
+THREADS_PATIENCE = 2.0
+"""Seconds for the threads of a process whose main thread has ended."""
 
 
 def _awaitable(
@@ -457,10 +459,14 @@ class Cluster:
             self._link = None
 
     def _reap(self) -> None:
-        """Leave no zombie of a hub that somebody else has ended."""
-        if self._hub is not None:
+        """Leave no zombie of a hub that somebody else has ended.
+
+        Its main thread is one before its other threads have ended, for which we wait.
+        """
+        if self._hub is not None and not hub_lives(self._hub.connection):
             connection = self._hub.connection
-            reap(Process(connection.hub_pid, connection.hub_began))
+            hub = Process(connection.hub_pid, connection.hub_began)
+            wait_gone([hub], THREADS_PATIENCE)
 
     # -- in and out of files
 

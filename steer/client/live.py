@@ -156,10 +156,10 @@ class Terminal(Paced):
             if erased:
                 self._put(erased)
             file.write(text)
+            file.flush()  # the other stream may be next, and has a buffer of its own
             ended = text.endswith("\n")
             self._lines, self._hidden = (lines, []) if ended else ([], lines)
             if ended and lines:
-                file.flush()
                 self._put("\n".join(lines))
 
     def _erased(self) -> str:

@@ -134,7 +134,7 @@ def wait_gone(processes: Iterable[Process], seconds: float) -> list[Process]:
                 poller.unregister(fd)
                 process, watch = watches.pop(fd)
                 watch.close()
-                reap(process)
+                _reap(process)
             if not ready:
                 break
         return sorted(process for process, _ in watches.values())
@@ -143,7 +143,7 @@ def wait_gone(processes: Iterable[Process], seconds: float) -> list[Process]:
             watch.close()
 
 
-def reap(process: Process) -> None:
+def _reap(process: Process) -> None:
     """Take the status of a child of ours that has ended, so that no zombie stays.
 
     By start time too: its number may already be that of another child.

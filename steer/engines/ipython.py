@@ -15,6 +15,7 @@ import os
 import re
 import sys
 import tokenize
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 import IPython
@@ -110,6 +111,20 @@ MAGICAL = re.compile(
 )
 """What IPython may change in a cell: signs of magics, prompts that were copied along,
 empty lines first, and a line of words, of which the first may be a magic's name."""
+_FIRST_WORD = re.compile(r"\w+")
+
+
+def looks_plain(code: str, magics: Container[str]) -> bool:
+    """Whether IPython would leave the text of a cell as it is.
+
+    Of `ls(1)`, too, it makes a magic, if that is the whole cell, and `exit` it calls.
+    """
+    if MAGICAL.search(code):
+        return False
+    word = _FIRST_WORD.match(code)
+    if word is None or "\n" in code.rstrip("\n"):
+        return True
+    return word[0] not in magics and word[0] not in ("exit", "quit")
 
 
 class SteerShell(InteractiveShell):
@@ -133,7 +148,10 @@ class SteerShell(InteractiveShell):
         self, code: str, *, silent: bool, store_history: bool
     ) -> BaseException | None:
         """Run a cell; return what it raised, or what a magic in it would have shown."""
-        plain = not MAGICAL.search(code) and self._transforms() == self._own_transforms
+        magics = self.magics_manager.magics["line"]
+        plain = (
+            looks_plain(code, magics) and self._transforms() == self._own_transforms
+        )
         self._plain = code if plain else None
         self.shown.clear()
         self.displayhook.result = None
