@@ -37,6 +37,7 @@ for cell in json.load(open(sys.argv[1])):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 @pytest.mark.parametrize("cells", NOTEBOOKS)
 def test_cells_run(cells: list[str], tmp_path: Path):
     """A page's cells, one after the other, as in a notebook."""
@@ -50,6 +51,7 @@ def test_cells_run(cells: list[str], tmp_path: Path):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 @pytest.mark.parametrize("code", EXAMPLES)
 def test_examples_run(code: str, tmp_path: Path):
     script = tmp_path / "example.py"

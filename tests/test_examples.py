@@ -255,6 +255,7 @@ def test_the_notebook_runs_from_top_to_bottom(run_notebook: Callable[[str], Ran]
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 @pytest.mark.timeout(120)
 def test_the_notebook_of_the_kernel_runs(
     run_notebook: Callable[[str], Ran], tmp_path: Path

@@ -14,7 +14,7 @@ from steer.testing.waiting import wait_until
 
 from .acting import acting
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.either_mpi]
 
 PATIENT = 30.0
 """The first completion imports IPython, on machines as slow as they are."""

@@ -235,6 +235,7 @@ def waits(result: steer.AsyncResult, ranks: str) -> None:
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_all_ranks_ask_and_one_answer_serves_all(rc, sits):
     person = sits("42")
     rc[:].execute("n = int(input('n? '))", block=True).get()
@@ -243,6 +244,7 @@ def test_all_ranks_ask_and_one_answer_serves_all(rc, sits):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_one_rank_asks_in_a_function_while_others_wait_for_it(rc, sits):
     person = sits("red")
 
@@ -258,6 +260,7 @@ def test_one_rank_asks_in_a_function_while_others_wait_for_it(rc, sits):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_questions_of_a_loop_come_one_by_one(rc, sits):
     person = sits("a", "b", "c")
     rc[:].execute("said = [input(f'{i} ') for i in range(3)]", block=True).get()
@@ -266,6 +269,7 @@ def test_questions_of_a_loop_come_one_by_one(rc, sits):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_a_password_is_asked_as_one(rc, monkeypatch):
     monkeypatch.setattr(getpass, "getpass", lambda text: f"secret of {text}")
     monkeypatch.setattr(builtins, "input", lambda text="": "shown")
@@ -274,6 +278,7 @@ def test_a_password_is_asked_as_one(rc, monkeypatch):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_what_was_printed_comes_before_the_question(rc, monkeypatch, capsys):
     shown = []
 
@@ -290,6 +295,7 @@ def test_what_was_printed_comes_before_the_question(rc, monkeypatch, capsys):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_without_stdin_the_code_gets_eof(rc, sits):
     sits(EOFError())
     result = rc[:].execute("input('n? ')")
@@ -303,6 +309,7 @@ def test_without_stdin_the_code_gets_eof(rc, sits):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_a_question_waits_when_nobody_waits_for_it(rc, sits):
     sits("later")
     result = rc[:].execute("s = input('who? ')")
@@ -314,6 +321,7 @@ def test_a_question_waits_when_nobody_waits_for_it(rc, sits):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_waiting_for_another_result_asks_too(rc, sits):
     person = sits("1")
     rc[0].execute("input('first ')")
@@ -322,6 +330,7 @@ def test_waiting_for_another_result_asks_too(rc, sits):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_an_interrupt_ends_a_question(rc, sits):
     person = sits("never")
     result = rc[:].execute("input('n? ')")
@@ -342,6 +351,7 @@ def test_an_interrupt_ends_a_question(rc, sits):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_ctrl_c_at_a_question_leaves_it(rc, sits):
     sits(KeyboardInterrupt(), "7")
     result = rc[0].execute("u = input('u? ')")
@@ -353,6 +363,7 @@ def test_ctrl_c_at_a_question_leaves_it(rc, sits):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_threads_and_children_do_not_wait_for_ever(rc, sits):
     sits("x")
     code = (
@@ -379,6 +390,7 @@ def test_threads_and_children_do_not_wait_for_ever(rc, sits):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 @pytest.mark.parametrize("silent", [True, False])
 def test_a_question_outlives_its_hub(make_cluster, sits, silent):
     person = sits("still")
@@ -397,6 +409,7 @@ def test_a_question_outlives_its_hub(make_cluster, sits, silent):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_an_answer_lost_with_its_hub_is_given_again(make_cluster, sits):
     """The person answers while there is no hub; the new one brings it."""
     cluster = make_cluster(engines="local", n=1)
@@ -435,6 +448,7 @@ with steer.Cluster(n=1, engines="local") as rc:
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_a_person_at_a_terminal(home):
     pid, terminal = pty.fork()
     if pid == 0:

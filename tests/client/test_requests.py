@@ -58,6 +58,7 @@ for step in steer.progress(range({n}), "steps"):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_how_far_ranks_are_is_seen_while_they_work(rc):
     body = "if step == 3: input('go on? ')"
     result = rc[:].execute(LOOP.format(n=5, body=body))
@@ -69,6 +70,7 @@ def test_how_far_ranks_are_is_seen_while_they_work(rc):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_each_rank_is_as_far_as_it_is(rc):
     body = "if comm.rank == 1 and step == 2: break"
     result = rc[:].execute(LOOP.format(n=5, body=body))
@@ -77,6 +79,7 @@ def test_each_rank_is_as_far_as_it_is(rc):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_a_function_tells_it_too(rc):
     def count(n):
         return sum(steer.progress(range(n), "adding"))
@@ -87,6 +90,7 @@ def test_a_function_tells_it_too(rc):
 
 
 @pytest.mark.mpi
+@pytest.mark.either_mpi
 def test_an_interrupted_loop_says_how_far_it_came(rc):
     body = "if step == 2: input('never answered ')"
     result = rc[:].execute(LOOP.format(n=5, body=body))

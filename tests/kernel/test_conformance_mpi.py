@@ -11,7 +11,7 @@ from nbclient.exceptions import CellExecutionError
 from steer.kernel import spec
 from steer.kernel.plan import Plan
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.either_mpi]
 
 
 @pytest.fixture(scope="module", autouse=True)

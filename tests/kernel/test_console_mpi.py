@@ -21,7 +21,7 @@ from steer.testing import wait_until
 
 from .conftest import Front, Said
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.either_mpi]
 
 
 @pytest.fixture(scope="module")

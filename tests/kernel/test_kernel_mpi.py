@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.either_mpi]
 
 RANK = "from mpi4py import MPI; comm = MPI.COMM_WORLD; r = comm.rank"
 

@@ -17,7 +17,7 @@ from steer.kernel.plan import Plan
 from steer.node.processes import is_alive
 from steer.testing import wait_until
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.either_mpi]
 
 QUEUED = """
 description = "ranks that wait in a queue until a file is there"
