@@ -28,6 +28,7 @@ import zmq
 
 from steer import shm, sockets
 from steer.client.prompts import Prompts
+from steer.client.undisturbed import Undisturbed
 from steer.config import Connection
 from steer.core.client import ClientCore, Pending, Sink, split_parts
 from steer.errors import HubUnreachable, ProtocolError, SteerError, from_wire
@@ -124,7 +125,7 @@ class Link:
         """Send a request; its answers go to the sink, perhaps before this returns."""
         self._check_open()
         store, rest = self._shelf.put(frames) if self.shares else (None, list(frames))
-        with self._lock:
+        with Undisturbed(), self._lock:
             pending = self.core.submit(
                 kind, targets, rest, sink,
                 submitted=time.time(), silent=silent, store_history=store_history,
@@ -156,7 +157,7 @@ class Link:
     def _question(self, make: Callable[[str], Message], *frames: bytes) -> Future[Any]:
         self._check_open()
         future: Future[Any] = Future()
-        with self._lock:
+        with Undisturbed(), self._lock:
             question = self.core.new_id()
             self._questions[question] = future
             sockets.send(self._out, [encode(make(question)), *frames])
@@ -166,12 +167,12 @@ class Link:
 
     def _send(self, message: Message, *frames: Any) -> None:
         self._check_open()
-        with self._lock:
+        with Undisturbed(), self._lock:
             sockets.send(self._out, [encode(message), *frames])
 
     def _send_typed(self, message: Typed, text: bytes) -> None:
         """Send what a person typed; in the I/O thread too, which must not fail."""
-        with self._lock:
+        with Undisturbed(), self._lock:
             if not self._closed:
                 sockets.send(self._out, [encode(message), text])
 

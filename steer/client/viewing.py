@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from steer.client.asyncresult import AsyncResult
 from steer.client.history import History
 from steer.client.requests import Request
+from steer.client.undisturbed import Undisturbed
 from steer.wire import payload
 
 if TYPE_CHECKING:
@@ -134,9 +135,10 @@ class View:
         def submit(sink: Request) -> Any:
             return link.submit(kind, ids, frames, sink, label=label, **options)
 
-        request = result._add(submit, ids)
-        self.client._note(request)
-        self._sent.add(request)
+        with Undisturbed():  # what was sent is known here too
+            request = result._add(submit, ids)
+            self.client._note(request)
+            self._sent.add(request)
 
     def _finish(self, result: AsyncResult, block: bool | None) -> Any:
         if self.block if block is None else block:
