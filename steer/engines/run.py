@@ -268,7 +268,13 @@ class Runner:
         transient: dict[str, Any],
         update: bool,
     ) -> None:
-        """Send a display."""
+        """Send a display.
+
+        `clear_output` would clear what other ranks have printed: nothing is sent, which
+        also keeps an empty output from being shown.
+        """
+        if kind == "clear_output":
+            return
         self._speak(Stream.DISPLAY, pack((data, metadata, transient, update)))
 
     def _speak(self, stream: Stream, body: bytes) -> None:

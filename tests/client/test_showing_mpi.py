@@ -166,3 +166,15 @@ def test_a_question_comes_below_what_was_printed(rc: Client) -> None:
     assert shown[1] == "[ranks 0-3] which? 21"
     assert shown[2].startswith("Out[0-3:")
     assert shown[3:] == ["[0-3] (4)  42", "end"]
+
+
+def test_clear_output_on_ranks_shows_no_empty_output(rc: Client, capsys: Text) -> None:
+    result = rc[:].execute(
+        "from IPython.display import clear_output\n"
+        "clear_output(wait=True); print('now')",
+        silent=False,
+    )
+    with result.stream_output():
+        result.wait(10)
+    assert result.outputs == [[], [], [], []]
+    assert capsys.readouterr().out == "[0-3] (4)  now\n"
