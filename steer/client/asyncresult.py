@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
+import signal
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, Future
@@ -372,6 +373,22 @@ class AsyncResult(Described, Future[Any]):
             raise RuntimeError("Can't abort, I am already done!")
         ids = list(dict.fromkeys(request.id for request in self._requests))
         self._client.link.abort(ids, str(RankSet(self._engines)))
+
+    def interrupt(self, signum: int = signal.SIGINT) -> RankSet:
+        """Send a signal to the engines that run this, and do not start it on others;
+        returns those that were sent it."""
+        link, sent = self._client.link, []
+        for request in self._requests:
+            left = [e for e in request.engines if not request.status(e)]
+            if left:
+                targets = str(RankSet(left))
+                link.abort([request.id], targets)
+                sent.append(link.signal(signum, targets, request.id))
+        return RankSet(
+            engine
+            for answer in sent
+            for engine in RankSet.parse(link.wait(answer)["signalled"])
+        )
 
     def get_dict(self, timeout: float | None = -1) -> dict[int, Any]:
         """The results by engine id."""

@@ -142,9 +142,10 @@ class Link:
         """Ask for requests not to be started; they then fail as TaskAborted."""
         self._send(Abort(tuple(ids), targets))
 
-    def signal(self, signum: int, targets: str) -> Future[Any]:
-        """Send a signal to engines' processes."""
-        return self._question(lambda id: Signal(id, targets, signum))
+    def signal(self, signum: int, targets: str, about: str = "") -> Future[Any]:
+        """Send a signal to engines' processes; to those that run a request, if one is
+        named."""
+        return self._question(lambda id: Signal(id, targets, signum, about))
 
     def shutdown(self, targets: str, *, hub: bool) -> Future[Any]:
         """End engines, or the whole cluster."""

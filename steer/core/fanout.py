@@ -517,6 +517,15 @@ class Fanout:
             if request.pending.get(engine.id) == engine.uuid
         ]
 
+    def has(self, engine: Engine, request_id: str) -> bool:
+        """Whether an engine was sent this request and owes the answer."""
+        request = self.requests.get(request_id)
+        return (
+            request is not None
+            and not request.held_for
+            and request.pending.get(engine.id) == engine.uuid
+        )
+
     def sent_to(self, engine: Engine) -> list[Request]:
         """Those of them that it should have got."""
         return [request for request in self.unanswered(engine) if not request.held_for]

@@ -347,6 +347,8 @@ class HubCore:
         if not 0 < message.signum <= HIGHEST_SIGNAL:
             raise ProtocolError(f"There is no signal {message.signum}.")
         engines = self._engines(message.targets)
+        if message.about:
+            engines = [e for e in engines if self.fanout.has(e, message.about)]
         near = [e for e in engines if self.registry.watchable(e)]
         far = [e for e in engines if not self.registry.watchable(e)]
         actions: list[Action] = []

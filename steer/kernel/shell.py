@@ -153,7 +153,7 @@ class KernelShell(ZMQInteractiveShell):
         if options.fold:
             result.ends_elsewhere = True
             sent.append(result)
-        running.finish(result, client, options)
+        running.finish(result, options)
 
     def _wait(self) -> Client:
         """The client, as soon as the ranks are there."""

@@ -26,7 +26,6 @@ from steer.ranks import RankSet, describe
 
 if TYPE_CHECKING:
     from steer.client.asyncresult import AsyncResult
-    from steer.client.client import Client
 
 HINT_AFTER = 0.5
 """Seconds after a press until we say what the next one does: mostly the ranks have
@@ -41,13 +40,11 @@ class Ladder:
 
     def __init__(
         self,
-        client: Client,
         signum: int = signal.SIGINT,
         *,
         timeout: float | None = None,
         magic: str = "pxresult",
     ) -> None:
-        self._client = client
         self._signum = signum
         self._magic = magic
         self._timeout = timeout
@@ -160,10 +157,8 @@ class Ladder:
             self._send()
 
     def _send(self) -> None:
-        left = self._left()
-        self.stopped = self.stopped | left
-        if left:
-            self._client.send_signal(self._signum, str(left))
+        assert self._result is not None
+        self.stopped = self.stopped | self._result.interrupt(self._signum)
 
     def _leave(self) -> None:
         self.running = self._left()
@@ -188,7 +183,7 @@ class Ladder:
                 f"{'it' if one else 'them'}."
             )
         if not self.stopped:
-            return "all ranks had ended."
+            return "no rank ran it any more, or had begun it."
         how = f"by {signal_name(self._signum)}"
         was = "was" if len(self.stopped) == 1 else "were"
         return f"{describe(self.stopped)} {was} interrupted {how}."

@@ -147,7 +147,7 @@ class PxMagics:
 
     def _finish(self, result: AsyncResult, options: opts.Options) -> None:
         magic = f"pxresult{self.suffix}"
-        running.finish(result, self.view.client, options, magic=magic)
+        running.finish(result, options, magic=magic)
 
     def _run_here(self, code: str) -> bool:
         """Whether the cell, run here too, did not fail; its error is shown then."""

@@ -25,7 +25,6 @@ from steer.magics.options import Options
 
 if TYPE_CHECKING:
     from steer.client.asyncresult import AsyncResult
-    from steer.client.client import Client
     from steer.client.views import DirectView
 
 DEFAULTS = Options()
@@ -40,7 +39,7 @@ def run(
     """Send a cell; if it blocks, wait and show it. None if no rank was to run it."""
     result = send(view, code, options, targets)
     if result is not None and blocks(view, options):
-        finish(result, view.client, options)
+        finish(result, options)
     return result
 
 
@@ -91,7 +90,7 @@ def _where(
     except SyntaxError as error:
         raise MagicError(f"--when {options.when!r}: {error.msg}.") from None
     asked = view.pull(f"bool({options.when})", targets=targets, block=False)
-    with Ladder(view.client, options.signal, timeout=options.timeout) as ladder:
+    with Ladder(options.signal, timeout=options.timeout) as ladder:
         ladder.wait(asked)
     _raise_if_ended(ladder, None)
     truths = asked.get_dict()
@@ -103,7 +102,6 @@ def _where(
 
 def finish(
     result: AsyncResult,
-    client: Client,
     options: Options = DEFAULTS,
     *,
     magic: str = "pxresult",
@@ -114,7 +112,7 @@ def finish(
     shown = (
         result.stream_output(fold, after) if streams else result.measure_progress(after)
     )
-    ladder = Ladder(client, options.signal, timeout=options.timeout, magic=magic)
+    ladder = Ladder(options.signal, timeout=options.timeout, magic=magic)
     with ladder, shown:
         ended = ladder.wait(result)
     error = None

@@ -169,6 +169,8 @@ class Signal(Message, frozen=True):
     id: str
     targets: str
     signum: int
+    about: str = ""
+    """Only to those that have this request and have not answered it."""
 
 
 class Typed(Message, frozen=True):

@@ -12,7 +12,8 @@ import pytest
 from steer.client.asyncresult import AsyncResult
 from steer.client.client import Client
 from steer.client.cluster import Cluster
-from steer.errors import TaskAborted
+from steer.errors import CompositeError, TaskAborted
+from steer.ranks import RankSet
 from steer.testing.waiting import wait_until
 
 pytestmark = pytest.mark.mpi
@@ -147,6 +148,30 @@ def test_abort_of_a_waiting_cell(rc: Client, gate: Path) -> None:
     first.get(LONG)
     cell(rc, "ran.append(7)").get(LONG)
     assert rc[:]["ran"] == [[7]] * 4
+
+
+def test_to_interrupt_a_waiting_cell_does_no_harm_to_the_one_that_runs(
+    rc: Client, gate: Path
+) -> None:
+    held, waiting = behind(rc, gate, "ran.append(1)")
+    assert not waiting.interrupt()
+    with pytest.raises(TaskAborted, match=r"not run on ranks 0-3: it was aborted\.$"):
+        waiting.get(LONG)
+    gate.touch()
+    gate.with_name("alone").touch()
+    held.get(LONG)
+    assert rc[:]["ran"] == [[], [], [], [1]]
+
+
+def test_to_interrupt_a_cell_is_for_the_ranks_that_run_it(
+    rc: Client, gate: Path
+) -> None:
+    held = cell(rc, f"wait_for({str(gate)!r}) if rank else ran.append(1)")
+    wait_until(lambda: held.progress == 1, LONG, "rank 0")
+    assert held.interrupt() == RankSet([1, 2, 3])
+    with pytest.raises(CompositeError) as raised:
+        held.get(LONG)
+    assert {error.ename for error in raised.value.exceptions} == {"KeyboardInterrupt"}
 
 
 def test_many_cells_each_cost_the_same(rc: Client) -> None:

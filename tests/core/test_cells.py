@@ -160,6 +160,20 @@ def test_waiting_work_is_aborted_where_it_is_asked(hub):
     assert peers(end(hub, "a-2", 0, 1)) == ()  # a-3 went right behind a-2
 
 
+def test_a_signal_about_a_request_is_for_those_that_run_it(hub):
+    cell(hub, "b-1")
+    hub.answer("e0", "a-1")
+
+    def signalled(request):
+        return [a for a in hub.hear("oa", wire.Signal("q", "0-3", 2, request))
+                if isinstance(a, ev.Kill)]  # fmt: skip
+
+    assert signalled("b-1") == []
+    assert signalled("nothing") == []
+    (kill,) = signalled("a-1")
+    assert [pid for pid, _ in kill.processes] == [101, 102, 103]
+
+
 def test_after_a_cut_only_what_was_sent_is_sent_again(hub):
     cell(hub, "a-2")
     actions = hub.register("e0", 0, 4)

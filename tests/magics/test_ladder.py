@@ -208,7 +208,7 @@ def test_timeout_without_a_signal_only_returns(notebook, said, tmp_path):
 def test_a_thread_may_wait_and_another_may_press(rc, notebook, said):
     """A kernel that is told of interrupts by a message does so."""
     result = rc[:].execute("say('began'); time.sleep(60)", block=False)
-    ladder = Ladder(rc)
+    ladder = Ladder()
     ended: list[bool] = []
 
     def wait():
@@ -227,7 +227,7 @@ def test_a_thread_may_wait_and_another_may_press(rc, notebook, said):
 def test_a_program_that_ignores_ctrl_c_goes_on_ignoring_it(rc, notebook):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Ladder(rc):
+        with Ladder():
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
