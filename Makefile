@@ -7,6 +7,10 @@ LAB_VENV := .venv-lab
 PY := $(MPICH)/bin/python
 export PYTHON
 
+# Tests run in an order of chance: the same for all who type `make test`, so that what
+# failed for one fails for the next; a new one each time in `make test-long`.
+SAME_ORDER := --randomly-seed=20260913
+
 # What pip was asked to put there; a changed pyproject.toml asks again.
 DEMO := $(MPICH)/.has-demo
 DEV := $(MPICH)/.has-dev
@@ -25,7 +29,7 @@ demo: $(DEMO)  ## start 4 MPI ranks, show what Steer does, draw a picture, stop
 	@$(PY) examples/demo.py $(ARGS)
 
 test: $(DEV) $(DEV_OPENMPI)  ## run every test but the long ones, with MPICH; what MPI matters to also with Open MPI
-	@.ci/both-mpis "not slow" "mpi and not slow and not either_mpi" $(ARGS)
+	@.ci/both-mpis "not slow" "mpi and not slow and not either_mpi" $(SAME_ORDER) $(ARGS)
 
 test-mpi: $(DEV) $(DEV_OPENMPI)  ## run only what starts real ranks, with both MPIs
 	@.ci/both-mpis "mpi and not slow" "mpi and not slow" $(ARGS)

@@ -207,9 +207,7 @@ class AsyncResult(Described, Future[Any]):
         done = {part for part in parts if part.done()}
         return done, set(parts) - done
 
-    def wait_until(
-        self, ready: Callable[[], bool], timeout: float | None = -1
-    ) -> bool:
+    def wait_until(self, ready: Callable[[], bool], timeout: float | None = -1) -> bool:
         """Whether it is ready, or `ready()` is true; looked at again after `wake()`."""
         return self._await(lambda: self.done() or ready(), timeout, curious=False)
 

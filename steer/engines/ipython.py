@@ -149,9 +149,7 @@ class SteerShell(InteractiveShell):
     ) -> BaseException | None:
         """Run a cell; return what it raised, or what a magic in it would have shown."""
         magics = self.magics_manager.magics["line"]
-        plain = (
-            looks_plain(code, magics) and self._transforms() == self._own_transforms
-        )
+        plain = looks_plain(code, magics) and self._transforms() == self._own_transforms
         self._plain = code if plain else None
         self.shown.clear()
         self.displayhook.result = None

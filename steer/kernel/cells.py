@@ -13,17 +13,23 @@ Pure: text in, a `Cell` out.
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 
 from steer.errors import UsageError
 
-__all__ = ["Cell", "read"]
+__all__ = ["OFFERED", "Cell", "needs_ranks", "read"]
+
+OFFERED = frozenset({"rc", "view", "cluster"})
+"""What a cell that runs here finds of the ranks, once they are there."""
 
 _FIRST = re.compile(r"(?:[ \t]*\n)*")
 _LINE = re.compile(r"%%(local|rank)\b[ \t]*([^\n]*)\n?")
 _BEFORE_MAGIC = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]*")
 _OF_THE_RANKS = re.compile(r"%%?(?:(?:auto)?px\w*|result\b)")
+_MAGIC_CALLS = frozenset({"run_line_magic", "run_cell_magic"})
 _END = re.compile(r"\s*(?:exit|quit)\s*(?:\(\s*\))?\s*")
 
 
@@ -65,3 +71,25 @@ def _placed(word: str, rest: str, code: str, removed: int) -> Cell:
     if not rest:
         raise UsageError("%%rank needs ranks behind it, like %%rank 3 or %%rank 0-2,5.")
     return Cell(code, targets=rest, removed=removed)
+
+
+def needs_ranks(code: ast.AST, known: Container[str] = ()) -> bool:
+    """Whether code that runs here uses the ranks: a magic of theirs, or a name of
+    `OFFERED` that is neither known nor given in the code itself."""
+    nodes = list(ast.walk(code))
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    given = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    used = {node.id for node in names} - given
+    return any(name in OFFERED and name not in known for name in used) or any(
+        _is_magic_of_ranks(node) for node in nodes
+    )
+
+
+def _is_magic_of_ranks(node: ast.AST) -> bool:
+    match node:
+        case ast.Call(
+            func=ast.Attribute(attr=call), args=[ast.Constant(value=str(name)), *_]
+        ):
+            of_ranks = _OF_THE_RANKS.fullmatch(f"%{name}") is not None
+            return call in _MAGIC_CALLS and of_ranks
+    return False

@@ -10,6 +10,7 @@ events, payloads and errors stay IPython's own business. What user code here run
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import os
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["KernelShell"]
 
 SEND = "get_ipython().run_on_ranks()\n"
+WAIT = "get_ipython().wait_for_ranks()\n"
 AUTOPX = "Every cell of this kernel runs on the ranks already; %%local runs one here.\n"
 _QUESTION = re.compile(r"\s*(\?{0,2})\s*([A-Za-z_][\w.]*)\s*(\?{0,2})\s*")
 
@@ -168,6 +170,21 @@ class KernelShell(ZMQInteractiveShell):
         self._offer()
         return client
 
+    def transform_ast(self, node: ast.Module) -> ast.Module:
+        """Let code that runs here wait first for the ranks that it names."""
+        node = super().transform_ast(node)
+        if self._offered is None and cells.needs_ranks(node, self.user_ns):
+            # A statement of the cell, so that errors and Ctrl-C are the cell's.
+            node.body[:0] = ast.parse(WAIT).body
+        return node
+
+    def wait_for_ranks(self) -> None:
+        """Wait until cells that run here find what is of the ranks."""
+        try:
+            self._wait()
+        except SteerError as error:
+            raise MagicError(str(error)) from None
+
     def _page(self, code: str, view: DirectView) -> bool:
         """Show what `name?` asks for in the front end's pager; whether it did."""
         asked = _QUESTION.fullmatch(code)
@@ -191,7 +208,7 @@ class KernelShell(ZMQInteractiveShell):
         return px
 
     def _offer(self) -> None:
-        """Let %%local cells find `rc`, `view` and `cluster`, once there are ranks."""
+        """Let cells that run here find what is of the ranks, once they are there."""
         client = self.ranks.client
         if client is None or client is self._offered:
             return

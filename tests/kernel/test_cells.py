@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from steer.errors import UsageError
-from steer.kernel.cells import read
+from steer.kernel.cells import needs_ranks, read
 
 
 @pytest.mark.parametrize(
@@ -100,3 +102,42 @@ def test_no_code_is_lost(source):
     assert source[cell.removed :] == cell.code
     removed = source[: cell.removed].strip()
     assert removed == "" or removed.startswith(("%%local", "%%rank"))
+
+
+@pytest.mark.parametrize(
+    "python",
+    [
+        "view.apply_sync(f)",
+        "def f():\n    return rc.ids",
+        "print(len(cluster.engines))",
+        "get_ipython().run_line_magic('px', 'x = 1')",
+        "get_ipython().run_cell_magic('px', '', 'x = 1')",
+        "get_ipython().run_line_magic('pxresult', '')",
+        "get_ipython().run_line_magic('autopx', '')",
+    ],
+)
+def test_code_that_needs_the_ranks(python):
+    assert needs_ranks(ast.parse(python))
+
+
+@pytest.mark.parametrize(
+    "python",
+    [
+        "1 + 1",
+        "'view'  # rc",
+        "a.view()",
+        "view = a[:3]\nview.sum()",
+        "for rc in codes: print(rc)",
+        "f(view=3)",
+        "get_ipython().run_line_magic('pwd', '')",
+        "get_ipython().run_line_magic(px, '')",
+        "f('px')",
+    ],
+)
+def test_code_that_does_not(python):
+    assert not needs_ranks(ast.parse(python))
+
+
+def test_what_the_user_named_so_is_not_the_ranks():
+    assert not needs_ranks(ast.parse("view + 1"), {"view": 3})
+    assert needs_ranks(ast.parse("view + rc"), {"view": 3})

@@ -70,13 +70,23 @@ def test_the_front_end_is_answered_while_ranks_start(make, queued, go):
     assert front.reply(msg_id)["status"] == "ok"
 
 
-def test_waiting_for_ranks_can_be_interrupted(make, queued, go):
+@pytest.mark.parametrize("cell", ["%%local\nview.apply_sync(lambda: 7)", "%px 7"])
+def test_a_cell_here_waits_for_the_ranks_that_it_names(make, queued, go, cell):
     front = make(queued)
-    msg_id = front.send("x = 1", allow_stdin=False)
+    msg_id = front.send(cell, allow_stdin=False)
+    front.hear_until(msg_id, "starting ▕          ▏ 0 of 2 ranks")
+    go.touch()
+    front.hear_until(msg_id, "7")
+    assert front.reply(msg_id)["status"] == "ok"
+
+
+@pytest.mark.parametrize("cell", ["x = 1", "%%local\nview.apply(abs, 1)"])
+def test_waiting_for_ranks_can_be_interrupted(make, queued, go, cell):
+    front = make(queued)
+    msg_id = front.send(cell, allow_stdin=False)
     front.hear_until(msg_id, "starting")
     front.manager.interrupt_kernel()
     reply = front.reply(msg_id)
-    assert reply["ename"] == "KeyboardInterrupt"
     assert "go on starting; run the cell again" in reply["evalue"]
     go.touch()
     assert front.run("x = 1").reply["status"] == "ok"
@@ -95,6 +105,10 @@ def test_a_failed_start_says_why_in_each_cell(make):
         assert "Restart the kernel" in said.error
         assert "Traceback" not in "".join(said.reply["traceback"])
     assert "42" in front.run("%%local\n6 * 7").text
+    for cell in ("%%local\nrc.ids", "%px x = 1"):
+        said = front.run(cell)
+        assert "could not start its ranks" in said.error
+        assert "Traceback" not in "".join(said.reply["traceback"])
     assert front.ask("complete", "pri")["matches"]
 
 
