@@ -381,10 +381,252 @@ class Pong(Message, frozen=True):
     """Yes."""
 
 
+# -- tasks (docs/design/tasks.md)
+
+
+class TaskStatus(enum.IntEnum):
+    """How a task ended. Engines say the first four, the hub the others."""
+
+    DONE = 0
+    RAISED = 1
+    RETRYABLE = 2
+    """It raised what its options allow to try again."""
+    UNMET = 3
+    """It may not run on this engine; perhaps on another."""
+    CANCELLED = 4
+    LOST = 5
+    """Its engine died."""
+    TIMED_OUT = 6
+    """It waited too long for others."""
+    OVERRAN = 7
+    """It ran longer than its limit, and was ended."""
+    IMPOSSIBLE = 8
+    INVALID = 9
+    """It waits for a task that nobody knows."""
+    DEPENDENCY = 10
+    """One that it waits for failed."""
+    REFUSED = 11
+
+
+class Task(Fact, frozen=True):
+    """One call: which function, and its pickled arguments."""
+
+    id: int
+    """The client's own number, counted up."""
+    function: bytes
+    body: bytes
+    options: int = 0
+    """The client's number for these options; 0 is TaskOptions()."""
+
+
+class TaskOptions(Fact, frozen=True):
+    """What many tasks have in common."""
+
+    priority: int = 0
+    retries: int = 0
+    timeout: float | None = None
+    """Seconds that it may run."""
+    wait: float | None = None
+    """Seconds that it may wait for others."""
+    targets: str = ""
+    """The engines that it may run on; all if empty."""
+    ranks: int = 0
+    """How many ranks run it together, with a communicator; 0 is a plain task."""
+    retry_on: bytes = b""
+    """Pickled exception classes; the engine decides whether one fits."""
+    name: str = ""
+
+
+class Dependency(Fact, frozen=True):
+    """Unfinished tasks of the same client that have to end first."""
+
+    ids: tuple[int, ...]
+    all: bool = True
+    success: bool = True
+    failure: bool = False
+
+
+class Needs(Fact, frozen=True):
+    """What a task waits for, as far as its client does not have it yet."""
+
+    id: int
+    after: Dependency | None = None
+    follow: Dependency | None = None
+    """It runs where these ran."""
+    where: tuple[int, ...] = ()
+    """Engines where those of `follow` ran that have ended already."""
+    values: tuple[int, ...] = ()
+    """Their results are arguments; the body holds their places."""
+
+
+class Outcome(Fact, frozen=True):
+    """How one task ended on one engine."""
+
+    id: int
+    status: TaskStatus
+    body: bytes = b""
+    """The pickled value; an encoded ErrorInfo; or the hub's sentence in UTF-8."""
+    started: float = 0.0
+    took: float = 0.0
+    store: Store | None = None
+
+
+class Tasks(Message, frozen=True):
+    """A bundle of tasks; `client` is empty on the way to the hub."""
+
+    client: str
+    tasks: tuple[Task, ...]
+    options: dict[int, TaskOptions] = {}
+    needs: tuple[Needs, ...] = ()
+    values: dict[int, Outcome] = {}
+    """On the way to an engine: the results that are arguments."""
+    resent: bool = False
+
+
+class Functions(Message, frozen=True):
+    """Functions by digest; one frame each, sent once to whoever calls them."""
+
+    digests: tuple[bytes, ...]
+
+
+class RankTask(Message, frozen=True):
+    """A task for several ranks together, or one with large buffers, which follow as
+    frames."""
+
+    client: str
+    task: Task
+    options: TaskOptions = TaskOptions()
+    needs: Needs | None = None
+    engines: tuple[int, ...] = ()
+    """The ranks of its communicator, in order; empty for a plain task."""
+    tag: int = 0
+    """Of Create_group: no other task under way has it."""
+    store: Store | None = None
+    resent: bool = False
+    values: dict[int, Outcome] = {}
+    """On the way to engines: the results that are arguments."""
+
+
+class Outcomes(Message, frozen=True):
+    """A bundle of outcomes of one client's tasks on one engine."""
+
+    client: str
+    outcomes: tuple[Outcome, ...]
+    engine: int = -1
+    number: int = 0
+    """Of the bundle for this client, counted up: Taken names it."""
+    running: int = -1
+    """From an engine: the task that it runs now, when it has run for a while."""
+
+
+class RankOutcomes(Message, frozen=True):
+    """How a task of several ranks ended on each of them, in order."""
+
+    id: int
+    status: TaskStatus
+    engines: tuple[int, ...]
+    outcomes: tuple[Outcome, ...]
+    number: int = 0
+
+
+class Cancel(Message, frozen=True):
+    """A client does not want these any more; end them too if they run and
+    `running`."""
+
+    ids: tuple[int, ...]
+    running: bool = False
+
+
+class Uncancelled(Message, frozen=True):
+    """These run already, and go on."""
+
+    ids: tuple[int, ...]
+
+
+class Begun(Message, frozen=True):
+    """These run."""
+
+    ids: tuple[int, ...]
+
+
+class Window(Message, frozen=True):
+    """So many tasks, of so many bytes, may a client have sent and not taken the
+    outcome of."""
+
+    tasks: int
+    size: int
+
+
+class Taken(Message, frozen=True):
+    """The client has all bundles of outcomes up to this number."""
+
+    number: int
+
+
+class Settled(Message, frozen=True):
+    """The client has these outcomes: the engine may forget them."""
+
+    client: str
+    ids: tuple[int, ...]
+
+
+class Unsend(Message, frozen=True):
+    """Give these back if they have not begun."""
+
+    client: str
+    ids: tuple[int, ...]
+
+
+class Unsent(Message, frozen=True):
+    """The answer to Unsend: these were given back, these have begun or ended."""
+
+    client: str
+    ids: tuple[int, ...]
+    kept: tuple[int, ...] = ()
+
+
+class InterruptTask(Message, frozen=True):
+    """Raise KeyboardInterrupt in this task, if it is the one that runs."""
+
+    client: str
+    id: int
+
+
+class Unstick(Message, frozen=True):
+    """A rank of this task failed: end what the others wait for."""
+
+    client: str
+    id: int
+
+
+class Seceded(Message, frozen=True):
+    """This task waits for others, and its engine may run something else meanwhile."""
+
+    client: str
+    id: int
+
+
+class Rejoined(Message, frozen=True):
+    """This task goes on."""
+
+    client: str
+    id: int
+
+
+class HeldTasks(Message, frozen=True):
+    """After Register: the tasks that an engine has, and whose outcomes nobody took."""
+
+    client: str
+    ids: tuple[int, ...]
+
+
 AnyMessage = (
     Hello | Submit | Abort | Signal | Typed | Shutdown | Ask | Release | Goodbye
     | Welcome | Joined | Left | Replies | Outputs | Answer | Refused | Notice
     | WhoAreYou
     | Register | Ready | Result | Output | Leaving
     | Enrolled | Acknowledge | Interrupt | Quit | Ping | Pong
+    | Tasks | Functions | RankTask | Outcomes | RankOutcomes
+    | Cancel | Uncancelled | Begun | Window | Taken | Settled
+    | Unsend | Unsent | InterruptTask | Unstick | Seceded | Rejoined | HeldTasks
 )  # fmt: skip

@@ -38,6 +38,8 @@ def _value(hint: typing.Any) -> st.SearchStrategy[typing.Any]:
         return st.lists(_value(arguments[0]), max_size=4).map(tuple)
     if origin is tuple:
         return st.tuples(*map(_value, arguments))
+    if origin is dict:
+        return st.dictionaries(*map(_value, arguments), max_size=3)
     if isinstance(hint, type) and issubclass(hint, messages.Fact):
         return st.builds(
             hint, **{n: _value(h) for n, h in typing.get_type_hints(hint).items()}
