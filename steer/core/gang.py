@@ -26,6 +26,9 @@ GRACE = 0.3
 PATIENCE = 5.0
 """Seconds that a rescue or an interrupt may take before the process is killed."""
 
+JOINING = 10.0
+"""Seconds in which the ranks of a world join."""
+
 LOOK = 8
 """Tasks behind the first that are tried."""
 
@@ -53,13 +56,17 @@ class Gangs:
         record.engine = -1
         record.more().gang = Gang()
         heapq.heappush(self.queue, (-record.options.priority, record.number, record))
+        if len(self.queue) == 1:
+            self.changed()
 
-    def _refuse(self, record: Record) -> bool:
-        """Fail it if no world is large enough, unless none is there yet."""
+    def _refuse(self, record: Record, joining: bool = True) -> bool:
+        """Fail it if no world is large enough, unless one may still come."""
         engines = self.tables.engines
         biggest = max((len(w) for w in self._worlds(record).values()), default=0)
-        declared = max((e.size for e in engines.values()), default=0)
-        if not engines or record.options.ranks <= max(biggest, declared):
+        wanted = record.options.ranks
+        if not engines or wanted <= biggest:
+            return False
+        if joining and wanted <= max(e.size for e in engines.values()):
             return False
         self.tables.fail(
             record,
@@ -255,9 +262,18 @@ class Gangs:
         """An engine is no more."""
         if self._reserved.pop(engine.id, None) is not None:
             self._let_go()
+        self.changed()
+
+    def changed(self) -> None:
+        """Engines came or went: look in a while whether each task can still start."""
+        if self.queue:
+            self.tables.alarm(self.tables.now + JOINING, Alarm.JOINED, ("", 0))
+
+    def joined(self) -> None:
+        """Who wanted to join has had time to."""
         for _, _, record in list(self.queue):
             if record.place is Place.READY:
-                self._refuse(record)
+                self._refuse(record, joining=False)
 
     def check(self) -> None:
         """Assert that reservations are for a task that waits."""

@@ -372,6 +372,7 @@ class Scheduler:
         if engine is None:
             engine = Engine(number, event.host, event.world, event.size)
             tables.engines[number] = engine
+            self.gangs.changed()
         self._reconcile(engine, event)
         engine.heard = tables.now
         self.dispatch.settle(engine)
@@ -489,6 +490,9 @@ class Scheduler:
             _, _, why, key = heapq.heappop(alarms)
             if why is Alarm.LOOK:
                 continue  # `steal` looks after every event
+            if why is Alarm.JOINED:
+                self.gangs.joined()
+                continue
             if why is Alarm.RESTORED:
                 for record in self.restoring.over():
                     self._start(record)

@@ -28,6 +28,8 @@ class Alarm(enum.Enum):
     """A task that has to end did not."""
     UNSTICK = "unstick"
     """One rank of a task failed some time ago."""
+    JOINED = "joined"
+    """A world had time to join: what needs a larger one is impossible."""
     LOOK = "look"
     """An engine may be overdue."""
     RESTORED = "restored"

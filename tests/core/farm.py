@@ -46,9 +46,24 @@ class Farm:
     def feed(self, event: ev.Event) -> list[ev.Action]:
         actions = self.core.handle(event, self.now)
         self.core.check()
+        self.check_priorities(actions)
         for action in actions:
             self.act(action)
         return actions
+
+    def check_priorities(self, actions: list[ev.Action]) -> None:
+        """Nothing was given while a task of higher priority waits for any engine."""
+        plain = self.core.dispatch.plain
+        if not plain.live:
+            return
+        for give in actions:
+            if isinstance(give, ev.Give):
+                records = [
+                    self.core.tables.record((give.client, t.id)) for t in give.tasks
+                ]
+                assert plain.priority() <= min(
+                    r.options.priority for r in records if r is not None
+                )
 
     def act(self, action: ev.Action) -> None:
         match action:

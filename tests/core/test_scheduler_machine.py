@@ -1,4 +1,4 @@
-"""Any order of events: the scheduler's promises hold, and in the end all is answered."""
+"""Any order of events: the promises hold, and in the end all tasks are answered."""
 
 from __future__ import annotations
 
