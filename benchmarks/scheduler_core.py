@@ -78,7 +78,7 @@ class Round:
         """The engine that got its bundle first answers it."""
         give = self.given.popleft()
         outcomes = [Outcome(t.id, TaskStatus.DONE, b"v", 1.0, TOOK) for t in give.tasks]
-        self.now += TOOK * len(outcomes)
+        self.now += TOOK * len(outcomes) / len(self.core.tables.engines)
         message = self.into(Outcomes("c", tuple(outcomes)))
         self.messages += 1
         self.feed(ev.Ended(give.engine, "c", message.outcomes))

@@ -37,6 +37,9 @@ a round trip is nothing."""
 WORTH = 0.002
 """Seconds of waiting that make taking back worth its messages."""
 
+SCANNED = 16
+"""Engines that are looked at, at a time, for what could be taken back."""
+
 DEEP = 50
 """Tasks that may wait on one engine's stack while others run."""
 
@@ -59,6 +62,8 @@ class Dispatch:
         self.room: dict[int, Engine] = {}
         self.laden: dict[int, Engine] = {}
         self._look = 0.0
+        self.filled = 0
+        """Bundles given in this step: who has one leaves the rest to others."""
         self.fresh: dict[Pool, None] = {}
         """Pools that got tasks in this step."""
 
@@ -256,7 +261,7 @@ class Dispatch:
         """
         batch: list[Record] = []
         work, limit = 0.0, TARGET
-        engines = len(self.idle) or len(self.tables.engines)
+        engines = max(1, len(self.tables.engines) - self.filled)
         share = 0
         number, held = engine.id, engine.held
         while work < limit and len(batch) < MOST:
@@ -297,6 +302,7 @@ class Dispatch:
         batch[-1].last = True
         engine.bundles += 1
         engine.load += work
+        self.filled += 1
         self._give(engine, batch)
         self.settle(engine)
         return True
@@ -352,9 +358,10 @@ class Dispatch:
         """Engines idle and nothing is ready for them: take back from a laden one."""
         now, soon = self.tables.now, 0.0
         wanted = len(self.idle)
-        for engine in list(itertools.islice(self.laden.values(), wanted + 8)):
+        for engine in list(itertools.islice(self.laden.values(), SCANNED)):
             if not wanted:
                 return
+            del self.laden[engine.id]  # its next sign brings it back
             if engine.asked:
                 continue
             due = engine.heard + engine.load
@@ -365,10 +372,13 @@ class Dispatch:
                 mine = mine[len(mine) // 2 :] if len(mine) > 1 else mine
             else:
                 soon = min(soon or due + 2 * WORTH, due + 2 * WORTH)
+                self.laden[engine.id] = engine
                 continue
             if mine:
                 wanted -= 1
                 self.recall(engine, mine)
+        if wanted and len(self.laden) > SCANNED:
+            soon = now + WORTH
         if soon and not (now < self._look <= soon):
             self._look = soon
             self.tables.alarm(soon, Alarm.LOOK, ("", 0))

@@ -62,6 +62,7 @@ class Scheduler:
         """Something happened: what has to be done?"""
         tables = self.tables
         tables.now = now
+        self.dispatch.filled = 0
         match event:
             case ev.Ended():
                 self._ended(event)
@@ -454,7 +455,8 @@ class Scheduler:
             engine.asked.discard(record.number)
             self.dispatch.release(engine, record)
             self._back(record)
-        engine.heard = self.tables.now
+        if event.kept:  # their outcomes are under way; do not ask again at once
+            engine.heard = self.tables.now
         self.dispatch.settle(engine)
         if not self.dispatch.fresh:
             self._refill(engine)
