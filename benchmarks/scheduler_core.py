@@ -101,6 +101,7 @@ def measure(engines, queued, through, wire):
         more(min(BUNDLE, queued))
     while run.answered < engines:  # each engine its first, unmeasured task
         run.answer()
+    more(BUNDLE)  # now each engine has as much as it gets
     run.take()
     gc.collect()
     run.spent, run.messages, first = 0.0, 0, run.answered

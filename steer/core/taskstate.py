@@ -142,7 +142,6 @@ class Extra:
     """It has to end, as this."""
     step: int = 0
     """Rung of the ladder that ends it: 1 interrupted, 2 killed."""
-    stealing: bool = False
     since: float | None = None
     gang: Gang | None = None
     pool: tuple[frozenset[int] | None, frozenset[int], int] | None = None
