@@ -41,6 +41,7 @@ from steer.core.events import (
     Watch,
 )
 from steer.core.fanout import Fanout
+from steer.core.farm import Farm, is_of_task
 from steer.core.registry import ASK_EVERY, SILENCE, Engine, Registry
 from steer.core.story import Story
 from steer.errors import ProtocolError
@@ -100,7 +101,15 @@ LOOKS = frozenset(
 class HubCore:
     """Events in, actions out."""
 
-    def __init__(self, *, pid: int, boot: str, cluster: str, probe: int = -1) -> None:
+    def __init__(
+        self,
+        *,
+        pid: int,
+        boot: str,
+        cluster: str,
+        probe: int = -1,
+        restoring_until: float | None = None,
+    ) -> None:
         self.pid = pid
         self.cluster = cluster
         self.probe = probe
@@ -142,6 +151,13 @@ class HubCore:
             Leaving: self._leaving,
             Pong: self._pong,
         }
+        self.farm = Farm(
+            self.registry,
+            self.fanout.clients,
+            lambda who: self._ask_name(who, 0),
+            restoring_until=restoring_until,
+        )
+        self._on_message |= self.farm.handlers()
         self._on_event: dict[type, Callable[[Any, float], list[Action]]] = {
             Heard: self._heard,
             Unreached: self._unreached,
@@ -165,7 +181,12 @@ class HubCore:
 
     def deadline(self) -> float | None:
         """When to come with a Tick at the latest."""
-        dues = [self.fanout.deadline(), self.ending.deadline(), self.next_ping]
+        dues = [
+            self.fanout.deadline(),
+            self.farm.deadline(),
+            self.ending.deadline(),
+            self.next_ping,
+        ]
         if self.orphans:
             dues.append(self.orphans[0][0])
         if self.retries:
@@ -179,6 +200,7 @@ class HubCore:
         """Assert what must always hold."""
         self.registry.check()
         self.fanout.check()
+        self.farm.check()
         for request in self.fanout.requests.values():
             for engine, uuid in request.pending.items():
                 assert self.registry.by_id[engine].uuid == uuid, (engine, uuid)
@@ -241,7 +263,7 @@ class HubCore:
             actions.append(Send((peer_name("in", who),), WhoAreYou(self.pid)))
         if message.boot == self.registry.boot:
             actions.append(Watch(who, message.pid, message.began))
-        return actions
+        return actions + self.farm.client_here(who, now)
 
     def _submit(
         self, who: str, message: Submit, frames: Sequence[Any], now: float
@@ -314,7 +336,11 @@ class HubCore:
     def _goodbye(
         self, who: str, message: Goodbye, frames: Sequence[Any], now: float
     ) -> list[Action]:
-        return [Unwatch(who), *self.fanout.goodbye(who)]
+        return [Unwatch(who), *self._left(who, now)]
+
+    def _left(self, who: str, now: float) -> list[Action]:
+        """A client is gone."""
+        return self.fanout.goodbye(who) + self.farm.client_gone(who, now)
 
     def _abort(
         self, who: str, message: Abort, frames: Sequence[Any], now: float
@@ -464,11 +490,11 @@ class HubCore:
         enrolled = Enrolled(engine.id, self.pid, self.probe)
         actions: list[Action] = [Send((engine.control,), enrolled)]
         if engine.here:
-            return actions + self._resend(engine)
-        if engine.info.ready and not engine.left:
+            actions += self._resend(engine)
+        elif engine.info.ready and not engine.left:
             engine.here = True
             actions += self._joined(engine, now)
-        return actions
+        return actions + self.farm.engine_registered(engine, now)
 
     def _unreached(self, event: Unreached, now: float) -> list[Action]:
         """Its two sockets are not connected in the same moment: try again soon.
@@ -486,7 +512,7 @@ class HubCore:
             del self.retries[uuid]
             engine = self.registry.engines.get(uuid)
             if engine is not None and engine.here:
-                actions += self._resend(engine)
+                actions += self._resend(engine) + self.farm.resend(engine)
         return actions
 
     def _joined(self, engine: Engine, now: float) -> list[Action]:
@@ -518,7 +544,9 @@ class HubCore:
             return []
         first = not engine.here
         self.registry.ready(message)
-        return self._joined(engine, now) if first else []
+        if not first:
+            return []
+        return self._joined(engine, now) + self.farm.engine_here(engine, now)
 
     def _drop_job(self, job: str) -> list[Action]:
         peers = tuple(
@@ -566,6 +594,8 @@ class HubCore:
         engine = self.registry.engines.get(who)
         if engine is None or len(frames) != 1:
             return []
+        if is_of_task(message.id):
+            return self.farm.output(engine, message, bytes(frames[0]))
         return self.fanout.output(engine, message, bytes(frames[0]), now)
 
     def _pong(
@@ -588,7 +618,7 @@ class HubCore:
 
     def _died(self, event: Died, now: float) -> list[Action]:
         if event.uuid in self.fanout.clients:
-            return self.fanout.goodbye(event.uuid)
+            return self._left(event.uuid, now)
         engine = self.registry.remove(event.uuid)
         if engine is None:
             return []
@@ -609,6 +639,7 @@ class HubCore:
         text = text[0].upper() + text[1:]
         error = ErrorInfo("EngineError", text + ".")
         actions = self.fanout.fail(engine, error, now)
+        actions += self.farm.engine_gone(engine, text + ".", now)
         actions += self._tell(Left((engine.id,), (text + ".",)))
         return [*actions, Say(text)]
 
@@ -733,6 +764,7 @@ class HubCore:
 
     def _tick(self, event: Tick, now: float) -> list[Action]:
         actions = self.fanout.tick(now) + self.ending.look(now) + self._retry(now)
+        actions += self.farm.tick(now)
         if self.returning and self.returning[0][0] <= now:
             actions += self._returned(now)
         while self.orphans and self.orphans[0][0] <= now:

@@ -303,6 +303,8 @@ class Register(Message, frozen=True):
     ready: bool = False
     known: tuple[str, ...] = ()
     """Requests it has got and whose results the hub has not acknowledged."""
+    holding: bool = False
+    """Whether HeldTasks follow."""
 
 
 class Ready(Message, frozen=True):
@@ -618,6 +620,8 @@ class HeldTasks(Message, frozen=True):
 
     client: str
     ids: tuple[int, ...]
+    more: bool = False
+    """Whether one for another client follows."""
 
 
 AnyMessage = (

@@ -51,6 +51,7 @@ from steer.wire.messages import (
     Submit,
     Welcome,
     WhoAreYou,
+    Window,
 )
 from steer.wire.peers import parse_peer, peer_name
 
@@ -420,6 +421,8 @@ class Client(Peer):
             case Welcome():
                 self.core.engines = {}
                 self.core.joined(message.engines)
+            case Window():
+                pass
             case _:
                 raise AssertionError(message)
 
