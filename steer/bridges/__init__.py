@@ -1,0 +1,1 @@
+"""Faces that other libraries know: each module imports its library, and only there."""
