@@ -206,7 +206,7 @@ class HubCore:
         if role not in ("out", "in"):
             return actions
         info = ErrorInfo("ProtocolError", text)
-        answer = Refused(getattr(message, "id", ""), info)
+        answer = Refused(request_of(message), info)
         return [Send((peer_name("in", who),), answer), *actions]
 
     def _unused(self, message: Message) -> list[Action]:
@@ -752,6 +752,12 @@ class HubCore:
                 alive.append(engine.control)
         self.next_ping = now + ASK_EVERY if alive else None
         return [*actions, Send(tuple(alive), Ping())] if alive else actions
+
+
+def request_of(message: Message) -> str:
+    """The request that it is about; numbers are tasks'."""
+    name = getattr(message, "id", "")
+    return name if isinstance(name, str) else ""
 
 
 def _not_yours(request_id: str, who: str) -> ProtocolError:

@@ -18,7 +18,7 @@ import zmq
 
 from steer import shm, sockets
 from steer.core import events as ev
-from steer.core.hub import HubCore
+from steer.core.hub import HubCore, request_of
 from steer.errors import InternalError, ProtocolError, SteerError
 from steer.hosts import kernel
 from steer.hub.jobs import Jobs
@@ -115,7 +115,7 @@ class Shell:
             if isinstance(message, Submit | Result | Hello):
                 message, frames = self._reach(peer, message, frames)
         except (ProtocolError, OSError) as error:
-            self._refuse(peer, getattr(message, "id", ""), error)
+            self._refuse(peer, request_of(message), error)
             return
         self.feed(ev.Heard(peer, message, frames))
 
