@@ -10,6 +10,7 @@ import collections
 import contextlib
 import heapq
 import itertools
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -49,6 +50,7 @@ class Loop:
         self._order = itertools.count()
         self._running = True
         self._awake = False
+        self._wakes_on_signals = False
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
@@ -88,6 +90,16 @@ class Loop:
             with contextlib.suppress(BlockingIOError, OSError):  # full is awake too
                 self._wake_in.send(b"x")
 
+    def wake_on_signals(self) -> None:
+        """Let every signal end a wait, so that its Python handler runs at once.
+
+        Without this one that comes just before the poll, or to another thread, is only
+        noted, and the handler runs when something else ends the poll: perhaps never.
+        For the loop of the main thread.
+        """
+        signal.set_wakeup_fd(self._wake_in.fileno(), warn_on_full_buffer=False)
+        self._wakes_on_signals = True
+
     def stop(self) -> None:
         """End `run` after the job or handler at hand; in the loop's thread."""
         self._running = False
@@ -107,6 +119,8 @@ class Loop:
 
     def close(self) -> None:
         """Give back what the loop holds, once `run` has ended."""
+        if self._wakes_on_signals:
+            signal.set_wakeup_fd(-1)
         self._wake_in.close()
         self._wake_out.close()
 

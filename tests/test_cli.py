@@ -218,7 +218,7 @@ def test_stale_files_are_replaced_and_it_is_said(steer, home):
     for pid in processes(home):
         os.kill(pid, signal.SIGKILL)
     kill_hub(home)
-    wait_until(lambda: not processes(home), 2, "the engines' end")
+    wait_until(lambda: not processes(home), 5, "the engines' end")
     assert "stale" in steer("list")[1]
     assert "Replaced the files of cluster 'default', whose hub is gone." in start(steer)
 

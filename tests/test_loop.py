@@ -54,6 +54,27 @@ def test_a_signal_handler_may_call_soon(loop):
         signal.signal(signal.SIGUSR1, old)
 
 
+def test_a_signal_that_another_thread_gets_wakes_it(loop):
+    """So does one that comes just before the poll, which no test can aim at."""
+    old = signal.signal(signal.SIGUSR1, lambda *_: loop.call_soon(loop.stop))
+    loop.wake_on_signals()
+    polls = threading.Event()
+
+    def get_one() -> None:
+        polls.wait(30)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    thread = threading.Thread(target=get_one)
+    thread.start()
+    try:
+        loop.call_soon(polls.set)
+        loop.call_later(10, lambda: pytest.fail("the signal did not wake the loop"))
+        loop.run()
+    finally:
+        signal.signal(signal.SIGUSR1, old)
+        thread.join()
+
+
 def test_timers_come_in_order_and_not_too_early(loop):
     done = []
     began = time.monotonic()

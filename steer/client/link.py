@@ -21,7 +21,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import zmq
@@ -68,6 +68,25 @@ long."""
 
 ASK_TIMEOUT = 10.0
 
+ONCE = frozenset({"start", "signal_job"})
+"""What is not asked again: a hub that went away may have done it already."""
+
+
+class Question(NamedTuple):
+    """What the hub was asked, until it answers."""
+
+    future: Future[Any]
+    message: Message
+    frames: Sequence[bytes]
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether asking again does no harm."""
+        message = self.message
+        return not isinstance(message, Signal) and not (
+            isinstance(message, Ask) and message.what in ONCE
+        )
+
 
 class Link:
     """The connection of one client."""
@@ -87,7 +106,7 @@ class Link:
         self.listeners: list[Callable[[str, dict[str, Any]], None]] = []
         self.prompts = Prompts(self._send_typed)
         self._lock = threading.Lock()
-        self._questions: dict[str, Future[Any]] = {}
+        self._questions: dict[str, Question] = {}
         self._shelf = shm.Shelf()
         self._probe = self._shelf.probe()
         self._context: zmq.Context[Any] = zmq.Context()
@@ -160,8 +179,9 @@ class Link:
         future: Future[Any] = Future()
         with Undisturbed(), self._lock:
             question = self.core.new_id()
-            self._questions[question] = future
-            sockets.send(self._out, [encode(make(question)), *frames])
+            message = make(question)
+            self._questions[question] = Question(future, message, frames)
+            sockets.send(self._out, [encode(message), *frames])
         if self.trouble is not None:
             self._fail_questions(self.trouble)
         return future
@@ -308,16 +328,16 @@ class Link:
             self._shelf.drop(pending.submit.store)
             pending.sink.refused(message.error)
             return
-        future = self._questions.pop(message.id, None)
-        if future is not None:
-            future.set_exception(from_wire(message.error))
+        asked = self._questions.pop(message.id, None)
+        if asked is not None:
+            asked.future.set_exception(from_wire(message.error))
         elif not self.welcome.done():  # another version of Steer, for example
             self.welcome.set_exception(from_wire(message.error))
 
     def _resolve(self, question: str, content: Any) -> None:
-        future = self._questions.pop(question, None)
-        if future is not None:
-            future.set_result(content)
+        asked = self._questions.pop(question, None)
+        if asked is not None:
+            asked.future.set_result(content)
 
     def _on_notice(self, what: str, content: dict[str, Any]) -> None:
         self.notices.append((what, content))
@@ -336,12 +356,15 @@ class Link:
         pid = os.getpid()
         with self._lock:
             sent, again = self.core.sent, self.core.again()
+            asked = [q for q in self._questions.values() if q.repeatable]
         began = start_time(pid) or 0
         self._in_send(
             Hello(VERSION, self.client, pid, began, kernel(), self._probe, sent)
         )
         for submit, frames in again:
             self._in_send(submit, frames)
+        for question in asked:
+            self._in_send(question.message, question.frames)
 
     def _on_welcome(self, message: Welcome) -> None:
         self.connection = self.connection.replace(hub_pid=message.pid)
@@ -396,9 +419,9 @@ class Link:
 
     def _fail_questions(self, error: SteerError) -> None:
         while self._questions:
-            _, future = self._questions.popitem()
-            if not future.done():
-                future.set_exception(error)
+            _, asked = self._questions.popitem()
+            if not asked.future.done():
+                asked.future.set_exception(error)
 
 
 def _take(part: Part, frames: list[Any]) -> list[Any] | None:

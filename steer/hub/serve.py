@@ -98,6 +98,7 @@ def _bind(sock: zmq.Socket[bytes], connection: Connection) -> int:
 def _on_sigterm(loop: Loop, shell: Shell) -> None:
     """SIGTERM ends the cluster as `steer stop` does."""
     signal.signal(signal.SIGTERM, lambda *_: loop.call_soon(lambda: _stop(shell)))
+    loop.wake_on_signals()
 
 
 def _stop(shell: Shell) -> None:

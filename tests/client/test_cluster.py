@@ -84,7 +84,7 @@ def test_engine_sets_tell_the_truth_without_being_told(make_cluster):
     for pid in processes_of(cluster):
         os.kill(pid, signal.SIGKILL)
 
-    wait_until(lambda: cluster.engines[name].state == "after", 3, "the set's end")
+    wait_until(lambda: cluster.engines[name].state == "after", 5, "the set's end")
 
     assert "SIGKILL" in cluster.engines[name].stop_data["how"]
 
@@ -161,13 +161,13 @@ def test_one_engine_is_stopped_and_the_others_stay(make_cluster):
 def test_one_engine_is_signalled(make_cluster):
     cluster = ready(make_cluster(n=2))
     cluster.signal_engine_sync(0, signal.SIGKILL)
-    wait_until(lambda: engine_ids(cluster) == [1], 2, "engine 0 to go")
+    wait_until(lambda: engine_ids(cluster) == [1], 5, "engine 0 to go")
 
 
 def test_a_set_is_signalled(make_cluster):
     cluster = ready(make_cluster(n=2))
     cluster.signal_engines_sync(signal.SIGKILL)
-    wait_until(lambda: engine_ids(cluster) == [], 2, "all engines to go")
+    wait_until(lambda: engine_ids(cluster) == [], 5, "all engines to go")
 
 
 def test_the_same_cluster_starts_only_once(make_cluster):
@@ -303,7 +303,7 @@ def test_a_killed_hub_is_restored_with_its_engines(make_cluster):
     engines = processes_of(cluster)
     hub = Connection.read(cluster.cluster_file).hub_pid
     os.kill(hub, signal.SIGKILL)
-    wait_until(lambda: not cluster.controller.running, 2, "the hub's end")
+    wait_until(lambda: not cluster.controller.running, 5, "the hub's end")
     assert [one.state for one in cluster.engines.values()] == ["running"]
 
     cluster.start_controller_sync(restore=True)
@@ -317,7 +317,7 @@ def test_a_killed_hub_is_restored_with_its_engines(make_cluster):
 def test_a_start_does_not_forget_living_engines(make_cluster):
     cluster = ready(make_cluster(cluster_id="phoenix"))
     os.kill(Connection.read(cluster.cluster_file).hub_pid, signal.SIGKILL)
-    wait_until(lambda: not cluster.controller.running, 2, "the hub's end")
+    wait_until(lambda: not cluster.controller.running, 5, "the hub's end")
     with pytest.raises(UsageError, match="start --restore --cluster-id phoenix"):
         make_cluster(cluster_id="phoenix").start_cluster_sync()
 

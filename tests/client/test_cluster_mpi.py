@@ -54,7 +54,7 @@ def test_stop_is_quick(cluster):
     began = time.monotonic()
     cluster.stop_cluster_sync()
     # The promise is 0.4 s; a busy machine gets some more.
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 3
     assert processes_of(cluster) == []
 
 
@@ -94,7 +94,7 @@ def test_a_killed_hub_comes_back_to_the_same_ranks(cluster):
     before = {e.id: e.pid for e in engines(cluster).values()}
     hub = Connection.read(cluster.cluster_file).hub_pid
     os.kill(hub, signal.SIGKILL)
-    wait_until(lambda: not cluster.controller.running, 2, "the hub's end")
+    wait_until(lambda: not cluster.controller.running, 5, "the hub's end")
     cluster.start_controller_sync(restore=True)
     cluster.wait_for_engines_sync(3)
     assert {e.id: e.pid for e in engines(cluster).values()} == before
@@ -104,7 +104,7 @@ def test_a_killed_hub_loses_no_variable_and_no_client(cluster):
     with cluster.connect_client_sync() as rc:
         rc[:].push({"kept": 41}, block=True)
         os.kill(Connection.read(cluster.cluster_file).hub_pid, signal.SIGKILL)
-        wait_until(lambda: not cluster.controller.running, 2, "the hub's end")
+        wait_until(lambda: not cluster.controller.running, 5, "the hub's end")
         cluster.start_controller_sync(restore=True)
         cluster.wait_for_engines_sync(3)
         wait_until(lambda: rc.ids == [0, 1, 2], 5, "the client to see them again")
@@ -138,14 +138,14 @@ def test_a_client_may_come_over_tcp(make_cluster):
 
 def test_a_killed_hub_and_a_stop_leave_nothing(cluster):
     os.kill(Connection.read(cluster.cluster_file).hub_pid, signal.SIGKILL)
-    wait_until(lambda: not cluster.controller.running, 2, "the hub's end")
+    wait_until(lambda: not cluster.controller.running, 5, "the hub's end")
     cluster.stop_cluster_sync()
     assert processes_of(cluster) == []
 
 
 def test_a_hub_that_comes_back_stops_as_cleanly(cluster):
     os.kill(Connection.read(cluster.cluster_file).hub_pid, signal.SIGKILL)
-    wait_until(lambda: not cluster.controller.running, 2, "the hub's end")
+    wait_until(lambda: not cluster.controller.running, 5, "the hub's end")
     cluster.start_controller_sync(restore=True)
     cluster.wait_for_engines_sync(3)
     cluster.stop_cluster_sync()

@@ -127,11 +127,11 @@ def test_nothing_is_printed_or_shown(rc, capsys):
 
 
 def test_a_busy_rank_answers_nothing_in_time(rc):
-    busy = rc[:].apply_async(time.sleep, 1.0)
+    busy = rc[:].apply_async(time.sleep, 2.0)
     began = time.monotonic()
     assert complete(rc[:], "only", timeout=0.1) == EMPTY
     assert inspect(rc[:], "advance", timeout=0.1)["found"] is False
-    assert time.monotonic() - began < 0.8
+    assert time.monotonic() - began < 1.8
     busy.get()
     assert complete(rc[:], "only_", timeout=PATIENT)["matches"] == ["only_there"]
 

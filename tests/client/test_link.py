@@ -92,3 +92,22 @@ def test_ctrl_c_that_is_ignored_stays_so_and_other_threads_set_no_handlers():
     thread.start()
     thread.join(5)
     assert seen == [before]
+
+
+def test_what_a_hub_was_asked_when_it_was_killed_the_next_one_answers(cluster):
+    link = cluster.link()
+    cluster.hub.send_signal(signal.SIGSTOP)  # it has taken the question, and no more
+    question = link.ask("history")
+    cluster.kill_hub()
+    cluster.start("--restore")
+    assert link.wait(question, 10) == {"msg_ids": []}
+
+
+def test_what_a_hub_may_have_done_already_is_not_asked_again(cluster):
+    link = cluster.link()
+    cluster.hub.send_signal(signal.SIGSTOP)
+    signal_sent = link.signal(0, "0")
+    cluster.kill_hub()
+    cluster.start("--restore")
+    link.wait(link.ask("history"), 10)
+    assert not signal_sent.done()

@@ -44,7 +44,7 @@ def test_cleaning_spares_what_runs_and_ends_what_has_lost_its_hub(make_cluster, 
     running = make_cluster(cluster_id="running").start_cluster_sync()
     dead = make_cluster(cluster_id="dead").start_cluster_sync()
     os.kill(Connection.read(dead.cluster_file).hub_pid, signal.SIGKILL)
-    wait_until(lambda: not dead.controller.running, 2, "the hub's end")
+    wait_until(lambda: not dead.controller.running, 5, "the hub's end")
     said = []
     done = clean_cluster_files([str(home / "profile_default")], log=said.append)
     assert done == said

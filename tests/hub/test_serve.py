@@ -40,7 +40,7 @@ def test_a_cluster_ends_with_its_killed_owner_and_leaves_no_files(owner, owned):
     owner.send_signal(signal.SIGKILL)  # and nobody reaps it: a zombie has ended too
     folder = Path(owned.cluster_file).parent
     wait_until(lambda: not is_alive(hub), 8, "the hub to end")
-    wait_until(lambda: not folder.exists(), 2, "its folder to go")
+    wait_until(lambda: not folder.exists(), 5, "its folder to go")
     assert processes_of(owned) == []
 
 

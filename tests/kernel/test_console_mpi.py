@@ -126,8 +126,8 @@ def test_a_killed_client_leaves_no_console(cluster, private_home):
 
 
 @pytest.fixture
-def terminal(jupyter):
-    """A terminal with a command in it."""
+def terminal(jupyter, cluster):
+    """A terminal with a command in it, where there is a cluster."""
     opened = []
 
     def run(*words: str) -> pexpect.spawn:

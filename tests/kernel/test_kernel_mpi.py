@@ -237,4 +237,6 @@ def test_ranks_that_wait_in_mpi_are_left_after_three_presses(front):
     # Who waits in MPI is freed by MPI.
     freed = front.run("%%rank 0\ncomm.Barrier(); r")
     assert freed.of("execute_result")[0]["data"]["text/plain"] == "0"
+    # A cell sent before that one has ended on all ranks would be given up with it.
+    assert "True" in front.run("%%local\nrc.wait(timeout=10)").text
     assert "[0-2] (3)  3" in front.run("comm.allreduce(1)").text
