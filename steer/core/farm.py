@@ -1,11 +1,7 @@
-"""The task farm of a hub: messages to what the scheduler hears, and what it wants to
-messages.
+"""The task farm of a hub: what clients and engines say, as events for the scheduler.
 
-A bundle goes to an engine that holds nothing on its *work* socket, which wakes its main
-thread at once; what is fetched ahead goes on *control*, where the I/O thread queues it
-and can still give it back. Functions go ahead of the first bundle that calls them, on
-the same socket. No order holds between the two sockets: an engine keeps a task until
-its function is there.
+What the scheduler wants becomes messages in `tasksend`; large arguments and values pass
+by it, through `taskdata`.
 """
 
 from __future__ import annotations
@@ -13,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from steer.core import taskevents as ev
-from steer.core.events import Action, Event, Kill, Say, Send
+from steer.core.events import Action, Event, Send
 from steer.core.registry import Engine, Registry
 from steer.core.scheduler import Scheduler
+from steer.core.taskdata import Payload, TaskData
+from steer.core.tasksend import Sender
 from steer.errors import ProtocolError
 from steer.ranks import RankSet
 from steer.wire import messages as wire
 from steer.wire.messages import Message, TaskOptions
 
-SIGKILL = 9
 LONGEST = 1e9
 """Seconds; a longer limit is a mistake."""
 
@@ -43,18 +42,16 @@ class Farm:
         self.registry = registry
         self.clients = clients
         self.scheduler = Scheduler(restoring_until=restoring_until)
-        self.functions: dict[bytes, Any] = {}
-        self._sent: dict[str, set[bytes]] = {}
-        """Functions that engines, by uuid, were sent."""
+        self.data = TaskData()
+        self.sender = Sender(registry, clients, self.scheduler, self.data)
         self._held: dict[str, list[ev.Key]] = {}
         """What engines that come back have said so far that they hold."""
         self._early: dict[str, list[tuple[Message, Sequence[Any]]]] = {}
         """What such engines said meanwhile on their other socket."""
-        self._why: dict[str, str] = {}
-        """Why engines were killed."""
         self._ask_name = ask_name
         self.from_clients: dict[type, Handler] = {
             wire.Tasks: self._tasks,
+            wire.RankTask: self._rank_task,
             wire.Functions: self._functions,
             wire.Cancel: self._cancel,
             wire.Taken: self._taken,
@@ -64,28 +61,6 @@ class Farm:
             wire.Unsent: self._unsent,
             wire.Seceded: self._seceded,
             wire.Rejoined: self._rejoined,
-        }
-        self._do: dict[type, Callable[[Any], list[Action]]] = {
-            ev.Give: self._give,
-            ev.Answer: self._answer,
-            ev.AnswerRanks: self._answer_ranks,
-            ev.GiveRanks: self._give_ranks,
-            ev.Settle: self._settle,
-            ev.Allow: lambda a: self._tell(a.client, wire.Window(a.tasks, a.size)),
-            ev.TellBegun: lambda a: self._tell(a.client, wire.Begun((a.id,))),
-            ev.TellUncancelled: lambda a: self._tell(
-                a.client, wire.Uncancelled(tuple(a.ids))
-            ),
-            ev.TakeBack: lambda a: self._control(
-                (a.engine,), wire.Unsend(a.client, tuple(a.ids))
-            ),
-            ev.InterruptRun: lambda a: self._control(
-                (a.engine,), wire.InterruptTask(a.client, a.id)
-            ),
-            ev.UnstickRanks: lambda a: self._control(
-                a.engines, wire.Unstick(a.client, a.id)
-            ),
-            ev.KillEngine: self._kill,
         }
 
     def handlers(self) -> dict[type, Handler]:
@@ -109,10 +84,7 @@ class Farm:
         return self._feed(ev.Tick(), now) if due is not None and due <= now else []
 
     def _feed(self, event: Event, now: float) -> list[Action]:
-        actions: list[Action] = []
-        for action in self.scheduler.handle(event, now):
-            actions += self._do[type(action)](action)
-        return actions
+        return self.sender.send(self.scheduler.handle(event, now))
 
     def check(self) -> None:
         """Assert what must always hold."""
@@ -152,8 +124,30 @@ class Farm:
             for number in used:
                 if number:
                     _validate(options.get(number))
+        if message.needs:
+            self.data.needs(who, message.needs)
         event = ev.Submitted(who, message.tasks, options, message.needs, message.resent)
         return self._feed(event, now)
+
+    def _rank_task(
+        self, who: str, message: wire.RankTask, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        """A task of several ranks, or one with large arguments."""
+        _validate(message.options)
+        task, key = message.task, (who, message.task.id)
+        if not task.options and message.options != TaskOptions():
+            task = msgspec.structs.replace(task, options=1)
+        payload = Payload(frames, message.store)
+        double = self.scheduler.tables.record(key) is not None
+        needs = (message.needs,) if message.needs is not None else ()
+        if not double:
+            if frames:
+                self.data.hold_arguments(key, payload)
+            self.data.needs(who, needs)
+        options = {task.options: message.options} if task.options else {}
+        event = ev.Submitted(who, (task,), options, needs, message.resent)
+        actions = self._feed(event, now)
+        return [*actions, *payload.drop()] if double else actions
 
     def _functions(
         self, who: str, message: wire.Functions, frames: Sequence[Any], now: float
@@ -161,7 +155,7 @@ class Farm:
         if len(frames) != len(message.digests):
             raise ProtocolError("Functions came without their frames.")
         for digest, frame in zip(message.digests, frames, strict=True):
-            self.functions.setdefault(digest, bytes(frame))
+            self.sender.functions.setdefault(digest, bytes(frame))
         return []
 
     def _cancel(
@@ -172,13 +166,14 @@ class Farm:
     def _taken(
         self, who: str, message: wire.Taken, frames: Sequence[Any], now: float
     ) -> list[Action]:
-        return self._feed(ev.Taken(who, message.number), now)
+        dropped = self.data.taken(who, message.number)
+        return dropped + self._feed(ev.Taken(who, message.number), now)
 
     # -- engines come and go
 
     def engine_registered(self, engine: Engine, now: float) -> list[Action]:
         """An engine introduced itself, the first time or after a cut."""
-        self._sent[engine.uuid] = set()  # what was on its way may be lost
+        self.sender.forget(engine.uuid)  # what was on its way may be lost
         if engine.info.holding:
             self._held[engine.uuid] = []
         else:
@@ -215,9 +210,10 @@ class Farm:
 
     def engine_gone(self, engine: Engine, how: str, now: float) -> list[Action]:
         """An engine died or left; `how` is a sentence."""
-        for table in (self._sent, self._held, self._early):
-            table.pop(engine.uuid, None)
-        why = self._why.pop(engine.uuid, "")
+        self.sender.forget(engine.uuid)
+        self._held.pop(engine.uuid, None)
+        self._early.pop(engine.uuid, None)
+        why = self.sender.why.pop(engine.uuid, "")
         if why:
             how = f"{how.rstrip('.')}: {why}."
         return self._feed(ev.EngineGone(engine.id, how), now)
@@ -225,18 +221,17 @@ class Farm:
     def resend(self, engine: Engine) -> list[Action]:
         """It could not be reached: send again what it should have. It drops doubles."""
         facts = self.scheduler.tables.engines.get(engine.id)
-        self._sent[engine.uuid] = set()
-        actions: list[Action] = []
+        self.sender.forget(engine.uuid)
+        gives: list[Action] = []
         for record in facts.held.values() if facts is not None else ():
             if record.engine >= 0:
                 number = record.task.options
                 options = {number: record.options} if number else {}
                 values = record.extra.values if record.extra else {}
-                give = ev.Give(
-                    engine.id, record.client, (record.task,), options, values
-                )
-                actions += self._give(give)
-        return actions
+                tasks = (record.task,)
+                give = ev.Give(engine.id, record.client, tasks, options, values)
+                gives.append(give)
+        return self.sender.send(gives)
 
     # -- from engines
 
@@ -259,7 +254,29 @@ class Farm:
         self, engine: Engine, message: wire.Outcomes, frames: Sequence[Any], now: float
     ) -> list[Action]:
         event = ev.Ended(engine.id, message.client, message.outcomes, message.running)
-        return self._feed(event, now)
+        if not frames:
+            return self._feed(event, now)
+        if len(message.outcomes) != 1:
+            raise ProtocolError("Frames came with more than one outcome.")
+        (outcome,) = message.outcomes
+        key = (message.client, outcome.id)
+        payload = Payload(frames, outcome.store)
+        actions = self.data.hold_value(key, engine.id, payload)
+        actions += self._feed(event, now)
+        if not self._keeps(key, engine.id, outcome):
+            actions += self.data.drop_value(key, engine.id)
+        return actions
+
+    def _keeps(self, key: ev.Key, engine: int, outcome: wire.Outcome) -> bool:
+        """Whether the scheduler took this outcome, rather than an earlier one."""
+        record = self.scheduler.tables.record(key)
+        if record is None:
+            orphan = self.scheduler.restoring.orphans.get(key)
+            return orphan is not None and orphan[1] is outcome
+        if record.outcome is outcome:
+            return True
+        gang = record.extra.gang if record.extra else None
+        return gang is not None and gang.outcomes.get(engine) is outcome
 
     def _unsent(
         self, engine: Engine, message: wire.Unsent, frames: Sequence[Any], now: float
@@ -286,80 +303,6 @@ class Farm:
             return []
         piece = wire.Piece(message.id, str(engine.id), message.stream)
         return [Send((peer,), wire.Outputs((piece,)), (frame,))]
-
-    # -- to clients
-
-    def _tell(self, client: str, message: Message) -> list[Action]:
-        peer = self.clients.get(client)
-        return [Send((peer,), message)] if peer is not None else []
-
-    def _answer(self, action: ev.Answer) -> list[Action]:
-        outcomes = tuple(action.outcomes)
-        message = wire.Outcomes("", outcomes, action.engine, action.number)
-        return self._tell(action.client, message)
-
-    def _answer_ranks(self, action: ev.AnswerRanks) -> list[Action]:
-        message = wire.RankOutcomes(
-            action.id, action.status, action.engines, action.outcomes, action.number
-        )
-        return self._tell(action.client, message)
-
-    # -- to engines
-
-    def _control(self, engines: Sequence[int], message: Message) -> list[Action]:
-        by_id = self.registry.by_id
-        peers = tuple([by_id[e].control for e in engines if e in by_id])
-        return [Send(peers, message)] if peers else []
-
-    def _settle(self, action: ev.Settle) -> list[Action]:
-        message = wire.Settled(action.client, tuple(action.ids))
-        return self._control((action.engine,), message)
-
-    def _give(self, action: ev.Give) -> list[Action]:
-        engine = self.registry.by_id[action.engine]
-        busy = len(self.scheduler.tables.engines[action.engine].held)
-        peer = engine.control if busy > len(action.tasks) else engine.work
-        digests = {task.function for task in action.tasks}
-        actions = self._teach(engine, digests, peer)
-        message = wire.Tasks(
-            action.client, tuple(action.tasks), dict(action.options), (),
-            dict(action.values),
-        )  # fmt: skip
-        actions.append(Send((peer,), message))
-        return actions
-
-    def _teach(self, engine: Engine, digests: set[bytes], peer: bytes) -> list[Action]:
-        """Send the functions that it does not have yet."""
-        sent = self._sent.setdefault(engine.uuid, set())
-        new = [d for d in digests if d not in sent and d in self.functions]
-        if not new:
-            return []
-        sent.update(new)
-        frames = [self.functions[digest] for digest in new]
-        return [Send((peer,), wire.Functions(tuple(new)), frames)]
-
-    def _give_ranks(self, action: ev.GiveRanks) -> list[Action]:
-        by_id = self.registry.by_id
-        engines = [by_id[number] for number in action.engines]
-        actions: list[Action] = []
-        for engine in engines:
-            actions += self._teach(engine, {action.task.function}, engine.work)
-        message = wire.RankTask(
-            action.client, action.task, action.options, None, action.engines,
-            action.tag, None, False, dict(action.values),
-        )  # fmt: skip
-        return [*actions, Send(tuple(e.work for e in engines), message)]
-
-    def _kill(self, action: ev.KillEngine) -> list[Action]:
-        engine = self.registry.by_id.get(action.engine)
-        if engine is None:
-            return []
-        self._why[engine.uuid] = action.why
-        say = Say(f"killing {engine.describe()}: {action.why}")
-        if self.registry.watchable(engine):
-            info = engine.info
-            return [say, Kill(((info.pid, info.began),), SIGKILL)]
-        return [say, Send((engine.control,), wire.Interrupt(SIGKILL))]
 
 
 def _validate(options: TaskOptions | None) -> None:

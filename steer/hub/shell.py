@@ -29,7 +29,18 @@ from steer.node.signals import send_all
 from steer.node.sweep import sweep
 from steer.node.watch import Exit, Watch, describe
 from steer.wire.frames import MAX_FRAMES, decode, encode, pack
-from steer.wire.messages import Answer, ErrorInfo, Hello, Refused, Result, Submit
+from steer.wire.messages import (
+    Answer,
+    ErrorInfo,
+    Hello,
+    Outcomes,
+    RankTask,
+    Refused,
+    Result,
+    Store,
+    Submit,
+    TaskStatus,
+)
 from steer.wire.peers import parse_peer, peer_name
 
 log = logging.getLogger("steer.hub")
@@ -114,6 +125,8 @@ class Shell:
         try:
             if isinstance(message, Submit | Result | Hello):
                 message, frames = self._reach(peer, message, frames)
+            elif frames and isinstance(message, RankTask | Outcomes):
+                message, frames = self._reach_task(message, frames)
         except (ProtocolError, OSError) as error:
             self._refuse(peer, request_of(message), error)
             return
@@ -142,6 +155,35 @@ class Shell:
             raise ProtocolError(why)
         lost = msgspec.structs.replace(message, status="error", store=None)
         return lost, [pack(ErrorInfo("EngineError", why))]
+
+    def _reach_task(
+        self, message: RankTask | Outcomes, frames: list[Any]
+    ) -> tuple[RankTask | Outcomes, list[Any]]:
+        """The same for tasks; a value that is gone is a value lost."""
+        replace = msgspec.structs.replace
+        if isinstance(message, RankTask):
+            if message.store is None:
+                return message, frames
+            return replace(message, store=self._adopt(message.store, frames)), frames
+        if len(message.outcomes) != 1 or message.outcomes[0].store is None:
+            return message, frames
+        (outcome,) = message.outcomes
+        assert outcome.store is not None
+        try:
+            kept = replace(outcome, store=self._adopt(outcome.store, frames))
+        except ProtocolError as error:
+            text = str(error).encode()
+            kept = replace(outcome, status=TaskStatus.LOST, store=None, body=text)
+            frames = []
+        return replace(message, outcomes=(kept,)), frames
+
+    def _adopt(self, store: Store, frames: list[Any]) -> Store:
+        try:
+            return self.shelf.adopt(store, frames)
+        except (OSError, ValueError) as error:
+            raise ProtocolError(
+                f"The data of a task was lost with its owner: {error}."
+            ) from None
 
     def _refuse(self, peer: bytes, request_id: str, error: Exception) -> None:
         """Say to a client that its message was none; the hub goes on."""

@@ -507,6 +507,9 @@ class RankTask(Message, frozen=True):
     resent: bool = False
     values: dict[int, Outcome] = {}
     """On the way to engines: the results that are arguments."""
+    parts: tuple[int, ...] = ()
+    """How many frames belong to the task's own arguments and to each of the values, in
+    order; all to the arguments if empty. A value without frames is its body."""
 
 
 class Outcomes(Message, frozen=True):
@@ -516,7 +519,8 @@ class Outcomes(Message, frozen=True):
     outcomes: tuple[Outcome, ...]
     engine: int = -1
     number: int = 0
-    """Of the bundle for this client, counted up: Taken names it."""
+    """Of the bundle for this client, counted up: Taken names it. 0 if more of the same
+    bundle follows."""
     running: int = -1
     """From an engine: the task that it runs now, when it has run for a while."""
 
@@ -529,6 +533,8 @@ class RankOutcomes(Message, frozen=True):
     engines: tuple[int, ...]
     outcomes: tuple[Outcome, ...]
     number: int = 0
+    parts: tuple[int, ...] = ()
+    """How many frames belong to each outcome; none if empty."""
 
 
 class Cancel(Message, frozen=True):

@@ -528,7 +528,7 @@ def test_every_message_of_a_peer_has_a_handler():
         wire.Hello, wire.Submit, wire.Abort, wire.Signal, wire.Shutdown, wire.Ask,
         wire.Release, wire.Goodbye, wire.Register, wire.Ready, wire.Result,
         wire.Output, wire.Leaving, wire.Pong, wire.Typed,
-        wire.Tasks, wire.Functions, wire.Cancel, wire.Taken,
+        wire.Tasks, wire.RankTask, wire.Functions, wire.Cancel, wire.Taken,
         wire.Outcomes, wire.Unsent, wire.Seceded, wire.Rejoined, wire.HeldTasks,
     }  # fmt: skip
     assert handled == spoken

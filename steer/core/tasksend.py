@@ -1,0 +1,272 @@
+"""What the task scheduler wants done, as messages to engines and clients.
+
+A bundle goes to an engine that holds nothing on its *work* socket, which wakes its main
+thread at once; what is fetched ahead goes on *control*, where the I/O thread queues it
+and can still give it back. Functions go ahead of the first bundle that calls them, on
+the same socket. No order holds between the two sockets: an engine keeps a task until
+its function is there.
+
+A task with large arguments, or with large values of others as arguments, travels alone,
+with its frames; so does an outcome with a large value. A bundle of outcomes that is cut
+in pieces has its number in the last one: a client that says that it has taken a bundle
+has all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from steer.core import taskevents as ev
+from steer.core.events import Action, Kill, Say, Send
+from steer.core.registry import Engine, Registry
+from steer.core.scheduler import Scheduler
+from steer.core.taskdata import Payload, TaskData
+from steer.wire import messages as wire
+from steer.wire.messages import Message, Outcome, Store, Task
+
+SIGKILL = 9
+
+HEAVY = 1 << 20
+"""Bytes of arguments or values in one message. Larger bundles are cut: a header has a
+limit, and an engine can begin with the first piece."""
+
+
+class Sender:
+    """Scheduler actions in, actions of the hub out."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        clients: Mapping[str, bytes],
+        scheduler: Scheduler,
+        data: TaskData,
+    ) -> None:
+        self.registry = registry
+        self.clients = clients
+        self.tables = scheduler.tables
+        self.data = data
+        self.functions: dict[bytes, Any] = {}
+        self._has: dict[str, set[bytes]] = {}
+        """Functions that engines, by uuid, were sent."""
+        self.why: dict[str, str] = {}
+        """Why engines were killed."""
+        self._do: dict[type, Callable[[Any], list[Action]]] = {
+            ev.Give: self._give,
+            ev.GiveRanks: self._give_ranks,
+            ev.Answer: self._answer,
+            ev.AnswerRanks: self._answer_ranks,
+            ev.Settle: self._settle,
+            ev.Allow: lambda a: self._tell(a.client, wire.Window(a.tasks, a.size)),
+            ev.TellBegun: lambda a: self._tell(a.client, wire.Begun((a.id,))),
+            ev.TellUncancelled: lambda a: self._tell(
+                a.client, wire.Uncancelled(tuple(a.ids))
+            ),
+            ev.TakeBack: lambda a: self._control(
+                (a.engine,), wire.Unsend(a.client, tuple(a.ids))
+            ),
+            ev.InterruptRun: lambda a: self._control(
+                (a.engine,), wire.InterruptTask(a.client, a.id)
+            ),
+            ev.UnstickRanks: lambda a: self._control(
+                a.engines, wire.Unstick(a.client, a.id)
+            ),
+            ev.KillEngine: self._kill,
+        }
+
+    def send(self, wanted: Sequence[Action]) -> list[Action]:
+        """What is to be sent because of this."""
+        actions: list[Action] = []
+        for action in wanted:
+            actions += self._do[type(action)](action)
+        return actions
+
+    def forget(self, uuid: str) -> None:
+        """This engine has nothing any more, or perhaps has not."""
+        self._has.pop(uuid, None)
+
+    # -- to clients
+
+    def _tell(
+        self, client: str, message: Message, frames: Sequence[Any] = ()
+    ) -> list[Action]:
+        peer = self.clients.get(client)
+        return [Send((peer,), message, frames)] if peer is not None else []
+
+    def _answer(self, action: ev.Answer) -> list[Action]:
+        who, engine = action.client, action.engine
+        actions: list[Action] = []
+        pieces = list(self._pieces(who, action.outcomes))
+        for place, (outcomes, frames) in enumerate(pieces):
+            number = action.number if place == len(pieces) - 1 else 0
+            message = wire.Outcomes("", tuple(outcomes), engine, number)
+            actions += self._tell(who, message, frames)
+        if self.data:
+            for outcome in action.outcomes:
+                key = (who, outcome.id)
+                if key in self.data.values:
+                    self.data.lend(key, action.number)
+                actions += self.data.ended(key)
+        return actions
+
+    def _pieces(
+        self, who: str, outcomes: Sequence[Outcome]
+    ) -> Iterator[tuple[Sequence[Outcome], Sequence[Any]]]:
+        """The outcomes, cut where one is large, or all together are."""
+        values = self.data.values
+        if not values and len(outcomes) <= 1000:  # as they came from an engine
+            yield outcomes, ()
+            return
+        piece: list[Outcome] = []
+        size = 0
+        for outcome in outcomes:
+            payload = self.data.value((who, outcome.id))
+            size += len(outcome.body) + 64
+            if piece and (payload is not None or size > HEAVY):
+                yield piece, ()
+                piece, size = [], len(outcome.body)
+            if payload is not None:
+                yield [outcome], payload.frames
+            else:
+                piece.append(outcome)
+        if piece:
+            yield piece, ()
+
+    def _answer_ranks(self, action: ev.AnswerRanks) -> list[Action]:
+        key = (action.client, action.id)
+        values = self.data.values.get(key, {})
+        payloads = [values.get(engine) for engine in action.engines]
+        parts, frames = _join(payloads) if values else ((), [])
+        message = wire.RankOutcomes(
+            action.id, action.status, action.engines, action.outcomes, action.number,
+            parts,
+        )  # fmt: skip
+        if values:
+            self.data.lend(key, action.number)
+        ended = self.data.ended(key) if self.data else []
+        return self._tell(action.client, message, frames) + ended
+
+    # -- to engines
+
+    def _control(self, engines: Sequence[int], message: Message) -> list[Action]:
+        by_id = self.registry.by_id
+        peers = tuple([by_id[e].control for e in engines if e in by_id])
+        return [Send(peers, message)] if peers else []
+
+    def _settle(self, action: ev.Settle) -> list[Action]:
+        message = wire.Settled(action.client, tuple(action.ids))
+        return self._control((action.engine,), message)
+
+    def _give(self, action: ev.Give) -> list[Action]:
+        engine = self.registry.by_id[action.engine]
+        busy = len(self.tables.engines[action.engine].held)
+        peer = engine.control if busy > len(action.tasks) else engine.work
+        actions = self._teach(engine, {task.function for task in action.tasks}, peer)
+        for message, frames in self._bundles(action):
+            actions.append(Send((peer,), message, frames))
+        return actions
+
+    def _bundles(self, action: ev.Give) -> Iterator[tuple[Message, Sequence[Any]]]:
+        """The tasks as messages: one, unless some of them are large."""
+        who, tasks = action.client, action.tasks
+        client = self.tables.clients[who]
+        if client.size < HEAVY and not self.data:
+            yield self._bundle(action, tasks), ()
+            return
+        piece: list[Task] = []
+        size = 0
+        for task in tasks:
+            large = self._alone(action, task)
+            size += len(task.body) + 64
+            if piece and (large is not None or size > HEAVY):
+                yield self._bundle(action, piece), ()
+                piece, size = [], len(task.body)
+            if large is not None:
+                yield large
+            else:
+                piece.append(task)
+        if piece:
+            yield self._bundle(action, piece), ()
+
+    def _bundle(self, action: ev.Give, tasks: Sequence[Task]) -> Message:
+        return wire.Tasks(
+            action.client, tuple(tasks), dict(action.options), (),
+            self._values(action, tasks),
+        )  # fmt: skip
+
+    def _values(self, action: ev.Give, tasks: Sequence[Task]) -> dict[int, Outcome]:
+        """The values that these tasks need; a value lies beside each that needs it."""
+        if not action.values or len(tasks) == len(action.tasks):
+            return dict(action.values)
+        wanted = (self.data.uses((action.client, task.id)) for task in tasks)
+        return {i: action.values[i] for ids in wanted for i in ids}
+
+    def _alone(
+        self, action: ev.Give, task: Task
+    ) -> tuple[Message, Sequence[Any]] | None:
+        """The task as a message of its own, if it is large."""
+        key = (action.client, task.id)
+        values = {i: action.values[i] for i in self.data.uses(key)}
+        options = action.options.get(task.options, wire.TaskOptions())
+        return self._large(key, task, options, values)
+
+    def _large(
+        self,
+        key: ev.Key,
+        task: Task,
+        options: wire.TaskOptions,
+        values: Mapping[int, Outcome],
+        engines: tuple[int, ...] = (),
+        tag: int = 0,
+    ) -> tuple[wire.RankTask, Sequence[Any]] | None:
+        payload = self.data.arguments.get(key)
+        its = [self.data.value((key[0], i)) for i in values]
+        if payload is None and not any(its) and not engines:
+            return None
+        parts, frames = _join([payload, *its])
+        store: Store | None = payload.store if payload is not None else None
+        message = wire.RankTask(
+            key[0], task, options, None, engines, tag, store, False, dict(values),
+            parts if values else (),
+        )  # fmt: skip
+        return message, frames
+
+    def _teach(self, engine: Engine, digests: set[bytes], peer: bytes) -> list[Action]:
+        """Send the functions that it does not have yet."""
+        has = self._has.setdefault(engine.uuid, set())
+        new = [d for d in digests if d not in has and d in self.functions]
+        if not new:
+            return []
+        has.update(new)
+        frames = [self.functions[digest] for digest in new]
+        return [Send((peer,), wire.Functions(tuple(new)), frames)]
+
+    def _give_ranks(self, action: ev.GiveRanks) -> list[Action]:
+        by_id = self.registry.by_id
+        engines = [by_id[number] for number in action.engines]
+        key = (action.client, action.task.id)
+        actions = self.data.drop(key)  # of an earlier try
+        for engine in engines:
+            actions += self._teach(engine, {action.task.function}, engine.work)
+        large = self._large(
+            key, action.task, action.options, action.values, action.engines, action.tag
+        )
+        assert large is not None
+        return [*actions, Send(tuple(e.work for e in engines), *large)]
+
+    def _kill(self, action: ev.KillEngine) -> list[Action]:
+        engine = self.registry.by_id.get(action.engine)
+        if engine is None:
+            return []
+        self.why[engine.uuid] = action.why
+        say = Say(f"killing {engine.describe()}: {action.why}")
+        if self.registry.watchable(engine):
+            info = engine.info
+            return [say, Kill(((info.pid, info.began),), SIGKILL)]
+        return [say, Send((engine.control,), wire.Interrupt(SIGKILL))]
+
+
+def _join(payloads: Sequence[Payload | None]) -> tuple[tuple[int, ...], list[Any]]:
+    """Some payloads' frames in one list, and how many each has."""
+    parts = tuple([len(p.frames) if p is not None else 0 for p in payloads])
+    return parts, [frame for p in payloads if p is not None for frame in p.frames]
