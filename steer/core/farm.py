@@ -35,13 +35,16 @@ class Farm:
         self,
         registry: Registry,
         clients: Mapping[str, bytes],
+        jobs: Mapping[str, int],
         ask_name: Callable[[str], list[Action]],
         *,
         restoring_until: float | None = None,
+        first: int = 0,
     ) -> None:
         self.registry = registry
         self.clients = clients
-        self.scheduler = Scheduler(restoring_until=restoring_until)
+        self.jobs = jobs
+        self.scheduler = Scheduler(restoring_until=restoring_until, first=first)
         self.data = TaskData()
         self.sender = Sender(registry, clients, self.scheduler, self.data)
         self._held: dict[str, list[ev.Key]] = {}
@@ -189,7 +192,20 @@ class Farm:
     def _join(self, engine: Engine, held: Sequence[ev.Key], now: float) -> list[Action]:
         size = max(engine.info.size, 1)
         event = ev.EngineHere(engine.id, engine.info.host, engine.world, size, held)
-        return self._feed(event, now)
+        return self._feed(event, now) + self._look_who_is_back(now)
+
+    def _look_who_is_back(self, now: float) -> list[Action]:
+        """After the hub was started anew: as soon as all engines of its jobs have said
+        what they hold, nobody needs to wait for the others."""
+        scheduler = self.scheduler
+        wanted = sum(self.jobs.values())
+        if (
+            scheduler.restoring.until is None
+            or not wanted
+            or len(scheduler.tables.engines) < wanted
+        ):
+            return []
+        return self._feed(ev.Restored(), now)
 
     def _held_tasks(
         self, who: str, message: wire.HeldTasks, frames: Sequence[Any], now: float
@@ -224,13 +240,15 @@ class Farm:
         self.sender.forget(engine.uuid)
         gives: list[Action] = []
         for record in facts.held.values() if facts is not None else ():
-            if record.engine >= 0:
-                number = record.task.options
-                options = {number: record.options} if number else {}
-                values = record.extra.values if record.extra else {}
-                tasks = (record.task,)
-                give = ev.Give(engine.id, record.client, tasks, options, values)
-                gives.append(give)
+            if record.engine < 0:
+                self.scheduler.gangs.lost_rank(record)
+                continue
+            number = record.task.options
+            options = {number: record.options} if number else {}
+            values = record.extra.values if record.extra else {}
+            tasks = (record.task,)
+            gives.append(ev.Give(engine.id, record.client, tasks, options, values))
+        gives += self.scheduler.tables.flush()
         return self.sender.send(gives)
 
     # -- from engines
@@ -271,8 +289,7 @@ class Farm:
         """Whether the scheduler took this outcome, rather than an earlier one."""
         record = self.scheduler.tables.record(key)
         if record is None:
-            orphan = self.scheduler.restoring.orphans.get(key)
-            return orphan is not None and orphan[1] is outcome
+            return self.scheduler.restoring.has(key, outcome)
         if record.outcome is outcome:
             return True
         gang = record.extra.gang if record.extra else None

@@ -200,24 +200,28 @@ class Gangs:
             self.dispatch.settle(engine)
         if self._for is record:
             self._for = None
-        self.tables.actions.append(
-            GiveRanks(
-                extra.gang.engines,
-                record.client,
-                record.task,
-                record.options,
-                self._new_tag(record),
-                dict(extra.values),
-            )
+        self._new_tag(record)
+        self.tables.actions.append(self.again(record))
+
+    def again(self, record: Record) -> GiveRanks:
+        """Give it once more: one of its engines perhaps did not get it."""
+        extra = record.more()
+        assert extra.gang is not None
+        tag = next(t for t, number in self._tags.items() if number == record.number)
+        return GiveRanks(
+            extra.gang.engines,
+            record.client,
+            record.task,
+            record.options,
+            tag,
+            dict(extra.values),
         )
 
-    def _new_tag(self, record: Record) -> int:
+    def _new_tag(self, record: Record) -> None:
         while self._tag in self._tags:
             self._tag = (self._tag + 1) % TAGS
         self._tags[self._tag] = record.number
-        tag = self._tag
         self._tag = (self._tag + 1) % TAGS
-        return tag
 
     # -- ending
 
@@ -236,10 +240,25 @@ class Gangs:
             self.tables.alarm(self.tables.now + GRACE, Alarm.UNSTICK, key)
         if len(gang.outcomes) < len(gang.engines):
             return False
-        for tag, number in list(self._tags.items()):
-            if number == record.number:
-                del self._tags[tag]
+        for tag in self._tags_of(record):
+            del self._tags[tag]
         return True
+
+    def _tags_of(self, record: Record) -> list[int]:
+        return [tag for tag, number in self._tags.items() if number == record.number]
+
+    def lost_rank(self, record: Record) -> None:
+        """After a cut an engine has not got it: give it again, the others drop it."""
+        if self._tags_of(record):  # or it is from the time of an earlier hub
+            self.tables.actions.append(self.again(record))
+
+    def regrouped(self, record: Record, gang: Gang) -> bool:
+        """A task was found on its ranks after a restart; says whether all ended."""
+        if any(o.status != TaskStatus.DONE for o in gang.outcomes.values()):
+            gang.failed = self.tables.now
+            key = (record.client, record.task.id)
+            self.tables.alarm(self.tables.now + GRACE, Alarm.UNSTICK, key)
+        return all(e in gang.outcomes for e in gang.engines)
 
     def unstick(self, record: Record) -> None:
         """One rank failed a while ago: help those that did not answer since."""

@@ -109,6 +109,7 @@ class HubCore:
         cluster: str,
         probe: int = -1,
         restoring_until: float | None = None,
+        began: int = 0,
     ) -> None:
         self.pid = pid
         self.cluster = cluster
@@ -154,8 +155,10 @@ class HubCore:
         self.farm = Farm(
             self.registry,
             self.fanout.clients,
+            self.jobs,
             lambda who: self._ask_name(who, 0),
             restoring_until=restoring_until,
+            first=began,
         )
         self._on_message |= self.farm.handlers()
         self._on_event: dict[type, Callable[[Any, float], list[Action]]] = {

@@ -4,15 +4,25 @@ Clients send again what was not answered, engines say what they hold, in any ord
 task that was sent again is in *limbo* until it is known that no engine has it: the
 engine that claims it keeps it, its outcome may even come before the task, and when the
 time for coming back is over what nobody claimed starts like a new one. The shell tells
-`Scheduler` how long that time is; none for a hub that has no past.
+`Scheduler` how long that time is (none for a hub that has no past), and ends it earlier
+if all engines are back. What engines claim for clients that are still away is
+remembered much longer: a notebook may sleep.
+
+A task of several ranks goes on when all of them have claimed it; ranks that did not
+come back count as lost.
 """
 
 from __future__ import annotations
 
 from steer.core.dispatch import PREFETCH
 from steer.core.taskevents import Key
-from steer.core.taskstate import Engine, Place, Record
-from steer.wire.messages import Outcome
+from steer.core.taskstate import Engine, Gang, Place, Record
+from steer.wire.messages import Outcome, TaskStatus
+
+ABSENT = 3600.0
+"""Seconds that a client may be away after a restart without its tasks running twice."""
+
+LOST = b"the rank did not come back after the hub's restart"
 
 
 class Restoring:
@@ -20,33 +30,31 @@ class Restoring:
 
     def __init__(self, until: float | None) -> None:
         self.until = until
-        self.claims: dict[Key, int] = {}
-        self.orphans: dict[Key, tuple[int, Outcome]] = {}
+        self.past = until is not None
+        """Whether engines may have tasks that this hub never saw."""
+        self.found: dict[Key, dict[int, Outcome | None]] = {}
+        """Engines that have a task, with its outcome if it has ended there."""
         self.limbo: dict[int, Record] = {}
 
-    def claim(self, engine: int, key: Key) -> None:
-        """An engine has a task that no client has sent yet."""
-        if self.until is not None:
-            self.claims[key] = engine
+    def claim(self, engine: int, key: Key, outcome: Outcome | None = None) -> bool:
+        """An engine has a task that no client has sent yet; says whether that is
+        remembered."""
+        if self.past:
+            claims = self.found.setdefault(key, {})
+            claims[engine] = outcome or claims.get(engine)
+        return self.past
 
-    def orphan(self, engine: int, client: str, outcome: Outcome) -> bool:
-        """An outcome came before its task; says whether it is kept."""
-        if self.until is None:
-            return False
-        self.claims.pop((client, outcome.id), None)
-        self.orphans[client, outcome.id] = (engine, outcome)
-        return True
+    def has(self, key: Key, outcome: Outcome) -> bool:
+        """Whether this outcome waits for its client."""
+        return any(o is outcome for o in self.found.get(key, {}).values())
 
-    def known(self, record: Record) -> tuple[int, Outcome] | None:
-        """The outcome of a task that is sent again, if it is there."""
-        return self.orphans.pop((record.client, record.task.id), None)
+    def take(self, key: Key) -> dict[int, Outcome | None]:
+        """Who has a task that is sent again."""
+        return self.found.pop(key, {})
 
-    def place(self, record: Record, engines: dict[int, Engine]) -> bool:
-        """Where a task is that is sent again; says whether it must not start now."""
-        engine = self.claims.pop((record.client, record.task.id), -1)
-        if engine in engines:
-            hold(record, engines[engine])
-            return True
+    def wait(self, record: Record) -> bool:
+        """A task may start; says whether it has to wait, since an engine may have
+        it."""
         if self.until is None:
             return False
         record.place = Place.LIMBO
@@ -54,8 +62,12 @@ class Restoring:
         return True
 
     def gone(self, engine: int) -> None:
-        """What this engine had, it has no more."""
-        self.claims = {k: e for k, e in self.claims.items() if e != engine}
+        """What this engine had and had not finished, it has no more."""
+        for key, claims in list(self.found.items()):
+            if engine in claims and claims[engine] is None:
+                del claims[engine]
+                if not claims:
+                    del self.found[key]
 
     def over(self) -> list[Record]:
         """The time is over: returns what has to start."""
@@ -63,6 +75,19 @@ class Restoring:
         left = [r for r in self.limbo.values() if r.place is Place.LIMBO]
         self.limbo.clear()
         return left
+
+    def forget(self) -> list[tuple[int, Key]]:
+        """Clients that are not back will not come; returns whose outcomes of which
+        tasks nobody wants."""
+        self.past = False
+        ended = [
+            (engine, key)
+            for key, claims in self.found.items()
+            for engine, outcome in claims.items()
+            if outcome is not None
+        ]
+        self.found.clear()
+        return ended
 
 
 def hold(record: Record, engine: Engine) -> None:
@@ -74,3 +99,26 @@ def hold(record: Record, engine: Engine) -> None:
     engine.held[record.number] = record
     engine.load += record.expected
     engine.bundles += 1
+
+
+def regroup(
+    record: Record, claims: dict[int, Outcome | None], engines: dict[int, Engine]
+) -> None:
+    """Book a task of several ranks on those that have it. They are in order of their
+    ids, as when it was started."""
+    hers = sorted(claims)
+    gang = record.more().gang = Gang(tuple(hers))
+    gang.outcomes = {e: o for e, o in claims.items() if o is not None}
+    missing = record.options.ranks - len(hers)
+    if missing > 0:
+        gang.engines += (-1,) * missing
+        gang.outcomes[-1] = Outcome(record.task.id, TaskStatus.LOST, LOST)
+    record.place = Place.HELD
+    record.engine = -2
+    record.expected = record.function.mean or PREFETCH
+    for number in hers:
+        engine = engines.get(number)
+        if engine is not None and number not in gang.outcomes:
+            engine.held[record.number] = record
+            engine.load += record.expected
+            engine.bundles += 1

@@ -22,7 +22,7 @@ from steer.core.dispatch import Dispatch
 from steer.core.events import Action, Event
 from steer.core.gang import Gangs
 from steer.core.ladder import Ladder
-from steer.core.restoring import Restoring, hold
+from steer.core.restoring import ABSENT, Restoring, hold, regroup
 from steer.core.taskstate import Client, Engine, Place, Record
 from steer.core.tasktables import Alarm, Tables
 from steer.errors import InternalError
@@ -46,10 +46,11 @@ class Scheduler:
         tasks: int = TASKS,
         size: int = SIZE,
         restoring_until: float | None = None,
+        first: int = 0,
     ) -> None:
         self.most_tasks = tasks
         self.most_size = size
-        self.tables = Tables()
+        self.tables = Tables(first)
         self.dispatch = Dispatch(self.tables)
         self.gangs = Gangs(self.tables, self.dispatch)
         self.ladder = Ladder(self.tables, self.dispatch)
@@ -57,6 +58,7 @@ class Scheduler:
         self.dependencies = Dependencies(self.tables, self._start)
         if restoring_until is not None:
             self.tables.alarm(restoring_until, Alarm.RESTORED, ("", 0))
+            self.tables.alarm(restoring_until + ABSENT, Alarm.ABSENT, ("", 0))
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Something happened: what has to be done?"""
@@ -87,6 +89,8 @@ class Scheduler:
                 self._allow()
             case ev.ClientGone():
                 self._client_gone(event)
+            case ev.Restored():
+                self._restored()
             case _:
                 raise InternalError(f"the scheduler knows no {type(event).__name__}")
         if tables.ended:
@@ -160,23 +164,64 @@ class Scheduler:
                 )
                 return
             record.more().targets = engines
-        if event.resent:
-            known = self.restoring.known(record)
-            if known is not None:
-                self.tables.finish(record, known[1], known[0])
-                record.engine = known[0]
+        if event.resent and self.restoring.past:
+            if self._found(record):
                 return
-            if needs is None and self.restoring.place(record, self.tables.engines):
-                if record.place is Place.HELD:
-                    self.dispatch.settle(self.tables.engines[record.engine])
-                return
+            record.more().resent = True
         if needs is not None:
             self.dependencies.admit(client, record, needs)
         else:
             self._start(record)
 
+    def _found(self, record: Record) -> bool:
+        """Whether an engine has a task already, from the time of an earlier hub."""
+        key = (record.client, record.task.id)
+        engines = self.tables.engines
+        claims = self.restoring.take(key)
+        if not claims:
+            return False
+        if record.options.ranks:
+            if len(claims) < record.options.ranks and self.restoring.until is not None:
+                self.restoring.found[key] = claims
+                return False
+            self._regroup(record, claims)
+            return True
+        for number, outcome in claims.items():
+            if outcome is not None:
+                self.tables.finish(record, outcome, number)
+                record.engine = number
+                return True
+        number = min(claims)
+        if number not in engines:
+            return False
+        hold(record, engines[number])
+        self.dispatch.settle(engines[number])
+        return True
+
+    def _regroup(self, record: Record, claims: dict[int, Outcome | None]) -> None:
+        """Ranks have a task together, from the time of an earlier hub."""
+        regroup(record, claims, self.tables.engines)
+        gang = record.more().gang
+        assert gang is not None
+        for number in claims:
+            if number in self.tables.engines:
+                self.dispatch.settle(self.tables.engines[number])
+        if self.gangs.regrouped(record, gang):
+            self._gang_ended(record)
+
+    def _restored(self) -> None:
+        """Whoever was there before is back, or had time to come back."""
+        for record in self.restoring.over():
+            if not self._found(record):
+                self._start(record)
+
     def _start(self, record: Record, front: bool = False) -> None:
         """Nothing keeps a task from starting any more."""
+        extra = record.extra
+        if extra is not None and extra.resent:
+            extra.resent = False
+            if self.restoring.wait(record):
+                return
         if record.options.ranks:
             self.gangs.ready(record)
         else:
@@ -305,13 +350,13 @@ class Scheduler:
     ) -> None:
         """An outcome that is not simply a success."""
         if record is None:
-            if not self.restoring.orphan(engine.id, client, outcome):
+            if not self.restoring.claim(engine.id, (client, outcome.id), outcome):
                 action = ev.Settle(engine.id, client, (outcome.id,))
                 self.tables.actions.append(action)
             return
         if record.place is Place.LIMBO:  # its engine came back later than its client
-            record.engine = engine.id
-            self.tables.finish(record, outcome, engine.id)
+            self.restoring.claim(engine.id, (client, outcome.id), outcome)
+            self._found(record)
             return
         if record.number not in engine.held and record.number not in engine.away:
             return  # late, or double
@@ -388,14 +433,22 @@ class Scheduler:
                 self.restoring.claim(engine.id, key)
                 continue
             has[record.number] = None
-            if record.place is Place.LIMBO and not record.options.ranks:
-                hold(record, engine)
-            elif record.place is not Place.DONE and record.engine != engine.id:
+            if record.place is Place.LIMBO:
+                self.restoring.claim(engine.id, key)
+                self._found(record)
+            elif record.place is not Place.DONE and record.engine not in (
+                engine.id,
+                -2,
+            ):
                 self.tables.actions.append(ev.TakeBack(engine.id, key[0], (key[1],)))
         for record in reversed([*engine.away.values(), *engine.held.values()]):
-            if record.number not in has and record.engine >= 0:
+            if record.number in has:
+                continue
+            if record.engine >= 0:
                 self.dispatch.release(engine, record)  # it never came there
                 self._back(record)
+            else:
+                self.gangs.lost_rank(record)
 
     def _back(self, record: Record) -> None:
         """A task comes back from an engine without having run."""
@@ -496,8 +549,11 @@ class Scheduler:
                 self.gangs.joined()
                 continue
             if why is Alarm.RESTORED:
-                for record in self.restoring.over():
-                    self._start(record)
+                self._restored()
+                continue
+            if why is Alarm.ABSENT:
+                for number, (client, i) in self.restoring.forget():
+                    self.tables.actions.append(ev.Settle(number, client, (i,)))
                 continue
             task = self.tables.record(key)
             if task is None or task.place is Place.DONE:

@@ -108,6 +108,10 @@ class Rejoined(Event, frozen=True):
     id: int
 
 
+class Restored(Event, frozen=True):
+    """After the hub was started anew: all engines that there were are back."""
+
+
 class Tick(Event, frozen=True):
     """The deadline has come."""
 

@@ -245,7 +245,10 @@ class Sender:
         by_id = self.registry.by_id
         engines = [by_id[number] for number in action.engines]
         key = (action.client, action.task.id)
-        actions = self.data.drop(key)  # of an earlier try
+        record = self.tables.record(key)
+        gang = record.more().gang if record is not None else None
+        again = gang is not None and bool(gang.outcomes)
+        actions = [] if again else self.data.drop(key)  # of an earlier try
         for engine in engines:
             actions += self._teach(engine, {action.task.function}, engine.work)
         large = self._large(

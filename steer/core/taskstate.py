@@ -138,6 +138,8 @@ class Extra:
     alone: bool = False
     """An engine was lost that held it: it may be the cause, so nothing shares its
     bundle."""
+    resent: bool = False
+    """An engine may have it since the time of an earlier hub."""
     doom: TaskStatus | None = None
     """It has to end, as this."""
     step: int = 0

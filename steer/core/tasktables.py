@@ -34,13 +34,17 @@ class Alarm(enum.Enum):
     """An engine may be overdue."""
     RESTORED = "restored"
     """Whoever was there before the hub was started anew has had time to come back."""
+    ABSENT = "absent"
+    """Clients that are still away will not come."""
 
 
 class Tables:
     """The scheduler's books."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0) -> None:
         self.now = 0.0
+        self.first = first
+        """Bundles of answers are counted from here."""
         self.clients: dict[str, Client] = {}
         self.engines: dict[int, Engine] = {}
         self.functions: dict[bytes, Function] = {}
@@ -60,6 +64,7 @@ class Tables:
         client = self.clients.get(name)
         if client is None:
             client = self.clients[name] = Client(name)
+            client.number = self.first
         return client
 
     def record(self, key: Key) -> Record | None:

@@ -81,7 +81,7 @@ def _run(path: Path, arguments: argparse.Namespace) -> int:
         connection.write(path)
 
     owner: Process | None = arguments.owner
-    serve(connection, folder, jobs, bound, owner)
+    serve(connection, folder, jobs, bound, owner, arguments.restore)
     if owner is not None and not (same_process(*owner) and is_alive(owner.pid)):
         shutil.rmtree(folder, ignore_errors=True)  # who would do it, or read it?
     return 0

@@ -37,6 +37,7 @@ def serve(
     jobs: Jobs,
     bound: Callable[[int], None],
     owner: Process | None = None,
+    restored: bool = False,
 ) -> None:
     """Serve a cluster until it ends; `bound` is told the TCP port, or 0.
 
@@ -53,7 +54,9 @@ def serve(
             doorkeeper = sockets.Doorkeeper(context, loop, [connection.public_key])
         journal = Journal(folder / "journal.sqlite", on_error=_warn)
         ledger = Ledger(journal, loop)
-        shell = Shell(context, sock, ledger, jobs, loop, connection.cluster_id)
+        shell = Shell(
+            context, sock, ledger, jobs, loop, connection.cluster_id, restored
+        )
         ledger.saved = shell.saved
         jobs.attend(loop, shell.feed)
         _on_sigterm(loop, shell)

@@ -18,7 +18,7 @@ import zmq
 
 from steer import shm, sockets
 from steer.core import events as ev
-from steer.core.hub import HubCore, request_of
+from steer.core.hub import RETURN_WITHIN, HubCore, request_of
 from steer.errors import InternalError, ProtocolError, SteerError
 from steer.hosts import kernel
 from steer.hub.jobs import Jobs
@@ -57,14 +57,21 @@ class Shell:
         jobs: Jobs,
         loop: Loop,
         cluster: str,
+        restored: bool = False,
     ) -> None:
         self.loop = loop
         self.sock = sock
         self.shelf = shm.Shelf()
         self.ledger = ledger
         self.jobs = jobs
+        until = time.monotonic() + RETURN_WITHIN if restored else None
         self.core = HubCore(
-            pid=os.getpid(), boot=kernel(), cluster=cluster, probe=self.shelf.probe()
+            pid=os.getpid(),
+            boot=kernel(),
+            cluster=cluster,
+            probe=self.shelf.probe(),
+            restoring_until=until,
+            began=time.time_ns() // 1000,  # bundles are never so many
         )
         self.watches: dict[str, Watch] = {}
         self._tick_at: float | None = None
