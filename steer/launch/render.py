@@ -8,7 +8,7 @@ for every MPI on every machine.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -40,8 +40,9 @@ def render(
     job: str,
     runtime: str,
     root: bool = False,
+    program: Sequence[str] = (),
 ) -> Command:
-    """Fill in a direct recipe for ``n`` engines of one job.
+    """Fill in a direct recipe for ``n`` engines of one job, or ``n`` times a program.
 
     ``connection`` is the path of the cluster's connection file, ``runtime`` a private
     directory for the debris of launchers. Raises LaunchError for an option that the
@@ -58,7 +59,7 @@ def render(
     if flavour is not None:
         words["mpiexec"] = flavour.mpiexec
     lists = {
-        "engine": (python, "-m", "steer.engines"),
+        "engine": tuple(program) or (python, "-m", "steer.engines"),
         "mpi": tuple(_fill(word, words) for word in settings.arguments),
         "options": _options(recipe, settings, options, words),
     }
