@@ -49,6 +49,9 @@ class Farm:
         self.sender = Sender(registry, clients, self.scheduler, self.data)
         self._held: dict[str, list[ev.Key]] = {}
         """What engines that come back have said so far that they hold."""
+        self._before: dict[str, set[ev.Key]] = {}
+        """What they should have, as of their cut: what they are given meanwhile comes
+        there."""
         self._early: dict[str, list[tuple[Message, Sequence[Any]]]] = {}
         """What such engines said meanwhile on their other socket."""
         self._ask_name = ask_name
@@ -92,8 +95,9 @@ class Farm:
     def check(self) -> None:
         """Assert what must always hold."""
         self.scheduler.check()
-        here = {e.id for e in self.registry.here() if e.uuid not in self._held}
-        assert here == set(self.scheduler.tables.engines)
+        here = {e.id for e in self.registry.here()}
+        late = {e.id for e in self.registry.here() if e.uuid in self._held}
+        assert here - late <= set(self.scheduler.tables.engines) <= here
 
     # -- from clients
 
@@ -179,6 +183,7 @@ class Farm:
         self.sender.forget(engine.uuid)  # what was on its way may be lost
         if engine.info.holding:
             self._held[engine.uuid] = []
+            self._before[engine.uuid] = self._given(engine)
         else:
             self._held.pop(engine.uuid, None)
         return self.engine_here(engine, now)
@@ -219,16 +224,24 @@ class Farm:
         del self._held[who]
         if not engine.here:
             return []
+        before = self._before.pop(who, set())
+        held += [key for key in self._given(engine) if key not in before]
         actions = self._join(engine, held, now)
         for early, its in self._early.pop(who, ()):
             actions += self.from_engines[type(early)](engine, early, its, now)
         return actions
 
+    def _given(self, engine: Engine) -> set[ev.Key]:
+        """What the engine should have."""
+        facts = self.scheduler.tables.engines.get(engine.id)
+        its = (*facts.held.values(), *facts.away.values()) if facts is not None else ()
+        return {(record.client, record.task.id) for record in its}
+
     def engine_gone(self, engine: Engine, how: str, now: float) -> list[Action]:
         """An engine died or left; `how` is a sentence."""
         self.sender.forget(engine.uuid)
-        self._held.pop(engine.uuid, None)
-        self._early.pop(engine.uuid, None)
+        for table in (self._held, self._before, self._early):
+            table.pop(engine.uuid, None)
         why = self.sender.why.pop(engine.uuid, "")
         if why:
             how = f"{how.rstrip('.')}: {why}."
