@@ -2,7 +2,6 @@
 
 import multiprocessing
 import threading
-import time
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -59,12 +58,13 @@ def test_one_job_runs_here(steer):
 @pytest.mark.parametrize("n_jobs", [2, 3])
 def test_no_more_run_at_a_time_than_were_asked_for(steer, n_jobs):
     lock, now, most = threading.Lock(), [0], [0]
+    together = threading.Barrier(n_jobs)
 
     def watch(_):
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
-        time.sleep(0.01)
+        together.wait(10)
         with lock:
             now[0] -= 1
 
