@@ -13,6 +13,7 @@ import msgspec
 
 from steer.core import taskevents as ev
 from steer.core.events import Action, Event, Send
+from steer.core.functions import Functions
 from steer.core.registry import Engine, Registry
 from steer.core.scheduler import Scheduler
 from steer.core.taskdata import Payload, TaskData
@@ -46,7 +47,10 @@ class Farm:
         self.jobs = jobs
         self.scheduler = Scheduler(restoring_until=restoring_until, first=first)
         self.data = TaskData()
-        self.sender = Sender(registry, clients, self.scheduler, self.data)
+        self.functions = Functions(self._is_called)
+        self.sender = Sender(
+            registry, clients, self.scheduler, self.data, self.functions
+        )
         self._held: dict[str, list[ev.Key]] = {}
         """What engines that come back have said so far that they hold."""
         self._before: dict[str, set[ev.Key]] = {}
@@ -120,12 +124,14 @@ class Farm:
 
     def client_gone(self, who: str, now: float) -> list[Action]:
         """A client left or died."""
+        self.functions.client_gone(who)
         return self._feed(ev.ClientGone(who), now)
 
     def _tasks(
         self, who: str, message: wire.Tasks, frames: Sequence[Any], now: float
     ) -> list[Action]:
         options = message.options
+        self.functions.used(who, {task.function for task in message.tasks})
         used = {task.options for task in message.tasks}
         if len(used) > 1 or 0 not in used:
             for number in used:
@@ -141,6 +147,7 @@ class Farm:
     ) -> list[Action]:
         """A task of several ranks, or one with large arguments."""
         _validate(message.options)
+        self.functions.used(who, (message.task.function,))
         task, key = message.task, (who, message.task.id)
         if not task.options and message.options != TaskOptions():
             task = msgspec.structs.replace(task, options=1)
@@ -162,7 +169,7 @@ class Farm:
         if len(frames) != len(message.digests):
             raise ProtocolError("Functions came without their frames.")
         for digest, frame in zip(message.digests, frames, strict=True):
-            self.sender.functions.setdefault(digest, bytes(frame))
+            self.functions.came(who, digest, bytes(frame))
         return []
 
     def _cancel(
@@ -174,13 +181,22 @@ class Farm:
         self, who: str, message: wire.Taken, frames: Sequence[Any], now: float
     ) -> list[Action]:
         dropped = self.data.taken(who, message.number)
-        return dropped + self._feed(ev.Taken(who, message.number), now)
+        actions = self._feed(ev.Taken(who, message.number), now)
+        unused = self.scheduler.tables.unused
+        if unused:
+            self.functions.unneeded(unused)
+            unused.clear()
+        return dropped + actions
+
+    def _is_called(self, digest: bytes) -> bool:
+        function = self.scheduler.tables.functions.get(digest)
+        return function is not None and function.users > 0
 
     # -- engines come and go
 
     def engine_registered(self, engine: Engine, now: float) -> list[Action]:
         """An engine introduced itself, the first time or after a cut."""
-        self.sender.forget(engine.uuid)  # what was on its way may be lost
+        self.functions.engine_gone(engine.uuid)  # what was on its way may be lost
         if engine.info.holding:
             self._held[engine.uuid] = []
             self._before[engine.uuid] = self._given(engine)
@@ -239,7 +255,7 @@ class Farm:
 
     def engine_gone(self, engine: Engine, how: str, now: float) -> list[Action]:
         """An engine died or left; `how` is a sentence."""
-        self.sender.forget(engine.uuid)
+        self.functions.engine_gone(engine.uuid)
         for table in (self._held, self._before, self._early):
             table.pop(engine.uuid, None)
         why = self.sender.why.pop(engine.uuid, "")
@@ -250,7 +266,7 @@ class Farm:
     def resend(self, engine: Engine) -> list[Action]:
         """It could not be reached: send again what it should have. It drops doubles."""
         facts = self.scheduler.tables.engines.get(engine.id)
-        self.sender.forget(engine.uuid)
+        self.functions.engine_gone(engine.uuid)
         gives: list[Action] = []
         for record in facts.held.values() if facts is not None else ():
             if record.engine < 0:

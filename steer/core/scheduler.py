@@ -125,13 +125,9 @@ class Scheduler:
                     self._repeat(client, tasks[number])
                 continue
             options = event.options[task.options] if task.options else _PLAIN
-            record = Record(
-                task,
-                client.name,
-                options,
-                tables.function(task.function),
-                tables.number(),
-            )
+            function = tables.function(task.function)
+            function.users += 1
+            record = Record(task, client.name, options, function, tables.number())
             size += len(task.body)
             tasks[number] = record
             if options is _PLAIN and needs is None and not event.resent:
@@ -265,6 +261,10 @@ class Scheduler:
                     record = tasks.pop(i, None)
                     if record is not None:
                         client.size -= len(record.task.body)
+                        function = record.function
+                        function.users -= 1
+                        if not function.users:
+                            self.tables.unused.append(record.task.function)
                 if engine in self.tables.engines:
                     self.tables.actions.append(ev.Settle(engine, client.name, ids))
         self._forget(client)

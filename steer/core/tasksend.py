@@ -19,6 +19,7 @@ from typing import Any
 
 from steer.core import taskevents as ev
 from steer.core.events import Action, Kill, Say, Send
+from steer.core.functions import Functions
 from steer.core.registry import Engine, Registry
 from steer.core.scheduler import Scheduler
 from steer.core.taskdata import Payload, TaskData
@@ -41,14 +42,13 @@ class Sender:
         clients: Mapping[str, bytes],
         scheduler: Scheduler,
         data: TaskData,
+        functions: Functions,
     ) -> None:
         self.registry = registry
         self.clients = clients
         self.tables = scheduler.tables
         self.data = data
-        self.functions: dict[bytes, Any] = {}
-        self._has: dict[str, set[bytes]] = {}
-        """Functions that engines, by uuid, were sent."""
+        self.functions = functions
         self.why: dict[str, str] = {}
         """Why engines were killed."""
         self._do: dict[type, Callable[[Any], list[Action]]] = {
@@ -80,10 +80,6 @@ class Sender:
         for action in wanted:
             actions += self._do[type(action)](action)
         return actions
-
-    def forget(self, uuid: str) -> None:
-        """This engine has nothing any more, or perhaps has not."""
-        self._has.pop(uuid, None)
 
     # -- to clients
 
@@ -233,12 +229,10 @@ class Sender:
 
     def _teach(self, engine: Engine, digests: set[bytes], peer: bytes) -> list[Action]:
         """Send the functions that it does not have yet."""
-        has = self._has.setdefault(engine.uuid, set())
-        new = [d for d in digests if d not in has and d in self.functions]
+        new = self.functions.lacking(engine.uuid, digests)
         if not new:
             return []
-        has.update(new)
-        frames = [self.functions[digest] for digest in new]
+        frames = [self.functions.bodies[digest] for digest in new]
         return [Send((peer,), wire.Functions(tuple(new)), frames)]
 
     def _give_ranks(self, action: ev.GiveRanks) -> list[Action]:

@@ -43,6 +43,8 @@ class Function(msgspec.Struct, gc=False, eq=False):
 
     mean: float = 0.0
     """Seconds, recent calls weigh more; 0 if it was never measured."""
+    users: int = 0
+    """Tasks that call it and are not forgotten."""
 
     def measured(self, seconds: float) -> None:
         """Note how long a call took."""

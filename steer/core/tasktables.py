@@ -53,6 +53,9 @@ class Tables:
         """Tasks that have ended, and that others wait for."""
         self.answers: dict[tuple[str, int], list[Outcome]] = {}
         self.alarms: list[tuple[float, int, Alarm, Key]] = []
+        self.unused: list[bytes] = []
+        """Functions that no task calls any more."""
+        self._room = FUNCTIONS
         self._numbers = itertools.count()
 
     def number(self) -> int:
@@ -76,8 +79,9 @@ class Tables:
         """What is known about this function."""
         function = self.functions.get(digest)
         if function is None:
-            if len(self.functions) >= FUNCTIONS:
-                self.functions.clear()  # tasks hold on to theirs; it is measured again
+            if len(self.functions) >= self._room:
+                self.functions = {d: f for d, f in self.functions.items() if f.users}
+                self._room = max(FUNCTIONS, 2 * len(self.functions))
             function = self.functions[digest] = Function()
         return function
 
