@@ -17,6 +17,7 @@ import collections
 import contextlib
 import functools
 import os
+import queue
 import sys
 import threading
 import weakref
@@ -126,6 +127,10 @@ class SteerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
             self._lanes[parallel] = Lane(self.executor, n_jobs)
         return n_jobs
 
+    def start_call(self) -> None:
+        """A call begins."""
+        _forget_batches(self.parallel)
+
     def submit(
         self, func: Any, callback: Callable[[Any], object] | None = None
     ) -> Future[Any]:
@@ -159,12 +164,22 @@ class SteerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         for parallel, lane in list(self._lanes.items()):
             if parallel._aborting:
                 lane.cancel()
+                _forget_batches(parallel)
                 if ensure_ready:
                     self.configure(n_jobs=parallel.n_jobs, parallel=parallel)
 
     def terminate(self) -> None:
         """A call has ended; the executor is the user's."""
         self.reset_batch_stats()
+
+
+def _forget_batches(parallel: Any) -> None:
+    """Drop what a failed call has cut and not sent: joblib 1.6 would give the next call
+    of the same Parallel its results (with its own "multiprocessing" backend it does).
+    """
+    with parallel._lock, contextlib.suppress(queue.Empty):
+        while True:
+            parallel._ready_batches.get_nowait()
 
 
 class Lane:
