@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         AsyncMapResult,
         AsyncResult,
     )
+    from steer.client.stream import TaskStream, task_stream
+    from steer.client.tracking import track
     from steer.client.views import BroadcastView, DirectView
     from steer.engines.here import publish_data
     from steer.engines.progress import progress
@@ -72,6 +74,7 @@ __all__ = [
     "RemoteError",
     "SteerError",
     "TaskAborted",
+    "TaskStream",
     "UsageError",
     "error",
     "interactive",
@@ -80,6 +83,8 @@ __all__ = [
     "publish_data",
     "remote",
     "require",
+    "task_stream",
+    "track",
 ]
 
 _ROOMS = {
@@ -92,6 +97,8 @@ _ROOMS = {
         "AsyncHubResult", "AsyncMapResult", "AsyncResult",
     ),
     "steer.client.replies": ("ExecuteReply",),
+    "steer.client.stream": ("TaskStream", "task_stream"),
+    "steer.client.tracking": ("track",),
     "steer.client.views": ("BroadcastView", "DirectView"),
     "steer.engines.here": ("publish_data",),
     "steer.engines.progress": ("progress",),

@@ -48,14 +48,57 @@ def seconds(value: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
-def counted(name: str, done: int, total: int, unit: str, elapsed: float) -> str:
-    """A line for tasks that end one after another, with their rate."""
-    text = f"{name} {bar(done / total if total else 1)} {done} of {total} {unit}"
+def counted(
+    name: str,
+    done: int,
+    total: int | None,
+    unit: str,
+    elapsed: float,
+    *,
+    rate: float | None = None,
+    failed: int = 0,
+) -> str:
+    """A line for tasks that end one after another, with their rate.
+
+    Args:
+        total: None if nobody knows.
+        rate: how fast it goes now; if not given, as fast as it went until now.
+    """
+    share = "" if total is None else f"{bar(done / total if total else 1)} "
+    of = "" if total is None else f" of {total}"
+    text = f"{name} {share}{done}{of} {unit}".lstrip()
+    text += f", {failed} failed" if failed else ""
     text += f"  {seconds(elapsed)}"
-    if 0 < done < total and elapsed > 0:
-        rate = done / elapsed
-        text += f"  {_rate(rate)}  about {seconds((total - done) / rate)} left"
+    if done and done != total and elapsed > 0:
+        rate = rate or done / elapsed
+        text += f"  {_rate(rate)}"
+        if total is not None and total > done:
+            text += f"  about {seconds((total - done) / rate)} left"
     return text
+
+
+class Pace:
+    """How fast something goes now: over the later half of its time, so that a slow
+    start, or a task that was longer than others, is not held against it for ever."""
+
+    SAMPLES = 32
+
+    def __init__(self, now: float) -> None:
+        self.began = now
+        self._samples = [(now, 0)]
+
+    def rate(self, done: int, now: float) -> float:
+        """How many a second, when so many are done."""
+        samples = self._samples
+        elapsed = now - self.began
+        while len(samples) > 1 and samples[1][0] <= self.began + elapsed / 2:
+            del samples[0]
+        since, before = samples[0]
+        if now - samples[-1][0] >= elapsed / self.SAMPLES:
+            samples.append((now, done))
+        if now <= since or done <= before:
+            since, before = self.began, 0
+        return (done - before) / (now - since) if now > since else 0.0
 
 
 def _rate(rate: float) -> str:

@@ -117,3 +117,39 @@ def test_how_far_a_start_is() -> None:
         "the others come with mpiexec"
     )
     assert bars.of_start(4, 4, 3.0, "mpiexec").endswith("4 of 4 ranks are here  3.0 s")
+
+
+def test_tasks_have_a_rate_and_an_end() -> None:
+    assert bars.counted("map", 25, 100, "tasks", 5.0, failed=2) == (
+        "map ▕██▌       ▏ 25 of 100 tasks, 2 failed  5.0 s  5.0/s  about 15 s left"
+    )
+    assert bars.counted("map", 25, 100, "tasks", 5.0, rate=15.0) == (
+        "map ▕██▌       ▏ 25 of 100 tasks  5.0 s  15/s  about 5.0 s left"
+    )
+    assert bars.counted("", 7, None, "items", 2.0) == "7 items  2.0 s  3.5/s"
+
+
+def test_the_rate_is_that_of_the_later_half() -> None:
+    """A slow start is forgotten: 10 s with nothing, then ten a second."""
+    pace = bars.Pace(100.0)
+    rates = []
+    for tenth in range(1, 401):
+        now = 100.0 + tenth / 10
+        rates.append(pace.rate(max(0, tenth - 100), now))
+
+    assert rates[50] == 0.0
+    assert rates[-1] == pytest.approx(10, rel=0.05)
+    assert 5 < rates[150] < 10
+
+
+def test_a_pace_forgets_what_is_long_past() -> None:
+    pace = bars.Pace(0.0)
+    for done in range(100_000):
+        pace.rate(done, done * 0.01)
+
+    assert len(pace._samples) < 100
+    assert pace.rate(100_000, 1000.0) == pytest.approx(100)
+
+
+def test_no_time_no_rate() -> None:
+    assert bars.Pace(5.0).rate(3, 5.0) == 0.0
