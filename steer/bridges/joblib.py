@@ -5,21 +5,17 @@
         GridSearchCV(...).fit(X, y)
 
 Importing this module registers the backend. joblib gathers calls in batches; each batch
-is one task. Arguments of a megabyte and more that several calls have in common travel
-once to each rank, and are read-only there, as they are with joblib's own processes.
+is one task. Arrays of a megabyte and more that several calls have in common lie once in
+the memory of a host (`steer.bridges.sharing`).
 A loop inside a task runs in place unless it asks for more (`n_jobs=-1`); then its calls
 are tasks too, and its rank runs others while it waits.
 """
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import functools
-import os
 import queue
-import sys
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
@@ -34,6 +30,7 @@ from joblib.parallel import (
 )
 
 from steer.bridges import nested
+from steer.bridges.lane import Lane
 from steer.errors import UsageError
 
 __all__ = ["SteerBackend", "register"]
@@ -136,7 +133,8 @@ class SteerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
     ) -> Future[Any]:
         """Run a batch; the callback hears of its end."""
         lane = self._lanes[getattr(callback, "parallel", self.parallel)]
-        return lane.submit(callback, run_batch, func, self.inner_max_num_threads)
+        call = getattr(callback, "parallel_call_id", "")
+        return lane.submit(callback, call, func, self.inner_max_num_threads)
 
     def retrieve_result_callback(self, out: Future[Any]) -> Any:
         """The results of a batch, or what it raised."""
@@ -164,12 +162,16 @@ class SteerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         for parallel, lane in list(self._lanes.items()):
             if parallel._aborting:
                 lane.cancel()
+                lane.close()
                 _forget_batches(parallel)
                 if ensure_ready:
                     self.configure(n_jobs=parallel.n_jobs, parallel=parallel)
 
     def terminate(self) -> None:
         """A call has ended; the executor is the user's."""
+        for parallel, lane in list(self._lanes.items()):
+            if not parallel._running:
+                lane.close()
         self.reset_batch_stats()
 
 
@@ -180,128 +182,6 @@ def _forget_batches(parallel: Any) -> None:
     with parallel._lock, contextlib.suppress(queue.Empty):
         while True:
             parallel._ready_batches.get_nowait()
-
-
-class Lane:
-    """Sends tasks so that at most `width` are under way: `n_jobs` is a promise.
-
-    Where that is all ranks, twice as many may be: the next one is at its rank already
-    when one ends.
-    """
-
-    def __init__(self, executor: Executor, width: int) -> None:
-        self._executor = executor
-        whole = width >= getattr(executor, "_max_workers", width)
-        self._width = 2 * width if whole else width
-        self._lock = threading.Lock()
-        self._waiting: collections.deque[tuple[Future[Any], Any, Any]]
-        self._waiting = collections.deque()
-        self._under_way: set[Future[Any]] = set()
-        self._open = 0
-        self._failed = False
-
-    @property
-    def over(self) -> bool:
-        """Whether all have ended, or one has failed."""
-        return self._failed or not self._open
-
-    def submit(
-        self, callback: Callable[[Any], object] | None, function: Any, *args: Any
-    ) -> Future[Any]:
-        """Send a task, or keep it until another one has ended."""
-        job: Future[Any] = Future()
-        if callback is not None:
-            job.add_done_callback(callback)
-        with self._lock:
-            self._open += 1
-            self._waiting.append((job, function, args))
-        self._advance()
-        return job
-
-    def cancel(self) -> None:
-        """Give up what has not begun."""
-        with self._lock:
-            waiting, under_way = list(self._waiting), list(self._under_way)
-            self._waiting.clear()
-        for job, _, _ in waiting:
-            job.cancel()
-        for future in under_way:
-            future.cancel()
-
-    def _advance(self) -> None:
-        while True:
-            with self._lock:
-                if not self._waiting or len(self._under_way) >= self._width:
-                    return
-                job, function, args = self._waiting.popleft()
-                try:
-                    future = self._executor.submit(function, *args)
-                except Exception as error:  # noqa: BLE001  it is this batch's error
-                    future = Future()
-                    future.set_exception(error)
-                self._under_way.add(future)
-            future.add_done_callback(functools.partial(self._ended, job))
-
-    def _ended(self, job: Future[Any], future: Future[Any]) -> None:
-        with self._lock:
-            self._under_way.discard(future)
-        error: BaseException | None = None
-        try:
-            error = future.exception()
-        except BaseException:  # noqa: BLE001  CancelledError, of either kind
-            job.cancel()
-        if job.set_running_or_notify_cancel():
-            if error is not None:
-                self._failed = True
-                job.set_exception(error)
-            else:
-                job.set_result(future.result())
-        self._advance()
-        with self._lock:
-            self._open -= 1
-        nested.wake()
-
-
-# -- on a rank
-
-
-def run_batch(batch: Callable[[], list[Any]], threads: int | None) -> list[Any]:
-    """Run a batch with so many threads for each library that has some."""
-    limit = threads or _fair_share()
-    if limit is None:
-        return batch()
-    with _limited(limit, must=threads is not None):
-        return batch()
-
-
-def _fair_share() -> int | None:
-    """Threads of a rank that shares its host's cores; None if the user has chosen."""
-    if "OMP_NUM_THREADS" in os.environ:
-        return None
-    here = os.environ.get("MPI_LOCALNRANKS") or os.environ.get(
-        "OMPI_COMM_WORLD_LOCAL_SIZE"
-    )
-    neighbours = int(here or os.environ.get("STEER_SIZE") or 1)
-    return max(len(os.sched_getaffinity(0)) // neighbours, 1)
-
-
-_controller: tuple[int, Any] = (-1, None)
-
-
-def _limited(threads: int, must: bool) -> Any:
-    """threadpoolctl's limits; it looks for libraries only if modules have come."""
-    global _controller
-    try:
-        import threadpoolctl
-    except ImportError:
-        if must:
-            raise
-        return contextlib.nullcontext()
-    known, controller = _controller
-    if known != len(sys.modules):
-        controller = threadpoolctl.ThreadpoolController()
-        _controller = (len(sys.modules), controller)
-    return controller.limit(limits=threads)
 
 
 # -- which executor
