@@ -78,6 +78,13 @@ class Recalled(Event, frozen=True):
     parts: tuple[tuple[Part, Sequence[Any]], ...]
 
 
+class SavedTasks(Event, frozen=True):
+    """The journal holds all that was noted of this client up to this number."""
+
+    client: str
+    number: int
+
+
 class Tick(Event, frozen=True):
     """The deadline has come."""
 
@@ -131,6 +138,25 @@ class Note(Action, frozen=True):
     """The journal should hold this request as it is now (see `Fanout.requests`)."""
 
     id: str
+
+
+class NoteTasks(Action, frozen=True):
+    """The journal should hold how these tasks ended.
+
+    Each is a tuple: its number, its status, when it started and how long it took, when
+    it was submitted (by the core's clock), its name, its function, its value (bytes, or
+    something with `frames` and `store`) or None, and what it printed or None. With
+    `keep` nobody else will have them: SavedTasks is awaited.
+    """
+
+    client: str
+    number: int
+    engine: int
+    uuid: str
+    tasks: Sequence[tuple[Any, ...]]
+    keep: bool = False
+    again: bool = False
+    """They were noted before, without large values."""
 
 
 class Late(Action, frozen=True):

@@ -12,12 +12,15 @@ from typing import Any
 import msgspec
 
 from steer.core import taskevents as ev
+from steer.core import taskstats
 from steer.core.events import Action, Event, Send
 from steer.core.functions import Functions
 from steer.core.registry import Engine, Registry
 from steer.core.scheduler import Scheduler
 from steer.core.taskdata import Payload, TaskData
+from steer.core.taskoutput import Printed
 from steer.core.tasksend import Sender
+from steer.core.taskstate import Place
 from steer.errors import ProtocolError
 from steer.ranks import RankSet
 from steer.wire import messages as wire
@@ -96,6 +99,10 @@ class Farm:
     def _feed(self, event: Event, now: float) -> list[Action]:
         return self.sender.send(self.scheduler.handle(event, now))
 
+    def describe(self, client: str = "") -> dict[str, Any]:
+        """What is going on, for those who ask."""
+        return taskstats.describe(self.scheduler, client)
+
     def check(self) -> None:
         """Assert what must always hold."""
         self.scheduler.check()
@@ -125,7 +132,14 @@ class Farm:
     def client_gone(self, who: str, now: float) -> list[Action]:
         """A client left or died."""
         self.functions.client_gone(who)
-        return self._feed(ev.ClientGone(who), now)
+        noted = self.sender.note_again(who)
+        return noted + self._feed(ev.ClientGone(who), now)
+
+    def saved(self, client: str, number: int, now: float) -> list[Action]:
+        """The journal has what ended for a client that is away."""
+        if client in self.clients:
+            return []
+        return self._take(client, number, now)
 
     def _tasks(
         self, who: str, message: wire.Tasks, frames: Sequence[Any], now: float
@@ -180,8 +194,11 @@ class Farm:
     def _taken(
         self, who: str, message: wire.Taken, frames: Sequence[Any], now: float
     ) -> list[Action]:
-        dropped = self.data.taken(who, message.number)
-        actions = self._feed(ev.Taken(who, message.number), now)
+        return self._take(who, message.number, now)
+
+    def _take(self, who: str, number: int, now: float) -> list[Action]:
+        dropped = self.data.taken(who, number)
+        actions = self._feed(ev.Taken(who, number), now)
         unused = self.scheduler.tables.unused
         if unused:
             self.functions.unneeded(unused)
@@ -344,7 +361,19 @@ class Farm:
         self, engine: Engine, message: wire.Output, frame: bytes
     ) -> list[Action]:
         """A task printed something: hand it on at once."""
-        peer = self.clients.get(message.id.partition("/")[0])
+        client, _, number = message.id.partition("/t")
+        if not number.isdecimal():
+            return []
+        key = (client, int(number))
+        record = self.scheduler.tables.record(key)
+        if record is not None and record.place is not Place.DONE:
+            printed = self.sender.printed.setdefault(key, Printed())
+            more = f"[task {number} printed more than is shown]\n"
+            shown = printed.add(message.stream, frame, more)
+            if shown is None:
+                return []
+            frame = shown
+        peer = self.clients.get(client)
         if peer is None:
             return []
         piece = wire.Piece(message.id, str(engine.id), message.stream)

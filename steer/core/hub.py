@@ -32,6 +32,7 @@ from steer.core.events import (
     Recall,
     Recalled,
     Saved,
+    SavedTasks,
     Say,
     Send,
     Sweep,
@@ -169,6 +170,7 @@ class HubCore:
             JobEnded: self._job_ended,
             Saved: self._saved,
             Recalled: self._recalled,
+            SavedTasks: lambda e, now: self.farm.saved(e.client, e.number, now),
             Tick: self._tick,
         }
 
@@ -434,10 +436,13 @@ class HubCore:
             return [self._answer(who, message.id, self._status(arguments))]
         if message.what == "watch":
             return self._watch_request(who, message.id, str(arguments.get("id")))
+        if message.what == "tasks":
+            facts = self.farm.describe(str(arguments.get("client", "")))
+            return [self._answer(who, message.id, facts)]
         if message.what == "engines":
             known = self.registry.engines.values()
-            facts = [{"here": e.here, **msgspec.structs.asdict(e.info)} for e in known]
-            return [self._answer(who, message.id, {"engines": facts})]
+            infos = [{"here": e.here, **msgspec.structs.asdict(e.info)} for e in known]
+            return [self._answer(who, message.id, {"engines": infos})]
         if message.what in LOOKS:
             return [Look(peer, message.id, message.what, arguments)]
         raise ProtocolError(f"The hub has no answer to {message.what!r}.")

@@ -117,6 +117,7 @@ class Scheduler:
             self._allow()
         needs = {n.id: n for n in event.needs} if event.needs else None
         tasks, plain, size = client.tasks, 0, 0
+        before = len(tasks)
         queue = None
         for task in event.tasks:
             number = task.id
@@ -127,7 +128,9 @@ class Scheduler:
             options = event.options[task.options] if task.options else _PLAIN
             function = tables.function(task.function)
             function.users += 1
-            record = Record(task, client.name, options, function, tables.number())
+            record = Record(
+                task, client.name, options, function, tables.number(), tables.now
+            )
             size += len(task.body)
             tasks[number] = record
             if options is _PLAIN and needs is None and not event.resent:
@@ -138,6 +141,7 @@ class Scheduler:
             else:
                 self._admit(client, record, needs.get(number) if needs else None, event)
         client.size += size
+        client.submitted += len(tasks) - before
         if plain:
             ready.level(0, plain)
             self.dispatch.fresh[ready] = None

@@ -93,6 +93,10 @@ class TaskData:
         values = self.values.get(key)
         return next(iter(values.values())) if values else None
 
+    def value_of(self, key: Key, engine: int) -> Payload | None:
+        """The value of this engine, if it is a large one."""
+        return self.values.get(key, {}).get(engine)
+
     def drop_value(self, key: Key, engine: int) -> list[Action]:
         """This engine's value was not wanted."""
         values = self.values.get(key, {})

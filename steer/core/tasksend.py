@@ -18,15 +18,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from steer.core import taskevents as ev
-from steer.core.events import Action, Kill, Say, Send
+from steer.core.events import Action, Kill, NoteTasks, Say, Send
 from steer.core.functions import Functions
 from steer.core.registry import Engine, Registry
 from steer.core.scheduler import Scheduler
 from steer.core.taskdata import Payload, TaskData
+from steer.core.taskoutput import Printed
 from steer.wire import messages as wire
 from steer.wire.messages import Message, Outcome, Store, Task
 
 SIGKILL = 9
+
+SMALL = 4096
+"""Bytes of a value that the journal keeps in any case."""
 
 HEAVY = 1 << 20
 """Bytes of arguments or values in one message. Larger bundles are cut: a header has a
@@ -49,6 +53,8 @@ class Sender:
         self.tables = scheduler.tables
         self.data = data
         self.functions = functions
+        self.printed: dict[ev.Key, Printed] = {}
+        """What tasks printed that have not ended."""
         self.why: dict[str, str] = {}
         """Why engines were killed."""
         self._do: dict[type, Callable[[Any], list[Action]]] = {
@@ -97,6 +103,7 @@ class Sender:
             number = action.number if place == len(pieces) - 1 else 0
             message = wire.Outcomes("", tuple(outcomes), engine, number)
             actions += self._tell(who, message, frames)
+        actions.append(self._note(who, action.number, engine, action.outcomes))
         if self.data:
             for outcome in action.outcomes:
                 key = (who, outcome.id)
@@ -104,6 +111,48 @@ class Sender:
                     self.data.lend(key, action.number)
                 actions += self.data.ended(key)
         return actions
+
+    def note_again(self, who: str) -> list[Action]:
+        """A client is gone: the journal is to have what it has not taken."""
+        client = self.tables.clients.get(who)
+        actions: list[Action] = []
+        for number, bundle in client.bundles.items() if client is not None else ():
+            for engine, ids in bundle:
+                outcomes = [self.tables.outcome((who, i), engine) for i in ids]
+                there = [outcome for outcome in outcomes if outcome is not None]
+                actions.append(self._note(who, number, engine, there, again=True))
+        return actions
+
+    def _note(
+        self,
+        who: str,
+        number: int,
+        engine: int,
+        outcomes: Sequence[Outcome],
+        again: bool = False,
+    ) -> Action:
+        """For the journal; values too if they are small, or nobody else has them."""
+        keep = who not in self.clients
+        most = HEAVY if keep else SMALL
+        tasks = self.tables.clients[who].tasks
+        rows: list[tuple[Any, ...]] = []
+        for outcome in outcomes:
+            i = outcome.id
+            record = tasks[i]
+            body: Any = outcome.body if len(outcome.body) <= most else None
+            printed = None
+            if self.printed:
+                printed = self.printed.pop((who, i), None)
+            if keep and self.data:
+                body = self.data.value_of((who, i), engine) or body
+            rows.append((
+                i, outcome.status, outcome.started, outcome.took, record.submitted,
+                record.options.name, record.task.function, body,
+                printed.texts() if printed is not None else None,
+            ))  # fmt: skip
+        there = self.registry.by_id.get(engine)
+        uuid = there.uuid if there is not None else ""
+        return NoteTasks(who, number, engine, uuid, rows, keep, again)
 
     def _pieces(
         self, who: str, outcomes: Sequence[Outcome]
@@ -139,8 +188,10 @@ class Sender:
         )  # fmt: skip
         if values:
             self.data.lend(key, action.number)
-        ended = self.data.ended(key) if self.data else []
-        return self._tell(action.client, message, frames) + ended
+        actions = self._tell(action.client, message, frames)
+        for engine, outcome in zip(action.engines, action.outcomes, strict=True):
+            actions.append(self._note(action.client, action.number, engine, (outcome,)))
+        return actions + (self.data.ended(key) if self.data else [])
 
     # -- to engines
 

@@ -63,6 +63,7 @@ class Record(msgspec.Struct, gc=False, eq=False):
     function: Function
     number: int
     """Counted up over all clients: names it among an engine's."""
+    submitted: float = 0.0
     place: Place = Place.READY
     engine: int = -1
     expected: float = 0.0
@@ -163,6 +164,9 @@ class Client:
         self.number = 0
         self.size = 0
         self.allowed = 0
+        self.submitted = 0
+        self.ended = 0
+        self.failed = 0
 
 
 class Engine:

@@ -75,6 +75,14 @@ class Tables:
         client = self.clients.get(key[0])
         return client.tasks.get(key[1]) if client else None
 
+    def outcome(self, key: Key, engine: int) -> Outcome | None:
+        """How this task ended on this engine."""
+        record = self.record(key)
+        if record is None:
+            return None
+        gang = record.extra.gang if record.extra is not None else None
+        return gang.outcomes.get(engine) if gang is not None else record.outcome
+
     def function(self, digest: bytes) -> Function:
         """What is known about this function."""
         function = self.functions.get(digest)
@@ -118,6 +126,8 @@ class Tables:
         outcomes = tuple([extra.gang.outcomes[e] for e in engines])
         client = self.client(record.client)
         client.number += 1
+        client.ended += 1
+        client.failed += status != TaskStatus.DONE
         client.bundles[client.number] = [(e, (record.task.id,)) for e in engines]
         self.actions.append(
             AnswerRanks(
@@ -136,6 +146,8 @@ class Tables:
             client = self.client(name)
             client.number += 1
             ids = [outcome.id for outcome in outcomes]
+            client.ended += len(ids)
+            client.failed += sum([outcome.status != 0 for outcome in outcomes])
             client.bundles[client.number] = [(engine, ids)]
             self.actions.append(Answer(name, client.number, engine, outcomes))
         self.answers = {}

@@ -17,6 +17,7 @@ done calls nothing or its `failed`, and a file that cannot be read is moved asid
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import sqlite3
 import threading
@@ -25,8 +26,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from steer.core.events import NoteTasks
 from steer.core.query import BUFFERS, Record, matches, project, validate
 from steer.errors import SteerError, UsageError
+from steer.hub import taskrows
 from steer.wire.frames import pack, unpack
 
 RECORD_LIMIT = 100_000
@@ -87,6 +90,7 @@ class Journal:
         self._limits = (record_limit, size_limit)
         self._count = self._size = 0
         """What may be in the file; more than there is, if records were written over."""
+        self._tasks = self._tasks_size = 0
         self._reported = ""
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         # A daemon: a file server that hangs must not keep the hub from ending.
@@ -124,6 +128,19 @@ class Journal:
 
         self._jobs.put(_Job(job))
 
+    def put_tasks(
+        self, notes: Sequence[NoteTasks], offset: float, done: Callable[[], object]
+    ) -> None:
+        """Write how tasks ended, as `steer.hub.taskrows` has it."""
+
+        def job(db: sqlite3.Connection) -> Callable[[], object]:
+            tasks, size = taskrows.write(db, notes, offset)
+            self._tasks += tasks
+            self._tasks_size += size
+            return done
+
+        self._jobs.put(_Job(job))
+
     # -- reading
 
     def fetch(
@@ -135,10 +152,7 @@ class Journal:
         """The records of these, buffers and all, in their order."""
 
         def answer(db: sqlite3.Connection) -> list[Record]:
-            records = (
-                next(_read(db, "WHERE msg_id = ?", [msg_id]), None)
-                for msg_id in msg_ids
-            )
+            records = (_find(db, msg_id) for msg_id in msg_ids)
             return [record for record in records if record is not None]
 
         self._ask(answer, found, failed)
@@ -154,11 +168,10 @@ class Journal:
 
         def answer(db: sqlite3.Connection) -> list[Record]:
             where, values = _narrow(query)
-            return [
-                project(record, keys)
-                for record in _read(db, where, values, blobs=blobs)
-                if matches(record, query)
-            ]
+            found = itertools.chain(
+                _read(db, where, values, blobs=blobs), _read_tasks(db, query)
+            )
+            return [project(r, keys) for r in found if matches(r, query)]
 
         try:
             validate(query, keys)
@@ -175,8 +188,13 @@ class Journal:
         """All msg_ids in order of submission."""
 
         def answer(db: sqlite3.Connection) -> list[str]:
-            rows = db.execute("SELECT msg_id FROM tasks ORDER BY submitted, rowid")
-            return [row[0] for row in rows]
+            rows = db.execute(
+                "SELECT submitted, msg_id FROM tasks ORDER BY submitted, rowid"
+            ).fetchall()
+            tasks = list(taskrows.ids(db))
+            if tasks:
+                rows = sorted([*rows, *tasks], key=lambda row: row[0] or 0.0)
+            return [row[1] for row in rows]
 
         self._ask(answer, found, failed)
 
@@ -188,12 +206,15 @@ class Journal:
         def answer(db: sqlite3.Connection) -> int:
             finished = "status != 'pending'"
             if what.get("all"):
-                return db.execute(f"DELETE FROM tasks WHERE {finished}").rowcount
+                gone = db.execute(f"DELETE FROM tasks WHERE {finished}").rowcount
+                return gone + taskrows.purge(db, None)
             column, values = ("msg_id", what.get("msg_ids") or [])
             if what.get("engines"):
                 column, values = "engine_id", what["engines"]
             command = f"DELETE FROM tasks WHERE {finished} AND {column} = ?"
-            return sum(db.execute(command, [value]).rowcount for value in values)
+            gone = sum(db.execute(command, [value]).rowcount for value in values)
+            named = values if column == "msg_id" else _tasks_of(db, values)
+            return gone + taskrows.purge(db, named)
 
         self._ask(answer, found, failed)
 
@@ -297,7 +318,7 @@ class Journal:
         except (OSError, sqlite3.Error) as error:
             self._do_without(error)
             return
-        self._count = self._size = 0
+        self._count = self._size = self._tasks = self._tasks_size = 0
         self._report(
             f"The journal {self._path} cannot be read ({damage}); "
             f"it is now {aside.name}, and a new one is begun."
@@ -310,7 +331,7 @@ class Journal:
             "What is finished is only kept until the hub ends."
         )
         self._db = _connect(":memory:")
-        self._count = self._size = 0
+        self._count = self._size = self._tasks = self._tasks_size = 0
 
     # -- the limits
 
@@ -321,10 +342,13 @@ class Journal:
     def _measure(self) -> None:
         command = "SELECT COUNT(*), TOTAL(size) FROM tasks"
         self._count, self._size = self._db.execute(command).fetchone()
+        self._tasks, self._tasks_size = taskrows.measure(self._db)
 
     def _cull(self) -> None:
         """Drop the oldest finished records beyond the limits, and some more."""
         records, total = self._limits
+        if self._tasks > records or self._tasks_size > total:
+            self._tasks, self._tasks_size = taskrows.cull(self._db, records, total)
         if self._count <= records and self._size <= total:
             return
         self._measure()
@@ -361,11 +385,28 @@ def _connect(path: Path | str) -> sqlite3.Connection:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, VERSION):
             raise sqlite3.NotSupportedError(f"its version is {version}, not {VERSION}")
-        db.executescript(f"BEGIN EXCLUSIVE; {SCHEMA} COMMIT;")
+        db.executescript(f"BEGIN EXCLUSIVE; {SCHEMA}{taskrows.SCHEMA} COMMIT;")
     except sqlite3.Error:
         db.close()
         raise
     return db
+
+
+def _find(db: sqlite3.Connection, msg_id: str) -> Record | None:
+    if taskrows.task_id(msg_id) is not None:
+        return next(_read_tasks(db, {"msg_id": msg_id}), None)
+    return next(_read(db, "WHERE msg_id = ?", [msg_id]), None)
+
+
+def _read_tasks(db: sqlite3.Connection, query: Mapping[str, Any]) -> Iterator[Record]:
+    empty: Record = dict.fromkeys(KEYS)
+    return (empty | record for record in taskrows.read(db, query))
+
+
+def _tasks_of(db: sqlite3.Connection, engines: Sequence[Any]) -> list[str]:
+    """The tasks that ended on these engines."""
+    records = taskrows.read(db, {})
+    return [r["msg_id"] for r in records if r["engine_id"] in engines]
 
 
 def _named(msg_id: str) -> Record:

@@ -14,10 +14,12 @@ client is gone.
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from steer import shm
+from steer.core.events import NoteTasks
 from steer.core.fanout import Answered, Request
 from steer.core.query import Record
 from steer.hub.journal import Journal
@@ -118,7 +120,9 @@ class Ledger:
         self._open: dict[str, Request] = {}
         self._full: set[str] = set()
         self._scheduled = False
+        self._tasks: list[NoteTasks] = []
         self.saved: Callable[[Sequence[tuple[str, int]]], None] = lambda results: None
+        self.saved_tasks: Callable[[str, int], None] = lambda client, number: None
 
     # -- writing, in the loop's thread
 
@@ -127,6 +131,14 @@ class Ledger:
         self._open[request.submit.id] = request
         if keep and request.lent:
             self._full.add(request.submit.id)
+        self._schedule()
+
+    def note_tasks(self, note: NoteTasks) -> None:
+        """Write with the next batch how these tasks ended."""
+        self._tasks.append(note)
+        self._schedule()
+
+    def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_later(BATCH_SECONDS, self.flush)
@@ -139,6 +151,19 @@ class Ledger:
         self._full.clear()
         if batch:
             self._write(batch)
+        if self._tasks:
+            notes, self._tasks = self._tasks, []
+            self._write_tasks(notes)
+
+    def _write_tasks(self, notes: list[NoteTasks]) -> None:
+        offset = time.time() - time.monotonic()
+        kept = {note.client: note.number for note in notes if note.keep}
+
+        def committed() -> None:
+            for client, number in kept.items():
+                self._loop.call_soon(lambda c=client, n=number: self.saved_tasks(c, n))  # type: ignore[misc]
+
+        self.journal.put_tasks(notes, offset, committed)
 
     def _snapshot(self, request: Request) -> Snapshot:
         full = request.submit.id in self._full

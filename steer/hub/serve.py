@@ -14,7 +14,7 @@ import zmq
 
 from steer import sockets
 from steer.config import Connection
-from steer.core.events import Heard
+from steer.core.events import Heard, SavedTasks
 from steer.errors import LaunchError
 from steer.hub.jobs import Jobs
 from steer.hub.journal import Journal
@@ -58,6 +58,9 @@ def serve(
             context, sock, ledger, jobs, loop, connection.cluster_id, restored
         )
         ledger.saved = shell.saved
+        ledger.saved_tasks = lambda client, number: shell.feed(
+            SavedTasks(client, number)
+        )
         jobs.attend(loop, shell.feed)
         _on_sigterm(loop, shell)
         if owner is not None:

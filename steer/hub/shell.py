@@ -83,6 +83,7 @@ class Shell:
             ev.KillJobs: self._kill_jobs,
             ev.Sweep: self._sweep,
             ev.Note: self._note,
+            ev.NoteTasks: self.ledger.note_tasks,
             ev.Late: self._late,
             ev.Recall: self._recall,
             ev.Drop: lambda action: self.shelf.drop(action.store),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from steer.core import events as ev
+from steer.core.taskoutput import SHOWN
 from steer.core.tasksend import HEAVY
 from steer.wire import messages as wire
+from steer.wire.frames import unpack
 from steer.wire.messages import Dependency, Needs, Outcome, Store, Task, TaskOptions
 
 from .hubs import Hub, sent
@@ -320,6 +322,74 @@ def test_after_a_restart_all_start_when_the_engines_are_back():
     ]
 
 
+# -- who asks
+
+
+def test_what_is_going_on(farm):
+    farm.tasks(1)
+    farm.ended("e0", 1)
+    farm.tasks(2, 3, 4)
+    ((_, answer),) = sent(actions := farm.ask("tasks"), wire.Answer)
+    facts = unpack(actions[0].frames[0])
+    assert answer.id == "q"
+    (engine,) = facts["engines"]
+    assert engine["tasks"] == ["a-t2", "a-t3", "a-t4"]
+    mine = facts["clients"]["a"]
+    assert (mine["submitted"], mine["ended"], mine["failed"]) == (4, 1, 0)
+    assert facts["held"] + facts["ready"] == 3
+    assert unpack(farm.ask("tasks", client="z")[0].frames[0])["clients"] == {}
+
+
+# -- the journal
+
+
+def notes(actions):
+    return [a for a in actions if isinstance(a, ev.NoteTasks)]
+
+
+def test_what_ended_is_noted_with_what_it_printed(farm):
+    farm.now = 5.0
+    farm.tasks(1, options=TaskOptions(name="work"))
+    farm.hear("ce0", wire.Output("a/t1", wire.Stream.STDOUT), b"hello")
+    (note,) = notes(farm.ended("e0", 1))
+    assert (note.client, note.engine, note.uuid, note.keep) == ("a", 0, "e0", False)
+    assert note.tasks == [
+        (1, DONE, 1.0, 1e-4, 5.0, "work", b"f", b"v", {"stdout": "hello"})
+    ]
+    assert farm.core.farm.sender.printed == {}
+
+
+def test_outcomes_for_a_client_that_left_are_the_journals(farm):
+    farm.tasks(1, 2)
+    farm.feed(ev.Died("a", "ended"))
+    (note,) = notes(farm.ended("e0", 1, store=STORE, frames=[b"p", b""]))
+    assert note.keep
+    assert note.tasks[0][7].store == STORE
+    actions = farm.feed(ev.SavedTasks("a", note.number))
+    assert drops(actions) == [STORE]
+    assert sent(actions, wire.Settled)
+    (note,) = notes(farm.ended("e0", 2))
+    farm.feed(ev.SavedTasks("a", note.number))
+    assert "a" not in farm.core.farm.scheduler.tables.clients
+    assert farm.core.farm.functions.bodies == {}
+
+
+def test_what_was_under_way_to_a_client_that_died_is_noted_again(farm):
+    farm.tasks(1)
+    farm.ended("e0", 1, store=STORE, frames=[b"p", b""])
+    (note,) = notes(farm.feed(ev.Died("a", "ended")))
+    assert note.keep
+    assert note.again
+    assert note.tasks[0][7].store == STORE
+    assert drops(farm.feed(ev.SavedTasks("a", note.number))) == [STORE]
+
+
+def test_a_client_that_came_again_takes_its_outcomes_itself(farm):
+    farm.tasks(1)
+    farm.ended("e0", 1)
+    assert farm.feed(ev.SavedTasks("a", 10**9)) == []
+
+
 # -- output
 
 
@@ -329,3 +399,16 @@ def test_what_a_task_prints_goes_to_its_client_at_once(farm):
     assert sent(actions, wire.Outputs) == [
         ((b"ia",), wire.Outputs((wire.Piece("a/t1", "0", wire.Stream.STDOUT),)))
     ]
+
+
+def test_a_gigabyte_of_prints_ends_early(farm):
+    farm.tasks(1)
+    said = []
+    piece = bytes(1 << 20)
+    for _ in range(100):
+        said += farm.hear("ce0", wire.Output("a/t1", wire.Stream.STDOUT), piece)
+    sizes = [len(frames[0]) for frames in frames_of(said, wire.Outputs)]
+    assert SHOWN <= sum(sizes) < SHOWN + 1000
+    assert b"more than is shown" in frames_of(said, wire.Outputs)[-1][0]
+    (note,) = notes(farm.ended("e0", 1))
+    assert len(note.tasks[0][8]["stdout"]) < 100_000
