@@ -1,13 +1,14 @@
 """Steer as a measured system: the ten lines that any system needs.
 
-Imports nothing of this package, so that another harness can take this file alone. What
-a system cannot do, it does not define; the tables then show a dash.
+Imports nothing of this package but for `together`, so that another harness can take
+this file alone. What a system cannot do, it does not define; the tables then show a
+dash.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 OUTPUT_LIMIT = 60.0
@@ -75,3 +76,38 @@ class Steer:
         result.get(OUTPUT_LIMIT)
         assert result.wait_for_output(OUTPUT_LIMIT)
         return sum(text.count("\n") for text in result.stdout)
+
+    # -- tasks
+
+    by_value = True
+    """Whether functions may be what no module has."""
+
+    @property
+    def executor(self) -> Any:
+        """Made when it is first used: `start` measures what everybody needs."""
+        if not hasattr(self, "_executor"):
+            self._executor = self.client.executor()
+        return self._executor
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Any:
+        """A future of a task."""
+        return self.executor.submit(function, *args)
+
+    def wait(self, futures: Sequence[Any]) -> list[Any]:
+        """The futures' values."""
+        return [future.result() for future in futures]
+
+    def submit_wait(self, function: Callable[..., Any], *args: Any) -> Any:
+        """The value of one task."""
+        return self.executor.submit(function, *args).result()
+
+    def map(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        """The function of each item."""
+        return list(self.executor.map(function, items, chunksize="auto"))
+
+    def together(self, ranks: int) -> None:
+        """A task on so many ranks, in which all take part."""
+        from benchmarks import tasks
+
+        values = self.executor.options(ranks=ranks).submit(tasks.agreed).result()
+        assert values == [ranks] * ranks

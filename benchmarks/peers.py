@@ -7,11 +7,12 @@ a name in SYSTEMS. `command` changes how its session is started.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import operator
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,124 @@ class IPyParallel(Steer):
         self.cluster.stop_cluster_sync()
         self.client.close()
 
+    @property
+    def balanced(self) -> Any:
+        if not hasattr(self, "_balanced"):
+            self._balanced = self.client.load_balanced_view()
+        return self._balanced
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Any:
+        return self.balanced.apply_async(function, *args)
+
+    def wait(self, futures: Sequence[Any]) -> list[Any]:
+        return [future.get() for future in futures]
+
+    def submit_wait(self, function: Callable[..., Any], *args: Any) -> Any:
+        return self.balanced.apply_sync(function, *args)
+
+    def map(self, function: Callable[..., Any], items: Sequence[Any]) -> Any:
+        return self.view.map_sync(function, items)
+
+    together = None  # type: ignore[assignment] # no tasks with a communicator
+
+
+class Pool:
+    """Whatever is an executor of the standard library's kind."""
+
+    name = module_name = note = ""
+    pause = 0.02
+    by_value: bool | None = True
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def load(self) -> None:
+        self.module: Any = importlib.import_module(self.module_name)
+
+    def make(self) -> Any:
+        return self.module.ProcessPoolExecutor(self.n)
+
+    def start(self) -> None:
+        self.executor = self.make()
+        seen: set[int] = set()
+        while len(seen) < self.n:
+            asked = [
+                self.executor.submit(tasks.process_after, self.pause)
+                for _ in range(self.n)
+            ]
+            seen.update(future.result() for future in asked)
+
+    def stop(self) -> None:
+        self.executor.shutdown(wait=True)
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Any:
+        return self.executor.submit(function, *args)
+
+    def wait(self, futures: Sequence[Any]) -> list[Any]:
+        return [future.result() for future in futures]
+
+    def submit_wait(self, function: Callable[..., Any], *args: Any) -> Any:
+        return self.executor.submit(function, *args).result()
+
+    def map(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        chunk = -(-len(items) // (4 * self.n))
+        return list(self.executor.map(function, items, chunksize=chunk))
+
+
+class Stdlib(Pool):
+    """The standard library's pool."""
+
+    name = "stdlib"
+    module_name = "concurrent.futures.process"
+    note = "concurrent.futures.ProcessPoolExecutor, fork"
+    by_value = None
+
+
+class Loky(Pool):
+    """joblib's pool."""
+
+    name = module_name = "loky"
+    note = "loky.ProcessPoolExecutor"
+
+
+class MPIPool(Pool):
+    """mpi4py's pool: a master and n workers."""
+
+    name = "mpi4py.futures"
+    module_name = "mpi4py.futures"
+    note = "mpi4py.futures.MPIPoolExecutor under mpiexec -n N+1"
+    by_value = None
+
+    @staticmethod
+    def command(python: str, n: int, arguments: list[str]) -> list[str]:
+        wrapped = ["-m", "mpi4py.futures", *arguments]
+        return MPI.command(python, n, wrapped)
+
+    def make(self) -> Any:
+        return self.module.MPIPoolExecutor()
+
+
+class Executorlib(Pool):
+    """executorlib with workers that stay."""
+
+    name = module_name = "executorlib"
+    note = "executorlib.SingleNodeExecutor(block_allocation=True)"
+
+    def make(self) -> Any:
+        return self.module.SingleNodeExecutor(
+            max_workers=self.n, block_allocation=True, hostname_localhost=True
+        )
+
+    def map(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        """Its own chunksize changes nothing."""
+        done = self.wait(
+            [
+                self.submit(tasks.each, function, part)
+                for part in tasks.parts(items, 4 * self.n)
+            ]
+        )
+        return [value for part in done for value in part]
+
 
 class Dask:
     """distributed: one-thread processes."""
@@ -46,6 +165,7 @@ class Dask:
     name = "dask"
     module_name = "distributed"
     note = "LocalCluster of one-thread processes, no dashboard"
+    by_value = True
 
     def __init__(self, n: int) -> None:
         self.n = n
@@ -94,6 +214,22 @@ class Dask:
 
         return numpy.concatenate(self.client.gather(self.held_parts, direct=True))
 
+    def submit(self, function: Callable[..., Any], *args: Any) -> Any:
+        return self.client.submit(function, *args, pure=False)
+
+    def wait(self, futures: Sequence[Any]) -> Any:
+        return self.client.gather(futures)
+
+    def submit_wait(self, function: Callable[..., Any], *args: Any) -> Any:
+        return self.submit(function, *args).result()
+
+    def map(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        submitted = [
+            self.submit(tasks.each, function, part)
+            for part in tasks.parts(items, 4 * self.n)
+        ]
+        return [value for part in self.wait(submitted) for value in part]
+
 
 class Ray:
     """Ray: one actor a worker, because its tasks cannot be addressed."""
@@ -101,6 +237,7 @@ class Ray:
     name = "ray"
     module_name = "ray"
     note = "ray.init(num_cpus=N), no dashboard, one actor a worker"
+    by_value = True
 
     def __init__(self, n: int) -> None:
         self.n = n
@@ -109,6 +246,7 @@ class Ray:
         import ray
 
         self.module: Any = ray
+        self.remotes: dict[Callable[..., Any], Any] = {}
 
     def start(self) -> None:
         self.module.init(
@@ -154,6 +292,24 @@ class Ray:
         import numpy
 
         return numpy.concatenate(self._all(tasks.give, "y"))
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Any:
+        if function not in self.remotes:
+            self.remotes[function] = self.module.remote(function)
+        return self.remotes[function].remote(*args)
+
+    def wait(self, futures: Sequence[Any]) -> list[Any]:
+        return list(self.module.get(futures))
+
+    def submit_wait(self, function: Callable[..., Any], *args: Any) -> Any:
+        return self.module.get(self.submit(function, *args))
+
+    def map(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        submitted = [
+            self.submit(tasks.each, function, part)
+            for part in tasks.parts(items, 4 * self.n)
+        ]
+        return [value for part in self.wait(submitted) for value in part]
 
 
 class MPI:
@@ -219,8 +375,11 @@ class MPI:
 
 
 SYSTEMS: dict[str, Any] = {
-    system.name: system for system in (Steer, Floor, IPyParallel, Dask, Ray, MPI)
-}
+    system.name: system
+    for system in (
+        Steer, Floor, IPyParallel, Dask, Ray, MPI, Stdlib, Loky, MPIPool, Executorlib
+    )
+}  # fmt: skip
 
 
 def importable(name: str) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 HELD: dict[str, Any] = {}
@@ -11,6 +14,26 @@ HELD: dict[str, Any] = {}
 
 def same(value: Any = None) -> Any:
     return value
+
+
+def plus_one(value: Any) -> Any:
+    return value + 1
+
+
+def each(function: Callable[..., Any], values: Sequence[Any]) -> list[Any]:
+    """What a system without chunks is given instead of single values."""
+    return [function(value) for value in values]
+
+
+def process_after(seconds: float) -> int:
+    """Which process this is, so late that another task goes to another one."""
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def agreed(comm: Any) -> int:
+    """Let all ranks of a communicator take part."""
+    return int(comm.allreduce(1))
 
 
 def run(source: str) -> None:
