@@ -152,7 +152,9 @@ class Farm:
                 if number:
                     _validate(options.get(number))
         if message.needs:
-            self.data.needs(who, message.needs)
+            record = self.scheduler.tables.record
+            new = [need for need in message.needs if record((who, need.id)) is None]
+            self.data.needs(who, new)
         event = ev.Submitted(who, message.tasks, options, message.needs, message.resent)
         return self._feed(event, now)
 

@@ -209,36 +209,38 @@ class Sender:
         busy = len(self.tables.engines[action.engine].held)
         peer = engine.control if busy > len(action.tasks) else engine.work
         actions = self._teach(engine, {task.function for task in action.tasks}, peer)
-        for message, frames in self._bundles(action):
+        for message, frames in self._bundles(action, engine.info.turn):
             actions.append(Send((peer,), message, frames))
         return actions
 
-    def _bundles(self, action: ev.Give) -> Iterator[tuple[Message, Sequence[Any]]]:
+    def _bundles(
+        self, action: ev.Give, turn: int
+    ) -> Iterator[tuple[Message, Sequence[Any]]]:
         """The tasks as messages: one, unless some of them are large."""
         who, tasks = action.client, action.tasks
         client = self.tables.clients[who]
         if client.size < HEAVY and not self.data:
-            yield self._bundle(action, tasks), ()
+            yield self._bundle(action, tasks, turn), ()
             return
         piece: list[Task] = []
         size = 0
         for task in tasks:
-            large = self._alone(action, task)
+            large = self._alone(action, task, turn)
             size += len(task.body) + 64
             if piece and (large is not None or size > HEAVY):
-                yield self._bundle(action, piece), ()
+                yield self._bundle(action, piece, turn), ()
                 piece, size = [], len(task.body)
             if large is not None:
                 yield large
             else:
                 piece.append(task)
         if piece:
-            yield self._bundle(action, piece), ()
+            yield self._bundle(action, piece, turn), ()
 
-    def _bundle(self, action: ev.Give, tasks: Sequence[Task]) -> Message:
+    def _bundle(self, action: ev.Give, tasks: Sequence[Task], turn: int) -> Message:
         return wire.Tasks(
             action.client, tuple(tasks), dict(action.options), (),
-            self._values(action, tasks),
+            self._values(action, tasks), False, turn,
         )  # fmt: skip
 
     def _values(self, action: ev.Give, tasks: Sequence[Task]) -> dict[int, Outcome]:
@@ -249,34 +251,37 @@ class Sender:
         return {i: action.values[i] for ids in wanted for i in ids}
 
     def _alone(
-        self, action: ev.Give, task: Task
+        self, action: ev.Give, task: Task, turn: int
     ) -> tuple[Message, Sequence[Any]] | None:
         """The task as a message of its own, if it is large."""
         key = (action.client, task.id)
-        values = {i: action.values[i] for i in self.data.uses(key)}
-        options = action.options.get(task.options, wire.TaskOptions())
-        return self._large(key, task, options, values)
-
-    def _large(
-        self,
-        key: ev.Key,
-        task: Task,
-        options: wire.TaskOptions,
-        values: Mapping[int, Outcome],
-        engines: tuple[int, ...] = (),
-        tag: int = 0,
-    ) -> tuple[wire.RankTask, Sequence[Any]] | None:
-        payload = self.data.arguments.get(key)
-        its = [self.data.value((key[0], i)) for i in values]
-        if payload is None and not any(its) and not engines:
+        uses = [i for i in self.data.uses(key) if i in action.values]
+        if key not in self.data.arguments and not any(
+            (action.client, i) in self.data.values for i in uses
+        ):
             return None
-        parts, frames = _join([payload, *its])
-        store: Store | None = payload.store if payload is not None else None
+        values = {i: action.values[i] for i in uses}
+        options = action.options.get(task.options, wire.TaskOptions())
+        parts, frames, store = self._frames(key, values)
         message = wire.RankTask(
-            key[0], task, options, None, engines, tag, store, False, dict(values),
-            parts if values else (),
+            action.client, task, options, None, (), 0, store, False, values, parts,
+            turn,
         )  # fmt: skip
         return message, frames
+
+    def _frames(
+        self, key: ev.Key, values: Mapping[int, Outcome]
+    ) -> tuple[tuple[int, ...], list[Any], Store | None]:
+        """A task's frames: those of its arguments, then those of each value."""
+        payload = self.data.arguments.get(key)
+        parts, frames = _join(
+            [payload, *(self.data.value((key[0], i)) for i in values)]
+        )
+        return (
+            parts if values else (),
+            frames,
+            payload.store if payload is not None else None,
+        )
 
     def _teach(self, engine: Engine, digests: set[bytes], peer: bytes) -> list[Action]:
         """Send the functions that it does not have yet."""
@@ -296,11 +301,16 @@ class Sender:
         actions = [] if again else self.data.drop(key)  # of an earlier try
         for engine in engines:
             actions += self._teach(engine, {action.task.function}, engine.work)
-        large = self._large(
-            key, action.task, action.options, action.values, action.engines, action.tag
-        )
-        assert large is not None
-        return [*actions, Send(tuple(e.work for e in engines), *large)]
+        values = dict(action.values)
+        parts, frames, store = self._frames(key, values)
+        for turn in dict.fromkeys(e.info.turn for e in engines):
+            message = wire.RankTask(
+                action.client, action.task, action.options, None, action.engines,
+                action.tag, store, False, values, parts, turn,
+            )  # fmt: skip
+            peers = tuple([e.work for e in engines if e.info.turn == turn])
+            actions.append(Send(peers, message, frames))
+        return actions
 
     def _kill(self, action: ev.KillEngine) -> list[Action]:
         engine = self.registry.by_id.get(action.engine)

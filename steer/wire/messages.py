@@ -305,6 +305,9 @@ class Register(Message, frozen=True):
     """Requests it has got and whose results the hub has not acknowledged."""
     holding: bool = False
     """Whether HeldTasks follow."""
+    turn: int = 0
+    """How often it has registered. Tasks bear it: those of an earlier turn, which
+    HeldTasks did not name, are not to be run."""
 
 
 class Ready(Message, frozen=True):
@@ -483,6 +486,8 @@ class Tasks(Message, frozen=True):
     values: dict[int, Outcome] = {}
     """On the way to an engine: the results that are arguments."""
     resent: bool = False
+    turn: int = 0
+    """On the way to an engine: of its Register."""
 
 
 class Functions(Message, frozen=True):
@@ -510,6 +515,7 @@ class RankTask(Message, frozen=True):
     parts: tuple[int, ...] = ()
     """How many frames belong to the task's own arguments and to each of the values, in
     order; all to the arguments if empty. A value without frames is its body."""
+    turn: int = 0
 
 
 class Outcomes(Message, frozen=True):
