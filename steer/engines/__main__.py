@@ -73,6 +73,7 @@ class Life:
             engine=engine,
             ready=self.ready,
             known=known,
+            holding=self.wire.desk.holding(),
         )
 
     def run(self) -> int:

@@ -20,6 +20,8 @@ class Publisher(Protocol):
 
 
 current: Publisher | None = None
+comm: Any = None
+"""The communicator of the task of several ranks that runs here."""
 
 
 def publish_data(values: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ import zmq
 
 from steer import shm, sockets
 from steer.core.engine import EngineCore
+from steer.engines.desk import Desk
 from steer.engines.prompts import Prompts
 from steer.errors import ProtocolError
 from steer.loop import Loop, Timer
@@ -67,6 +68,7 @@ class Wire:
         self.loop = Loop()
         self.shelf = shm.Shelf()
         self.prompts = Prompts()
+        self.desk = Desk(self)
         self._ready: Ready | None = None
         self.shares = False
         self.quitting = threading.Event()
@@ -95,7 +97,7 @@ class Wire:
 
     def post(self, message: Message, frames: Sequence[Any] = ()) -> None:
         """Send from any thread, in order, through the control socket."""
-        self.loop.call_soon(lambda: self._send(message, frames))
+        self.loop.call_soon(lambda: self.send(message, frames))
 
     def ready(self, message: Ready) -> None:
         """Say that MPI is up, as soon as the hub knows us; main goes on at once."""
@@ -103,11 +105,11 @@ class Wire:
 
     def emit(self, request_id: str, name: str, text: str) -> None:
         """Send printed text; in the loop's thread."""
-        self._send(Output(request_id, Stream(name)), (text.encode(),))
+        self.send(Output(request_id, Stream(name)), (text.encode(),))
 
     def tell(self, request_id: str, body: bytes) -> None:
         """Send how far a loop is; in the loop's thread."""
-        self._send(Output(request_id, Stream.PROGRESS), (body,))
+        self.send(Output(request_id, Stream.PROGRESS), (body,))
 
     def watch_parent(self, pid: int, on_end: Callable[[], None]) -> None:
         """Call when the process that started us ends; before `start`."""
@@ -136,7 +138,8 @@ class Wire:
             sockets.unmonitor(self._sock, monitors["control"])
             self._sock.close()
 
-    def _send(self, message: Message, frames: Sequence[Any] = ()) -> None:
+    def send(self, message: Message, frames: Sequence[Any] = ()) -> None:
+        """Send through the control socket; in the loop's thread."""
         sockets.send(self._sock, [encode(message), *frames])
 
     def _readable(self) -> None:
@@ -149,7 +152,7 @@ class Wire:
             return  # the hub does not send garbage; a newer one may send news
         match message:
             case WhoAreYou():
-                self._send(self._register())
+                self._introduce()
             case Enrolled():
                 self._on_enrolled(message)
             case Acknowledge():
@@ -165,27 +168,28 @@ class Wire:
             case Typed():
                 self.prompts.typed(message, frames[1:])
             case Ping():
-                self._send(Pong())
+                self.send(Pong())
             case Quit():
                 self._quit()
             case _:
-                pass
+                self.desk.heard(message, frames[1:])
 
     def _say_ready(self, message: Ready) -> None:
         """Before Enrolled the hub would not know whose word this is."""
         self._ready = message
         if self.core.engine >= 0:
             ready = msgspec.structs.replace(message, shares=self.shares)
-            self._send(ready)
+            self.send(ready)
 
     def _on_enrolled(self, message: Enrolled) -> None:
         self.shares = shm.can_open(message.hub, message.probe)
         with self.lock:
             again = self.core.enrolled(message.engine, message.hub)
         for result, frames in again:
-            self._send(result, frames)
+            self.send(result, frames)
+        self.desk.send_again()
         for request, body in self.prompts.open():  # perhaps lost with a hub
-            self._send(Output(request, Stream.PROMPT), (body,))
+            self.send(Output(request, Stream.PROMPT), (body,))
         if self._ready is not None:
             self._say_ready(self._ready)
 
@@ -197,7 +201,7 @@ class Wire:
     def _quit(self) -> None:
         self.quitting.set()
         with self.lock:
-            busy = self.core.running is not None
+            busy = self.core.running is not None or self.desk.core.running is not None
         if busy:
             self.interrupt(signal.SIGINT)
             self.loop.call_later(INTERRUPTED_FOR, lambda: os._exit(0))
@@ -209,7 +213,11 @@ class Wire:
         self._links.add(name)
         if len(self._links) == 2:
             self._stop_timer()
-            self._send(self._register())
+            self._introduce()
+
+    def _introduce(self) -> None:
+        self.send(self._register())
+        self.desk.say_all()
 
     def _on_cut(self, name: str) -> None:
         self._links.discard(name)

@@ -10,6 +10,7 @@ before: plain statements do without, and it is a quarter of an idle rank's memor
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import signal
@@ -28,6 +29,7 @@ from steer.engines.namespace import Namespace
 from steer.engines.output import Capture
 from steer.engines.progress import Bars
 from steer.engines.shell import Shell
+from steer.engines.taskrun import TaskRunner
 from steer.engines.tracebacks import format_error
 from steer.errors import ProtocolError
 from steer.reference import Reference, resolve
@@ -35,6 +37,7 @@ from steer.wire import payload
 from steer.wire.frames import decode, encode, pack, unpack
 from steer.wire.messages import (
     ErrorInfo,
+    Message,
     Output,
     Quit,
     Result,
@@ -74,23 +77,51 @@ class Runner:
         self.prompts = wire.prompts
         self.prompts.install(lambda body: self._speak(Stream.PROMPT, body))
         self.bars = Bars(wire.loop, wire.tell)
+        self.desk = wire.desk
+        self.tasks = TaskRunner(self, wire.desk)
+        self._submits: collections.deque[tuple[Submit, list[Any]]] = collections.deque()
+        self._poller = zmq.Poller()
+        self._poller.register(work, zmq.POLLIN)
+        self._poller.register(self.desk.bell, zmq.POLLIN)
+        self._over = False
         os.register_at_fork(after_in_child=self._in_child)
         signal.signal(signal.SIGINT, self._on_sigint)
 
     # -- waiting
 
     def run(self) -> None:
-        """Run requests until told to quit."""
-        while not self.wire.quitting.is_set():
-            frames = sockets.receive(self._sock)
+        """Run requests and tasks until told to quit."""
+        while not (self._over or self.wire.quitting.is_set()):
+            if self._submits:
+                self._take(*self._submits.popleft())
+            elif self.tasks.run_some() or not self.desk.nothing_to_do():
+                self._receive()
+            else:
+                self._poller.poll()
+                self.desk.awake()
+                self._receive()
+
+    def _receive(self) -> None:
+        """Take all that has come: copies of a task are told from each other here."""
+        while not self._over:
+            try:
+                frames = sockets.receive(self._sock, zmq.NOBLOCK)
+            except zmq.Again:
+                return
             try:
                 message = decode(frames[0])
             except ProtocolError:
                 continue  # see Wire._heard
             if isinstance(message, Quit):
-                return
-            if isinstance(message, Submit):
-                self._take(message, frames[1:])
+                self._over = True
+            elif isinstance(message, Submit):
+                self._submits.append((message, frames[1:]))
+            else:
+                self.desk.heard(message, frames[1:])
+
+    def reply(self, message: Message, frames: Sequence[Any] = ()) -> None:
+        """Send by the socket that woke us."""
+        sockets.send(self._sock, [encode(message), *frames])
 
     def close(self, monitor: zmq.Socket[Any]) -> None:
         """Close the work socket and its monitor, which the wire has read."""
@@ -107,6 +138,8 @@ class Runner:
 
         Again too, if the user's code has caught the first one and goes on.
         """
+        if self.tasks.on_sigint(frame):
+            return
         if self._interruptible and (not self._interrupted or self._is_users(frame)):
             self._interrupted = True
             raise KeyboardInterrupt
@@ -146,11 +179,7 @@ class Runner:
                 pass
 
     def _run(self, submit: Submit, frames: list[Any]) -> None:
-        self.request = submit.id
-        self._spoke = False
-        self.capture.begin(submit.id)
-        self.prompts.begin(submit.id)
-        self.bars.begin(submit.id)
+        self.begin(submit.id)
         started = time.time()
         status: Status = "ok"
         count = 0
@@ -162,13 +191,26 @@ class Runner:
                 whole = shm.take(submit.store, frames)
                 reply = self._kinds[submit.kind](submit, whole)
         except BaseException as error:  # noqa: BLE001  whatever user code raises
-            status, reply = "error", [pack(self._describe(error))]
+            status, reply = "error", [pack(self.describe(error))]
         completed = time.time()
-        self.prompts.end()
-        self._say_rest(submit.id)
+        self.finish()
         store, reply = self._share(reply)
         result = Result(submit.id, status, started, completed, count, store)
         self._answer(result, reply)
+
+    def begin(self, request: str) -> None:
+        """What is printed and asked from now on belongs to this request."""
+        self.request = request
+        self._spoke = False
+        self.capture.begin(request)
+        self.prompts.begin(request)
+        self.bars.begin(request)
+
+    def finish(self) -> bool:
+        """The request is over; says whether output of it is on its way."""
+        self.prompts.end()
+        self._say_rest(self.request)
+        return self._spoke or self.capture.spoke
 
     def _share(self, reply: list[Any]) -> tuple[Any, list[Any]]:
         return self.wire.shelf.put(reply) if self.wire.shares else (None, reply)
@@ -193,7 +235,7 @@ class Runner:
         if self._spoke or self.capture.spoke:
             self.wire.post(result, frames)
         else:
-            sockets.send(self._sock, [encode(result), *frames])
+            self.reply(result, frames)
 
     # -- kinds of requests
 
@@ -248,7 +290,8 @@ class Runner:
 
     # -- errors and displays
 
-    def _describe(self, error: BaseException) -> ErrorInfo:
+    def describe(self, error: BaseException) -> ErrorInfo:
+        """An exception, as it travels."""
         return self._info(format_error(error), error)
 
     def _info(self, error: Any, raised: BaseException | None = None) -> ErrorInfo:

@@ -1,0 +1,110 @@
+"""Tasks of several ranks: their communicator, and how it reaches the function.
+
+Each task gets a communicator of its own, made by `Create_group` among its ranks only,
+so that no message of a task that failed reaches the next one. One that was kept for the
+next task of the same ranks would have to be agreed on, which costs as much as making
+it.
+
+It goes to the parameter `comm` of the function, or to the one annotated as a
+communicator, and is `steer.comm` while the task runs.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from steer.core.engine import EngineCore
+from steer.core.enginetasks import Job, Key
+from steer.engines import here
+from steer.engines.calls import Callee
+from steer.engines.desk import Desk
+from steer.errors import TaskAborted
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+KEPT = 256
+"""Communicators of tasks that failed, which are kept: messages may still come to them,
+and would reach the next one that gets their place."""
+
+
+class Gangs:
+    """This rank's part in tasks of several ranks."""
+
+    def __init__(self, desk: Desk, core: EngineCore) -> None:
+        self._core = core
+        self._spoiled: list[MPI.Intracomm] = []
+        self._stopped: Key | None = None
+        self._running: Key | None = None
+        desk.unstick = self._stop
+
+    def run(
+        self, job: Job, callee: Callee, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call the function with its communicator."""
+        self._running = job.key
+        comm = self._make(job)
+        name = callee.comm()
+        call = callee.call
+        if name and name not in kwargs:
+            call = functools.partial(call, **{name: comm})
+        here.comm = comm
+        try:
+            value = call(*args, **kwargs)
+        except BaseException:
+            self._keep(comm)
+            raise
+        finally:
+            here.comm = self._running = None
+        self._free(comm)
+        return value
+
+    def _stop(self, key: Key) -> None:
+        """End what this task waits for; in the loop's thread."""
+        self._stopped = key
+
+    def look(self) -> None:
+        """Raise if the task that runs has been given up."""
+        if self._stopped is not None and self._stopped == self._running:
+            raise TaskAborted(
+                "Another rank of this task failed, or the task was ended, while this "
+                "rank was waiting for others."
+            )
+
+    def _make(self, job: Job) -> MPI.Intracomm:
+        from mpi4py import MPI
+
+        from steer.engines.taskcomm import TaskComm
+
+        mine = self._core.engine - MPI.COMM_WORLD.Get_rank()
+        ranks = [engine - mine for engine in job.engines]
+        world = MPI.COMM_WORLD.Get_group()
+        group = world.Incl(ranks)
+        try:
+            comm = MPI.COMM_WORLD.Create_group(group, job.tag)
+        finally:
+            group.Free()
+            world.Free()
+        return TaskComm(comm, self.look)
+
+    def _free(self, comm: MPI.Intracomm) -> None:
+        """Give a communicator back, unless somebody has sent what nobody received."""
+        from mpi4py import MPI
+
+        if comm == MPI.COMM_NULL:  # the task has freed it
+            return
+        if comm.Iprobe(MPI.ANY_SOURCE, MPI.ANY_TAG):
+            self._keep(comm)
+        else:
+            comm.Free()
+
+    def _keep(self, comm: MPI.Intracomm) -> None:
+        from mpi4py import MPI
+
+        self._spoiled.append(comm)
+        if len(self._spoiled) > KEPT:
+            oldest = self._spoiled.pop(0)
+            if oldest != MPI.COMM_NULL:
+                oldest.Free()
