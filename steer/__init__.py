@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
 
     from steer import errors as error
+    from steer.bridges.nested import get_executor
     from steer.client.client import Client
     from steer.client.cluster import Cluster
     from steer.client.manager import ClusterManager
@@ -77,6 +78,7 @@ __all__ = [
     "TaskStream",
     "UsageError",
     "error",
+    "get_executor",
     "interactive",
     "parallel",
     "progress",
@@ -89,6 +91,7 @@ __all__ = [
 
 _ROOMS = {
     "concurrent.futures": ("ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"),
+    "steer.bridges.nested": ("get_executor",),
     "steer.client.client": ("Client",),
     "steer.client.cluster": ("Cluster",),
     "steer.client.manager": ("ClusterManager",),

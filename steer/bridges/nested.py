@@ -25,7 +25,10 @@ _client: tuple[int, Any] | None = None
 
 
 def get_executor() -> Executor:
-    """The executor of the cluster that this code runs on."""
+    """The executor of the cluster that this task runs on.
+
+    A task that waits for its futures lets its rank run others meanwhile.
+    """
     here = nested.current
     if here is None:
         raise UsageError(
