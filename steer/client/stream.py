@@ -232,12 +232,13 @@ def _of_record(record: Mapping[str, Any], name: str) -> Iterator[Run]:
     header = record.get("header") or {}
     name = record.get("name") or header.get("name") or record.get("label") or name
     status = str(record.get("status") or FINE)
+    content = record.get("result_content") or {}
     yield Run(
         str(name),
         int(engine),
         started,
         max(0.0, completed - started),
-        _WORDS.get(status, status),
+        str(content.get("task") or _WORDS.get(status, status)).lower(),
         str(record.get("request") or record.get("msg_id") or ""),
         _time(record.get("submitted")),
     )
@@ -250,11 +251,25 @@ def _time(value: Any) -> float | None:
 
 
 def _of_future(future: Any) -> Iterator[Run]:
+    """The run of a task, on each of its ranks; none if it has not run, or not yet."""
     try:
-        runs = future.runs
+        engines, started, status = future.engines, future.started, future.status
     except AttributeError:
         raise UsageError(
             f"A {type(future).__name__} does not tell where it ran; give futures of "
             "an executor, the result of a map, or records of the task database."
         ) from None
-    yield from runs()
+    if status is None or not started:
+        return
+    if not engines and future.engine is not None:
+        engines = (future.engine,)
+    for engine in engines:
+        yield Run(
+            future.name or UNNAMED,
+            engine,
+            started,
+            future.took,
+            status.name.lower(),
+            str(future.id),
+            future.submitted or None,
+        )

@@ -10,6 +10,7 @@ import pytest
 
 from steer.client.stream import Run, TaskStream, short, task_stream
 from steer.errors import UsageError
+from steer.wire.messages import TaskStatus
 
 RUNS = [
     Run("solve", 1, 101.0, 2.0, id="2", submitted=100.0),
@@ -54,7 +55,8 @@ def test_of_records_of_the_journal() -> None:
     records: list[dict[str, Any]] = [
         {
             "msg_id": "c-t1_2", "engine_id": 2, "submitted": 49.0, "started": 50.0,
-            "completed": 52.5, "status": "ok", "header": {"name": "solve"},
+            "completed": 52.5, "status": "error", "header": {"name": "solve"},
+            "result_content": {"task": "OVERRAN"},
         },
         {"engine_id": 3, "started": at, "completed": at, "status": "error"},
         {"engine_id": 3, "started": at, "completed": None},
@@ -63,7 +65,7 @@ def test_of_records_of_the_journal() -> None:
 
     first, second = sorted(task_stream(records), key=lambda run: run.engine)
 
-    assert first == Run("solve", 2, 50.0, 2.5, "done", "c-t1_2", 49.0)
+    assert first == Run("solve", 2, 50.0, 2.5, "overran", "c-t1_2", 49.0)
     assert second == Run("task", 3, 50.0, 0.0, "raised")
 
 
@@ -76,6 +78,32 @@ def test_of_a_result() -> None:
 
     (run,) = task_stream(Result())
     assert (run.name, run.engine, run.took) == ("solve", 0, 1.0)
+
+
+class Ended:
+    """What is known of a task that has ended."""
+
+    def __init__(self, **facts: Any) -> None:
+        self.id, self.name, self.engine, self.engines = 7, "solve", 2, ()
+        self.status: TaskStatus | None = TaskStatus.DONE
+        self.submitted, self.started, self.took = 49.0, 50.0, 2.5
+        vars(self).update(facts)
+
+
+def test_of_futures() -> None:
+    """A task of several ranks ran on all; one that has not run is left out."""
+    futures = [
+        Ended(),
+        Ended(id=8, engines=(0, 1), started=51.0, status=TaskStatus.RAISED, name=""),
+        Ended(id=9, status=TaskStatus.CANCELLED, started=0.0),
+        Ended(id=10, status=None),
+    ]
+
+    assert list(task_stream(futures)) == [
+        Run("solve", 2, 50.0, 2.5, "done", "7", 49.0),
+        Run("task", 0, 51.0, 2.5, "raised", "8", 49.0),
+        Run("task", 1, 51.0, 2.5, "raised", "8", 49.0),
+    ]
 
 
 def test_what_tells_nothing_is_refused_in_words() -> None:
