@@ -103,6 +103,8 @@ class EngineTasks:
         self.news: list[tuple[str, Ended]] = []
         self.size = 0
         """Bytes of the news."""
+        self.turn = 0
+        """How often the engine has registered."""
         self.functions: dict[bytes, bytes] = {}
         self._recent = Recent(KEPT)
 
@@ -120,6 +122,8 @@ class EngineTasks:
 
     def take(self, bundle: Tasks) -> None:
         """Tasks have come."""
+        if bundle.turn != self.turn:
+            return  # `held` did not name them, so they are given to somebody again
         client, options, functions = bundle.client, bundle.options, self.functions
         queue, ended, values = self.queue, self.ended, bundle.values
         used = set()
@@ -138,6 +142,8 @@ class EngineTasks:
 
     def take_large(self, message: RankTask, frames: Sequence[Any]) -> None:
         """A task has come with its frames, or one for several ranks."""
+        if message.turn != self.turn:
+            return
         task = message.task
         function = self.functions.get(task.function, b"")
         job = Job(
@@ -235,9 +241,13 @@ class EngineTasks:
         self.news, self.size = [], 0
         return list(bundles([(k[0], e) for k, e in self.ended.items()], None))
 
-    def held(self) -> list[HeldTasks]:
-        """All tasks that are here, for a hub that may not know it."""
-        jobs = [*self.queue, *self.parked, *(job.key for job in self.away)]
+    def register(self) -> list[HeldTasks]:
+        """All tasks that are here, for a hub that may not know it. What comes with an
+        earlier turn is no longer wanted, nor what waits for a function: that one may be
+        lost."""
+        self.turn += 1
+        self.parked.clear()
+        jobs = [*self.queue, *(job.key for job in self.away)]
         if self.running is not None:
             jobs.append(self.running.key)
         by_client: dict[str, list[int]] = {}

@@ -73,7 +73,6 @@ class Life:
             engine=engine,
             ready=self.ready,
             known=known,
-            holding=self.wire.desk.holding(),
         )
 
     def run(self) -> int:

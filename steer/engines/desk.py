@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from steer.core.enginetasks import EngineTasks, Job, Key
 from steer.loop import Loop
 from steer.shm import Shelf
@@ -22,6 +24,7 @@ from steer.wire.messages import (
     InterruptTask,
     Message,
     RankTask,
+    Register,
     Settled,
     Tasks,
     Unsend,
@@ -151,16 +154,15 @@ class Desk:
         for message, frames in news:
             self._wire.send(message, frames)
 
-    def holding(self) -> bool:
-        """Whether `say_all` will say anything."""
+    def introduce(self, register: Register) -> None:
+        """Say who this is, to a hub that may not know it, and what tasks are here."""
         with self.lock:
-            return bool(self.core.held())
-
-    def say_all(self) -> None:
-        """Tell a hub that may not know it what is here; after Register."""
-        with self.lock:
-            messages = self.core.held()
-        for message in messages:
+            held = self.core.register()
+            turn = self.core.turn
+        self._wire.send(
+            msgspec.structs.replace(register, holding=bool(held), turn=turn)
+        )
+        for message in held:
             self._wire.send(message)
 
     def send_again(self) -> None:

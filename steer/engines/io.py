@@ -216,8 +216,7 @@ class Wire:
             self._introduce()
 
     def _introduce(self) -> None:
-        self.send(self._register())
-        self.desk.say_all()
+        self.desk.introduce(self._register())
 
     def _on_cut(self, name: str) -> None:
         self._links.discard(name)

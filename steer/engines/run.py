@@ -91,15 +91,23 @@ class Runner:
 
     def run(self) -> None:
         """Run requests and tasks until told to quit."""
-        while not (self._over or self.wire.quitting.is_set()):
+        while not self.quits():
             if self._submits:
                 self._take(*self._submits.popleft())
             elif self.tasks.run_some() or not self.desk.nothing_to_do():
                 self._receive()
             else:
-                self._poller.poll()
-                self.desk.awake()
-                self._receive()
+                self.pause()
+
+    def quits(self) -> bool:
+        """Whether this engine is to end."""
+        return self._over or self.wire.quitting.is_set()
+
+    def pause(self, seconds: float | None = None) -> None:
+        """Wait until something comes, or the bell rings."""
+        self._poller.poll(None if seconds is None else seconds * 1000)
+        self.desk.awake()
+        self._receive()
 
     def _receive(self) -> None:
         """Take all that has come: copies of a task are told from each other here."""

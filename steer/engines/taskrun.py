@@ -50,26 +50,30 @@ class TaskRunner:
         self._pid = os.getpid()
         self._since = 0.0
         """When the oldest outcome came that is not sent."""
+        self._now = 0.0
 
     def run_some(self) -> bool:
         """Run tasks until there are none, or for a moment; says whether any are
         left."""
-        desk = self.desk
-        core = desk.core
         began = time.monotonic()
-        while True:
-            job = desk.next()
-            if job is None:
-                self.flush()
-                return False
-            self._run(job)
-            now = time.monotonic()
-            if not self._since:
-                self._since = now
-            elif now - self._since > EARLY or core.size > BUNDLE:
-                self.flush()
-            if now - began > LOOK:
+        while self.run_one():
+            if self._now - began > LOOK:
                 return True
+        self.flush()
+        return False
+
+    def run_one(self) -> bool:
+        """Run one task, if there is one; its outcome may wait for others."""
+        job = self.desk.next()
+        if job is None:
+            return False
+        self._run(job)
+        self._now = now = time.monotonic()
+        if not self._since:
+            self._since = now
+        elif now - self._since > EARLY or self.desk.core.size > BUNDLE:
+            self.flush()
+        return True
 
     def flush(self) -> None:
         """Send what has ended."""

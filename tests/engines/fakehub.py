@@ -46,6 +46,7 @@ class FakeHub:
         self.open()
         self.heard: list[tuple[str, Message, list[Any]]] = []
         self.uuid = ""
+        self.turn = 0
         self.taught: set[bytes] = set()
 
     def open(self) -> None:
@@ -128,11 +129,12 @@ class FakeHub:
             Task(number, self.teach(call[0], role), arguments(*call[1:]))
             for number, call in calls.items()
         )
-        self.say(Tasks("ann", tasks, **more), role=role)
+        self.say(Tasks("ann", tasks, turn=self.turn, **more), role=role)
 
     def enrol(self) -> Register:
         """Let the engine in."""
         register, _ = self.wait(Register)
+        self.turn = register.turn
         self.say(Enrolled(0, os.getpid(), -1))
         if not register.ready:
             self.wait(Ready)

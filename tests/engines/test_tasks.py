@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from steer.wire.messages import Quit, TaskStatus
+
 from .fakehub import FakeHub, error, start_engine, value
 
 pytestmark = pytest.mark.mpi
