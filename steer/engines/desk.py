@@ -64,6 +64,8 @@ class Desk:
         """The task that the signal under way is for."""
         self.unstick: Callable[[Key], None] = lambda key: None
         """Frees the task of several ranks of that name; in the loop's thread."""
+        self.doom: Callable[[Key], None] = lambda key: None
+        """Ends the wait of a task that has stepped aside; in the loop's thread."""
         self.spoke = False
         """Whether output of a task whose outcome is among the news is under way."""
         self._wire = wire
@@ -187,13 +189,15 @@ class Desk:
         key = (message.client, message.id)
         with self.lock:
             running = self.core.running
-            if running is None or running.key != key:
-                return
-            self.target = key
-            gang = bool(running.engines)
-        self._wire.interrupt(signal.SIGINT)
-        if gang:
+            runs = running is not None and running.key == key
+            waits = any(job.key == key for job in self.core.away)
+            if runs:
+                self.target = key
+        if runs:
+            self._wire.interrupt(signal.SIGINT)
             self.unstick(key)
+        elif waits:
+            self.doom(key)
 
     def _unstick(self, message: Unstick, frames: Sequence[Any]) -> None:
         key = (message.client, message.id)

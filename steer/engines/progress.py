@@ -43,7 +43,7 @@ class Bar:
         return self.label, self.done, self.total
 
 
-class _Page:
+class Page:
     """The bars of one request, by number, and what was told of them."""
 
     def __init__(self, request: str) -> None:
@@ -53,6 +53,7 @@ class _Page:
         self.over = False
 
     def add(self, bar: Bar) -> None:
+        """One more, perhaps in the place of one that is over."""
         for number, other in enumerate(self.bars):
             if other.over:
                 self.bars[number] = bar
@@ -79,7 +80,7 @@ class Bars:
         self._interval = INTERVAL
         self._loop = loop
         self._send = send
-        self._page = _Page("")
+        self._page = Page("")
         self._due = False
 
     # -- in the thread that runs user code
@@ -90,12 +91,22 @@ class Bars:
 
     def begin(self, request: str) -> None:
         """Bars from now on are this request's."""
-        self._page = _Page(request)
+        self._page = Page(request)
 
     def end(self) -> list[bytes]:
         """The request is over: what is still to be told."""
         self._page.over = True
         return self._page.news()
+
+    def lay_aside(self) -> Page:
+        """The request waits while others run: its bars stand still."""
+        page, self._page = self._page, Page("")
+        return page
+
+    def take_up(self, page: Page) -> None:
+        """The request goes on."""
+        self._page = page
+        self.wake()
 
     @property
     def used(self) -> bool:

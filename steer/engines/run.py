@@ -12,22 +12,23 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import math
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import zmq
 
 from steer import shm, sockets
 from steer.core.engine import Verdict
-from steer.engines import frontend, here
+from steer.engines import frontend, here, nested
 from steer.engines.io import Wire
 from steer.engines.namespace import Namespace
 from steer.engines.output import Capture
-from steer.engines.progress import Bars
+from steer.engines.progress import Bars, Page
 from steer.engines.shell import Shell
 from steer.engines.taskrun import TaskRunner
 from steer.engines.tracebacks import format_error
@@ -45,6 +46,18 @@ from steer.wire.messages import (
     Stream,
     Submit,
 )
+
+
+class Outer(NamedTuple):
+    """What belongs to code that waits while other code runs on top of it."""
+
+    request: str
+    page: Page
+    spoke: bool
+
+
+Suspended = tuple[str, bool, bool]
+"""A request, whether it has printed, and whether it may be interrupted."""
 
 
 class Runner:
@@ -79,6 +92,7 @@ class Runner:
         self.bars = Bars(wire.loop, wire.tell)
         self.desk = wire.desk
         self.tasks = TaskRunner(self, wire.desk)
+        nested.current = nested.Nesting(self)
         self._submits: collections.deque[tuple[Submit, list[Any]]] = collections.deque()
         self._poller = zmq.Poller()
         self._poller.register(work, zmq.POLLIN)
@@ -105,7 +119,7 @@ class Runner:
 
     def pause(self, seconds: float | None = None) -> None:
         """Wait until something comes, or the bell rings."""
-        self._poller.poll(None if seconds is None else seconds * 1000)
+        self._poller.poll(None if seconds is None else math.ceil(seconds * 1000))
         self.desk.awake()
         self._receive()
 
@@ -219,6 +233,27 @@ class Runner:
         self.prompts.end()
         self._say_rest(self.request)
         return self._spoke or self.capture.spoke
+
+    def suspend(self) -> Outer:
+        """What runs waits for others, whose output and questions are their own."""
+        page = self.bars.lay_aside()
+        return Outer(self.request, page, self.finish())
+
+    def resume(self, outer: Outer) -> None:
+        """What was suspended goes on."""
+        self.begin(outer.request)
+        self.bars.take_up(outer.page)
+        self._spoke = outer.spoke
+
+    def suspend(self) -> Suspended:
+        """What runs waits, and something else will run on top of it."""
+        return self.request, self.finish(), self._interruptible
+
+    def resume(self, suspended: Suspended) -> None:
+        """It goes on."""
+        request, spoke, interruptible = suspended
+        self.begin(request)
+        self._spoke, self._interruptible = spoke, interruptible
 
     def _share(self, reply: list[Any]) -> tuple[Any, list[Any]]:
         return self.wire.shelf.put(reply) if self.wire.shares else (None, reply)
