@@ -56,10 +56,6 @@ class Outer(NamedTuple):
     spoke: bool
 
 
-Suspended = tuple[str, bool, bool]
-"""A request, whether it has printed, and whether it may be interrupted."""
-
-
 class Runner:
     """What runs requests."""
 
@@ -244,16 +240,6 @@ class Runner:
         self.begin(outer.request)
         self.bars.take_up(outer.page)
         self._spoke = outer.spoke
-
-    def suspend(self) -> Suspended:
-        """What runs waits, and something else will run on top of it."""
-        return self.request, self.finish(), self._interruptible
-
-    def resume(self, suspended: Suspended) -> None:
-        """It goes on."""
-        request, spoke, interruptible = suspended
-        self.begin(request)
-        self._spoke, self._interruptible = spoke, interruptible
 
     def _share(self, reply: list[Any]) -> tuple[Any, list[Any]]:
         return self.wire.shelf.put(reply) if self.wire.shares else (None, reply)
