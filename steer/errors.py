@@ -15,6 +15,9 @@
         ImpossibleDependency
           DependencyTimeout
           InvalidDependency
+      DependencyError         a task whose result this one takes has failed
+      TaskOverrun             it ran too long and was ended (a TimeoutError too)
+      MPITaskError            a task of several ranks failed; an ExceptionGroup too
       TaskRejectError         an engine refuses a task, which goes to another
       RemoteError             user code raised on an engine: .ename .evalue .traceback
         (RemoteError and T)     it raised a T, which could travel: both names catch it
@@ -39,7 +42,7 @@ import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol, Self
 
-from steer.ranks import describe
+from steer.ranks import RankSet, describe
 
 TimeoutError = builtins.TimeoutError  # ipyparallel has this name here
 EngineFacts = Mapping[str, Any]
@@ -168,6 +171,14 @@ class DependencyTimeout(ImpossibleDependency):
 
 class InvalidDependency(ImpossibleDependency):
     """The task waits for something that does not exist."""
+
+
+class DependencyError(SteerError):
+    """A task whose result this one takes has failed; its error is the cause."""
+
+
+class TaskOverrun(SteerError, builtins.TimeoutError):
+    """The task ran longer than its `timeout` and was ended."""
 
 
 class TaskRejectError(SteerError):
@@ -376,6 +387,58 @@ class CompositeError(RemoteError, ExceptionGroup[Exception]):
         return list(groups.values())
 
 
+class MPITaskError(SteerError, ExceptionGroup[Exception]):
+    """A task of several ranks failed on some of them.
+
+    `exceptions` are the failed ranks' errors; `ranks` says of each rank of the task's
+    communicator on which engine it was and how it ended.
+    """
+
+    def __new__(
+        cls,
+        message: str,
+        errors: Sequence[Exception],
+        ranks: Sequence[tuple[int, str]] = (),
+    ) -> MPITaskError:
+        """Take the errors, and for each rank its engine and how it ended."""
+        return ExceptionGroup.__new__(cls, message, errors)
+
+    def __init__(
+        self,
+        message: str,
+        errors: Sequence[Exception],
+        ranks: Sequence[tuple[int, str]] = (),
+    ) -> None:
+        self.ranks = tuple(ranks)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, list(self.exceptions), self.ranks)
+
+    def derive(self, excs: Sequence[Any]) -> Self:  # type: ignore[override]
+        """The same for some of the errors: what `except*` and `split` make."""
+        return type(self)(self.message, excs, self.ranks)
+
+    @classmethod
+    def of(
+        cls, name: str, told: Sequence[tuple[int, int, BaseException | None]]
+    ) -> MPITaskError:
+        """Of what became of each: its rank, its engine, its error or None."""
+        errors: list[Exception] = []
+        ranks = []
+        failed = []
+        for rank, engine, error in told:
+            ended = "ok" if error is None else f"{type(error).__name__}: {error}"
+            ranks.append((engine, ended))
+            if error is not None:
+                failed.append(rank)
+                one = error if isinstance(error, Exception) else RuntimeError(ended)
+                one.add_note(f"on rank {rank} of {len(told)}, engine {engine}")
+                errors.append(one)
+        where = describe(RankSet(failed))
+        message = f"{name or 'The task'} failed on {where} of {len(told)}"
+        return cls(message, errors, ranks)
+
+
 class AlreadyDisplayedError(RemoteError):
     """Ends a cell whose errors were shown while they came."""
 
@@ -454,7 +517,7 @@ _OWN: dict[str, type[SteerError]] = {
         UsageError, NoEnginesRegistered, HubUnreachable, LaunchError, InternalError,
         ProtocolError, LocalProtocolError, RemoteProtocolError, TaskAborted,
         TaskTimeout, UnmetDependency, ImpossibleDependency, DependencyTimeout,
-        InvalidDependency, TaskRejectError, EngineError,
+        InvalidDependency, DependencyError, TaskOverrun, TaskRejectError, EngineError,
     )
 }  # fmt: skip
 
@@ -511,6 +574,16 @@ def _unpickle(pickled: bytes) -> BaseException | None:
 # These mean something to the one who catches them here: a rank's KeyboardInterrupt must
 # not end the client's program, a StopIteration must not end its loop.
 _NOT_HERE = (StopIteration, StopAsyncIteration, BaseExceptionGroup)
+
+
+def original(info: WireError, engine_info: EngineFacts | None = None) -> BaseException:
+    """The exception as it was raised, with the remote traceback as its cause; where it
+    cannot be unpickled, a RemoteError."""
+    found = _unpickle(info.pickled)
+    if not isinstance(found, Exception) or isinstance(found, RemoteError):
+        return from_wire(info, engine_info)
+    found.__cause__ = RemoteTraceback(_title(engine_info), "\n".join(info.traceback))
+    return found
 
 
 def _as_remote(original: BaseException) -> RemoteError | None:

@@ -21,7 +21,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import zmq
@@ -42,6 +42,7 @@ from steer.wire.messages import (
     Abort,
     Answer,
     Ask,
+    Begun,
     Goodbye,
     Hello,
     Joined,
@@ -49,18 +50,26 @@ from steer.wire.messages import (
     Left,
     Message,
     Notice,
+    Outcomes,
     Outputs,
     Part,
+    RankOutcomes,
     Refused,
     Release,
     Replies,
     Shutdown,
     Signal,
+    Store,
     Typed,
+    Uncancelled,
     Welcome,
     WhoAreYou,
+    Window,
 )
 from steer.wire.peers import peer_name
+
+if TYPE_CHECKING:
+    from steer.client.tasks import Tasks
 
 TROUBLE_AFTER = 2.0
 """Seconds without a hub after which waiting calls say so. A restart may take as
@@ -105,6 +114,8 @@ class Link:
         """Why engines left."""
         self.listeners: list[Callable[[str, dict[str, Any]], None]] = []
         self.prompts = Prompts(self._send_typed)
+        self._tasks: Tasks | None = None
+        self._window: Window | None = None
         self._lock = threading.Lock()
         self._questions: dict[str, Question] = {}
         self._shelf = shm.Shelf()
@@ -211,6 +222,44 @@ class Link:
                 self._explain(f"did not answer in {timeout:g} s")
             ) from None
 
+    # -- tasks
+
+    @property
+    def tasks(self) -> Tasks:
+        """What becomes of tasks; made when the first is wanted."""
+        from steer.client.tasks import Tasks
+
+        with self._lock:
+            if self._tasks is None:
+                self._tasks = Tasks(self)
+                self._loop.call_soon(self._begin_tasks)
+            return self._tasks
+
+    def _begin_tasks(self) -> None:
+        assert self._tasks is not None
+        if self.welcome.done():
+            self._tasks.welcome(self.connection.hub_pid)
+        if self._window is not None:
+            self._tasks.heard(self._window, [])
+
+    def send_out(self, message: Message, frames: Sequence[Any] = ()) -> None:
+        """Send on the socket of requests, in order, from any thread."""
+        with Undisturbed(), self._lock:
+            if not self._closed:
+                sockets.send(self._out, [encode(message), *frames])
+
+    def call_soon(self, job: Callable[[], object]) -> None:
+        """Do it in the I/O thread."""
+        self._loop.call_soon(job)
+
+    def share(self, frames: Sequence[Any]) -> tuple[Store | None, list[Any]]:
+        """Put large frames where other processes of this host find them."""
+        return self._shelf.put(frames) if self.shares else (None, list(frames))
+
+    def unshare(self, store: Store | None) -> None:
+        """Nobody needs these any more."""
+        self._shelf.drop(store)
+
     # -- the end
 
     def close(self) -> None:
@@ -230,7 +279,10 @@ class Link:
                 self._shelf.drop(pending.submit.store)
         os.close(self._probe)
         self._context.term()
-        self._fail_questions(HubUnreachable("This client was closed."))
+        closed = HubUnreachable("This client was closed.")
+        self._fail_questions(closed)
+        if self._tasks is not None:
+            self._tasks.close(closed)
 
     # -- the I/O thread
 
@@ -290,6 +342,13 @@ class Link:
                 self._notify()
             case Notice():
                 self._on_notice(message.what, unpack(frames[0]))
+            case Outcomes() | RankOutcomes() | Begun() | Uncancelled():
+                if self._tasks is not None:
+                    self._tasks.heard(message, frames)
+            case Window():
+                self._window = message
+                if self._tasks is not None:
+                    self._tasks.heard(message, frames)
             case WhoAreYou():
                 self._introduce()
             case Welcome():
@@ -374,6 +433,8 @@ class Link:
         if not self.welcome.done():
             self.welcome.set_result(message)
         self.trouble = None
+        if self._tasks is not None:
+            self._tasks.welcome(message.pid)
         self._notify()
 
     # -- the hub comes and goes
@@ -415,6 +476,8 @@ class Link:
             waiting = list(self.core.pending.values())
         for pending in waiting:
             pending.sink.notify()
+        if self._tasks is not None:
+            self._tasks.wake()
         self._notify()
 
     def _fail_questions(self, error: SteerError) -> None:

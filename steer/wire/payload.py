@@ -58,6 +58,20 @@ def dumps(value: Any, dump: Dumps | None = None) -> list[Any]:
     return [body, *buffers]
 
 
+def dumps_whole(value: Any) -> bytes:
+    """The pickle in one piece, by value where `dumps` makes it so."""
+    try:
+        body = pickle.dumps(value, protocol=5)
+        plain = b"__main__" not in body
+    except Exception:  # noqa: BLE001  as above
+        plain = False
+    if not plain:
+        import cloudpickle
+
+        body = cloudpickle.dumps(value, protocol=5)
+    return body
+
+
 def dumps_call(
     function: Any,
     args: Sequence[Any],

@@ -1,0 +1,252 @@
+"""An executor of PEP 3148 whose workers are ranks.
+
+    ex = rc.executor()
+    ex.submit(f, 3).result()
+    list(ex.map(f, xs))
+    ex.options(retries=3, timeout=60).submit(f, x)
+    ex.options(ranks=4).submit(simulate, mesh)      # simulate(mesh, comm)
+
+What `submit` is given is the function's, all of it: options have a method of their own,
+which gives a face of the same executor.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import Executor as StandardExecutor
+from typing import TYPE_CHECKING, Any, Self
+
+from steer.client.awaited import futures_in
+from steer.client.futures import TaskFuture
+from steer.client.mapping import map_items
+from steer.client.settings import Settings
+from steer.wire.wraps import Initialized
+
+if TYPE_CHECKING:
+    from steer.client.client import Client
+    from steer.client.cluster import Cluster
+
+__all__ = ["Executor"]
+
+
+class _State:
+    """What an executor and its faces share."""
+
+    def __init__(self, client: Client, workers: Callable[[], int]) -> None:
+        self.client = client
+        self.workers = workers
+        self.lock = threading.Condition()
+        self.pending: dict[TaskFuture, None] = {}
+        self.closed = False
+        self.broken = ""
+        self.cluster: Cluster | None = None
+        self.wrap: Callable[[Any], Any] | None = None
+
+    def ended(self, future: TaskFuture) -> None:
+        """One of its tasks has an outcome; in the I/O thread."""
+        with self.lock:
+            self.pending.pop(future, None)
+            if not self.pending:
+                self.lock.notify_all()
+
+
+class Executor(StandardExecutor):
+    """Runs calls on the ranks of a cluster; without one it starts its own.
+
+    Args:
+        n: how many ranks to start, if no client is given; default: one for each core.
+        client: the client of a running cluster, which goes on without the executor.
+        targets: the ranks to use, like "0-3"; all if left out.
+        initializer: is called on each rank before its first task, with `initargs`.
+        engines: how ranks are started, as `Cluster` takes it.
+    """
+
+    def __init__(
+        self,
+        n: int | None = None,
+        *,
+        initializer: Callable[..., object] | None = None,
+        initargs: Sequence[Any] = (),
+        client: Client | None = None,
+        targets: Any = None,
+        engines: Any = None,
+        **cluster_options: Any,
+    ) -> None:
+        if n is not None and n <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        cluster = None
+        if client is None:
+            from steer.client.cluster import Cluster
+
+            options = {**cluster_options, "n": n}
+            if engines is not None:
+                options["engines"] = engines
+            cluster = Cluster(**options)
+            client = cluster.start_and_connect_sync()
+        ids = client._resolve(targets)[0] if targets is not None else None
+        chosen = client
+        self._state = _State(
+            client, lambda: len(ids) if ids is not None else len(chosen.ids)
+        )
+        self._state.cluster = cluster
+        self._settings = Settings()
+        if ids is not None:
+            self._settings = self._settings.changed({"targets": ids})
+        if initializer is not None:
+            name = uuid.uuid4().hex
+            self._state.wrap = functools.lru_cache(maxsize=256)(
+                lambda fn: Initialized(name, initializer, initargs, fn)
+            )
+
+    # -- options
+
+    def options(self, **changes: Any) -> Self:
+        """The same executor, with options for what is submitted by this face.
+
+        Args:
+            priority: higher goes first; 0 is the default.
+            retries: how often to run it again, if its rank dies or it raises one of
+                `retry_on`.
+            retry_on: exception classes; all exceptions if left out.
+            timeout: seconds that it may run; then it is ended.
+            wait: seconds that it may wait for others.
+            targets: the ranks that may run it, like "0-3".
+            ranks: so many ranks run it together; a parameter named `comm` gets their
+                communicator, and the value is the list of what they return.
+            gather: "list", "root", "dict" or a callable: what to make of that list.
+            memo: give the value of an equal earlier call, if there was one.
+            name: what it is called in pictures and errors.
+        """
+        face = copy.copy(self)
+        face._settings = self._settings.changed(changes)
+        face._settings.check(self._state.client)
+        return face
+
+    @property
+    def _max_workers(self) -> int:
+        return max(1, self._state.workers())
+
+    @property
+    def num_workers(self) -> int:
+        """How many ranks there are."""
+        return self._state.workers()
+
+    # -- PEP 3148
+
+    def submit(  # type: ignore[override]
+        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> TaskFuture:
+        """Have a rank call `fn(*args, **kwargs)`; returns a future."""
+        return self._submit(fn, args, kwargs)
+
+    def _submit(
+        self, fn: Any, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> TaskFuture:
+        state, settings = self._state, self._settings
+        if state.closed or state.broken:
+            self._refuse()
+        tasks = state.client.link.tasks
+        future = TaskFuture(tasks)
+        future.gather = settings.gather
+        future.name = settings.name or getattr(fn, "__qualname__", type(fn).__name__)
+        if settings.memo:
+            from steer.client.memo import recalled
+
+            if recalled(state.client, fn, args, kwargs, future):
+                return future
+        foreign = [f for f in futures_in((args, kwargs)) if _is_foreign(f, tasks)]
+        with state.lock:
+            state.pending[future] = None
+        future._on_end = state.ended
+        wrapped = state.wrap(fn) if state.wrap is not None else fn
+        if foreign:
+            _when_all(foreign, lambda: self._send(future, wrapped, args, kwargs))
+        else:
+            self._send(future, wrapped, args, kwargs)
+        return future
+
+    def _send(
+        self, future: TaskFuture, fn: Any, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> None:
+        try:
+            self._state.client.link.tasks.submit(
+                fn, args, kwargs, self._settings.options, future=future
+            )
+        except Exception as error:  # noqa: BLE001  whatever pickling raises
+            future.fail(error)
+
+    def map(  # type: ignore[override]
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | str = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[Any]:
+        """The values of `fn` for the items, in their order.
+
+        Args:
+            timeout: seconds from now until which a value has to be there.
+            chunksize: items in a task; "auto" measures how long one takes.
+            buffersize: how many tasks may be unfinished; then items are taken from
+                the iterables as values are taken from here. Without it all are taken
+                at once.
+        """
+        if self._state.closed or self._state.broken:
+            self._refuse()
+        return map_items(self, fn, iterables, timeout, chunksize, buffersize)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls; with `wait`, return when all have ended."""
+        state = self._state
+        with state.lock:
+            state.closed = True
+            pending = list(state.pending)
+        if cancel_futures and pending:
+            state.client.link.tasks.cancel(pending)
+        if wait:
+            with state.lock:
+                state.lock.wait_for(lambda: not state.pending or self._is_cut_off())
+        if state.cluster is not None and wait:
+            state.client.close()
+            state.cluster.stop_cluster_sync()
+            state.cluster = None
+
+    def _is_cut_off(self) -> bool:
+        return self._state.client.link.trouble is not None
+
+    def _refuse(self) -> None:
+        if self._state.broken:
+            raise BrokenExecutor(self._state.broken)
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    def __repr__(self) -> str:
+        return f"<Executor: {self._state.workers()} ranks>"
+
+
+def _is_foreign(future: Future[Any], tasks: Any) -> bool:
+    return not isinstance(future, TaskFuture) or future._tasks is not tasks
+
+
+def _when_all(futures: Sequence[Future[Any]], job: Callable[[], object]) -> None:
+    """Do the job when all of these have ended."""
+    left = len(futures)
+    lock = threading.Lock()
+
+    def one(_: Any) -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            last = left == 0
+        if last:
+            job()
+
+    for future in futures:
+        future.add_done_callback(one)

@@ -1,0 +1,224 @@
+"""The future of a task: PEP 3148's, with what is known of the run besides.
+
+Values and errors are unpickled by who asks for them first, in that thread: code of
+users' classes must not run in the I/O thread, and what nobody asks for costs nothing.
+Callbacks run in one thread of their own, one after another, never in the I/O thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from steer.wire.messages import TaskStatus
+
+if TYPE_CHECKING:
+    from steer.client.tasks import Tasks
+
+log = logging.getLogger("concurrent.futures")
+
+CANCEL_TIMEOUT = 10.0
+"""Seconds that the hub has to say whether a task could be cancelled."""
+
+Raw = tuple[Callable[["TaskFuture", Any], Any], Any]
+"""What makes the value, or raises the error, and of what."""
+
+
+class _Unmade(Exception):
+    """Stands for an error that nobody has unpickled yet."""
+
+
+class TaskFuture(Future[Any]):
+    """What a task will give."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        super().__init__()
+        self._tasks = tasks
+        self._raw: Raw | None = None
+        self._on_end: Callable[[TaskFuture], object] | None = None
+        self._making = threading.Lock()
+        self._refused = 0
+        """How often the hub has said that the task runs, and goes on."""
+        self.id = -1
+        self.name = ""
+        self.classic = False
+        """Whether errors come as ipyparallel's RemoteError, and not as they were
+        raised."""
+        self.gather: Callable[[list[Any]], Any] = list
+        """Makes the value of a task of several ranks of those of the ranks."""
+        self.engine: int | None = None
+        """Where it ran; the first of its ranks if there were several."""
+        self.engines: tuple[int, ...] = ()
+        self.status: TaskStatus | None = None
+        self.submitted = 0.0
+        self.started = 0.0
+        self.took = 0.0
+        self.received = 0.0
+
+    # -- PEP 3148
+
+    def cancel(self, running: bool = False) -> bool:
+        """Cancel it, if it has not begun; if it has, only if `running` says so.
+
+        Whether it has begun the hub knows, so this waits for its word.
+        """
+        if self.done():
+            return self.cancelled()
+        self._tasks.cancel([self], running=running)
+        return self.cancelled()
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The value, or raise what the task raised."""
+        self._wait(timeout)
+        return super().result(0)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What the task raised, or None."""
+        self._wait(timeout)
+        return super().exception(0)
+
+    def _wait(self, timeout: float | None) -> None:
+        if not self.done():
+            self._tasks.await_one(self, timeout)
+        if self._raw is not None:
+            self._make()
+
+    def _make(self) -> None:
+        with self._making:
+            raw = self._raw
+            if raw is None:
+                return
+            make, of = raw
+            value, error = None, None
+            try:
+                value = make(self, of)
+            except BaseException as failure:  # noqa: BLE001  users' classes run here
+                error = failure
+            with self._condition:
+                self._result, self._exception = value, error
+                self._raw = None
+
+    def _invoke_callbacks(self) -> None:
+        if self._done_callbacks:  # type: ignore[attr-defined]
+            self._tasks.callbacks.put(self)
+
+    def call_back(self) -> None:
+        """Run the callbacks, in their thread."""
+        super()._invoke_callbacks()  # type: ignore[misc]
+
+    def facts(self, engine: int | None) -> dict[str, Any]:
+        """What error texts say about an engine."""
+        return self._tasks.engine_info(engine)
+
+    # -- in the I/O thread
+
+    def begun(self) -> None:
+        """A rank runs it."""
+        with self._condition:
+            if self._state == "PENDING":
+                self._state = "RUNNING"
+
+    def settle(self, raw: Raw, *, failed: bool) -> None:
+        """The outcome is here."""
+        with self._condition:
+            if self._state not in ("PENDING", "RUNNING"):
+                return
+            self._raw = raw
+        end, self._on_end = self._on_end, None
+        if failed:
+            self.set_exception(_Unmade())
+        else:
+            self.set_result(None)
+        if end is not None:
+            end(self)
+
+    def fail(self, error: BaseException) -> None:
+        """It will not have an outcome."""
+        with self._condition:
+            if self._state not in ("PENDING", "RUNNING"):
+                return
+        end, self._on_end = self._on_end, None
+        self.set_exception(error)
+        if end is not None:
+            end(self)
+
+    def end_cancelled(self) -> None:
+        """It was cancelled, perhaps while it ran."""
+        with self._condition:
+            if self._state not in ("PENDING", "RUNNING"):
+                return
+            self._state = "PENDING"
+        end, self._on_end = self._on_end, None
+        super().cancel()
+        self.set_running_or_notify_cancel()
+        if end is not None:
+            end(self)
+
+    def refuse_cancel(self) -> None:
+        """The hub says that it runs, and goes on."""
+        with self._condition:
+            self._refused += 1
+            if self._state == "PENDING":
+                self._state = "RUNNING"
+            self._condition.notify_all()
+
+    def wake(self) -> None:
+        """Let who waits look whether there is a hub."""
+        with self._condition:
+            self._condition.notify_all()
+
+    def wait_for(self, ready: Callable[[], bool], timeout: float | None) -> bool:
+        """Wait until it is done, or ready for another reason."""
+        with self._condition:
+            return self._condition.wait_for(
+                lambda: self._state in _ENDED or ready(), timeout
+            )
+
+    @property
+    def refusals(self) -> int:
+        """How often the hub has refused to cancel it."""
+        return self._refused
+
+
+_ENDED = ("CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED")
+
+
+class Callbacks:
+    """The thread in which callbacks run."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[TaskFuture | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def put(self, future: TaskFuture) -> None:
+        """Run the callbacks of a future."""
+        self._queue.put(future)
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._run, name="steer-callbacks"
+                    )
+                    # A callback that never ends must not keep the program alive.
+                    self._thread.daemon = True
+                    self._thread.start()
+
+    def close(self) -> None:
+        """End the thread behind the callbacks that wait."""
+        self._queue.put(None)
+
+    def _run(self) -> None:
+        while True:
+            future = self._queue.get()
+            if future is None:
+                return
+            try:
+                future.call_back()
+            except BaseException:  # the others' callbacks have to run
+                log.exception("a callback of %r failed", future)
+            del future

@@ -1,0 +1,376 @@
+"""The tasks of one client: they leave from any thread, and come back as futures.
+
+Who submits sends at once if nothing was sent just before; else the I/O thread sends
+what has gathered meanwhile, so that a flood leaves in bundles and a single task does
+not wait for company. `steer.core.tasklist` decides what may be sent.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from steer import shm
+from steer.client.awaited import futures_in, settled, slotted
+from steer.client.called import Functions
+from steer.client.futures import CANCEL_TIMEOUT, Callbacks, Raw, TaskFuture
+from steer.client.outcomes import make_failure, make_ranks, make_value
+from steer.core.tasklist import PLAIN, Entry, TaskList
+from steer.errors import DependencyError, HubUnreachable
+from steer.wire import payload
+from steer.wire.messages import (
+    Begun,
+    Cancel,
+    Message,
+    Needs,
+    Outcome,
+    Outcomes,
+    RankOutcomes,
+    Taken,
+    Task,
+    TaskOptions,
+    TaskStatus,
+    Uncancelled,
+    Window,
+)
+
+if TYPE_CHECKING:
+    from steer.client.link import Link
+
+GATHER = 0.0005
+"""Seconds after a bundle in which further tasks wait for the I/O thread."""
+
+MOST_WAITING = 2_000_000
+MOST_BYTES = 1 << 30
+"""Who submits beyond this waits until the ranks have caught up."""
+
+
+class Tasks:
+    """All tasks of a client."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._list = TaskList()
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._functions = Functions()
+        self._flushing = False
+        self._last_sent = 0.0
+        self._hub = 0
+        self._closed: BaseException | None = None
+        self.callbacks = Callbacks()
+        self.future_class: type[TaskFuture] = TaskFuture
+
+    # -- for everybody
+
+    def submit(
+        self,
+        function: Any,
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+        options: TaskOptions = PLAIN,
+        needs: Needs | None = None,
+        *,
+        future: TaskFuture | None = None,
+    ) -> TaskFuture:
+        """Have a rank call the function; what cannot be sent raises here."""
+        digest, body = self._functions.pickled(function)
+        call = (tuple(args), kwargs or {})
+        future = self.future_class(self) if future is None else future
+        awaited = futures_in(call)
+        if awaited:
+            try:
+                call, awaited = settled(call, awaited)
+            except DependencyError as error:
+                future.fail(error)
+                return future
+        frames = _dumps(function, slotted(call) if awaited else call)
+        with self._lock:
+            self._wait_for_room()
+            number = self._list.new_id()
+            entry = self._entry(number, digest, body, options, future, frames)
+            if awaited or needs is not None:
+                ids = tuple([f.id for f in awaited])
+                needs = needs if needs is not None else Needs(number)
+                entry.needs = Needs(number, needs.after, needs.follow, needs.where, ids)
+                entry.refresh = Refresh(function, call, awaited)
+            future.id = number
+            future.submitted = time.time()
+            self._list.add(entry)
+            self._leave()
+        return future
+
+    def _entry(
+        self,
+        number: int,
+        digest: bytes,
+        function: bytes,
+        options: TaskOptions,
+        future: TaskFuture,
+        frames: list[Any],
+    ) -> Entry:
+        code = self._list.number(options)
+        if len(frames) == 1 and len(frames[0]) < LARGE:
+            task = Task(number, digest, frames[0], code)
+            return Entry(task, function, options, future)
+        store, rest = self._link.share(frames)
+        task = Task(number, digest, b"", code)
+        return Entry(task, function, options, future, frames=rest, store=store)
+
+    def cancel(self, futures: Iterable[TaskFuture], running: bool = False) -> None:
+        """Cancel these, and wait until it is known which of them could be."""
+        asked: list[tuple[TaskFuture, int]] = []
+        with self._lock:
+            for future in futures:
+                entry = self._list.withdraw(future.id)
+                if entry is not None:
+                    future.end_cancelled()
+                elif future.id in self._list.sent:
+                    asked.append((future, future.refusals))
+            if asked:
+                self._send(Cancel(tuple([f.id for f, _ in asked]), running))
+            self._room.notify_all()
+        deadline = time.monotonic() + CANCEL_TIMEOUT
+        for future, refusals in asked:
+            left = max(0.0, deadline - time.monotonic())
+            future.wait_for(functools.partial(self._refused, future, refusals), left)
+
+    def _refused(self, future: TaskFuture, before: int) -> bool:
+        return future.refusals > before or self._trouble()
+
+    def await_one(self, future: TaskFuture, timeout: float | None) -> None:
+        """Wait until it is done; raises TimeoutError, or HubUnreachable."""
+        future.wait_for(self._trouble, timeout)
+        if future.done():
+            return
+        trouble = self._link.trouble
+        if trouble is not None:
+            raise HubUnreachable(str(trouble))
+        raise TimeoutError(f"The task has not ended in {timeout:g} s; it goes on.")
+
+    def engine_info(self, engine: int | None) -> dict[str, Any]:
+        """What error texts say about an engine."""
+        known = self._link.core.engines.get(-1 if engine is None else engine)
+        facts: dict[str, Any] = {"engine_id": engine, "method": "task"}
+        if known is not None:
+            facts |= {"engine_uuid": known.uuid, "rank": known.rank}
+            facts |= {"size": known.size, "host": known.host}
+        return facts
+
+    def _trouble(self) -> bool:
+        return self._link.trouble is not None
+
+    @property
+    def unfinished(self) -> int:
+        """How many have no outcome yet."""
+        return self._list.waiting + len(self._list.sent)
+
+    # -- leaving; under the lock
+
+    def _wait_for_room(self) -> None:
+        tasks = self._list
+        while tasks.waiting >= MOST_WAITING or tasks.bytes_waiting >= MOST_BYTES:
+            self._check()
+            self._room.wait()
+        self._check()
+
+    def _check(self) -> None:
+        if self._closed is not None:
+            raise HubUnreachable(str(self._closed))
+
+    def _leave(self) -> None:
+        """Send now, or let the I/O thread do it soon."""
+        if self._flushing or not self._list.ready:
+            return
+        now = time.monotonic()
+        if now - self._last_sent > GATHER:
+            self._last_sent = now
+            self._send_bundle()
+        if self._list.ready:
+            self._flushing = True
+            self._link.call_soon(self._flush)
+
+    def _send_bundle(self) -> None:
+        for message, frames in self._list.next():
+            self._send(message, frames)
+
+    def _send(self, message: Message, frames: Sequence[Any] = ()) -> None:
+        self._link.send_out(message, frames)
+
+    # -- in the I/O thread
+
+    def _flush(self) -> None:
+        with self._lock:
+            self._flushing = False
+            self._send_all()
+
+    def _send_all(self) -> None:
+        if self._closed is not None:
+            return
+        had_room = self._list.waiting < MOST_WAITING
+        while self._list.ready:
+            self._send_bundle()
+        self._last_sent = time.monotonic()
+        if not had_room or self._list.bytes_waiting < MOST_BYTES:
+            self._room.notify_all()
+
+    def heard(self, message: Message, frames: list[Any]) -> None:
+        """The hub said something of tasks."""
+        match message:
+            case Outcomes():
+                self._outcomes(message, frames)
+            case RankOutcomes():
+                self._rank_outcomes(message, frames)
+            case Begun():
+                for number in message.ids:
+                    entry = self._list.sent.get(number)
+                    if entry is not None:
+                        entry.future.begun()
+            case Uncancelled():
+                for number in message.ids:
+                    entry = self._list.sent.get(number)
+                    if entry is not None:
+                        entry.future.refuse_cancel()
+            case Window():
+                with self._lock:
+                    self._list.allow(message.tasks, message.size)
+                    self._send_all()
+
+    def _outcomes(self, message: Outcomes, frames: list[Any]) -> None:
+        now = time.time()
+        ended = self._ended([outcome.id for outcome in message.outcomes])
+        for outcome, entry in zip(message.outcomes, ended, strict=True):
+            if entry is None:
+                continue
+            future: TaskFuture = entry.future
+            future.engine = message.engine if message.engine >= 0 else None
+            _note(future, outcome, now)
+            whole = shm.take(outcome.store, frames) if frames else [outcome.body]
+            _settle(future, outcome, whole)
+        self._took(message.number, ended)
+
+    def _rank_outcomes(self, message: RankOutcomes, frames: list[Any]) -> None:
+        (entry,) = ended = self._ended([message.id])
+        if entry is not None:
+            future: TaskFuture = entry.future
+            future.engines = message.engines
+            future.engine = message.engines[0] if message.engines else None
+            for outcome in message.outcomes[:1]:
+                _note(future, outcome, time.time())
+            future.status = message.status
+            values = list(_split(message, frames))
+            raw: Raw = (make_ranks, (message, values))
+            if message.status is TaskStatus.CANCELLED:
+                future.end_cancelled()
+            else:
+                future.settle(raw, failed=message.status is not TaskStatus.DONE)
+        self._took(message.number, ended)
+
+    def _ended(self, numbers: list[int]) -> list[Entry | None]:
+        with self._lock:
+            return [self._list.ended(number) for number in numbers]
+
+    def _took(self, number: int, ended: Sequence[Entry | None]) -> None:
+        with self._lock:
+            if number:
+                self._send(Taken(number))
+            self._send_all()
+        for entry in ended:
+            if entry is not None and entry.store is not None:
+                self._link.unshare(entry.store)
+
+    def welcome(self, hub: int) -> None:
+        """A hub knows us: it gets again what it, or the one before, has not
+        answered."""
+        with self._lock:
+            new_hub, self._hub = hub != self._hub, hub
+            for message, frames in self._list.again(new_hub=new_hub):
+                self._send(message, frames)
+            self._send_all()
+
+    def wake(self) -> None:
+        """The connection changed: those who wait look at it."""
+        with self._lock:
+            left = self._list.unfinished()
+        for entry in left:
+            entry.future.wake()
+
+    def close(self, why: BaseException) -> None:
+        """Nothing will come any more."""
+        with self._lock:
+            self._closed = why
+            left = self._list.clear()
+            self._room.notify_all()
+        for entry in left:
+            entry.future.fail(HubUnreachable(str(why)))
+            if entry.store is not None:
+                self._link.unshare(entry.store)
+        self.callbacks.close()
+
+
+LARGE = 1 << 20
+"""Bytes of arguments that travel alone, where they are in one piece too."""
+
+
+def _dumps(function: Any, call: Any) -> list[Any]:
+    try:
+        return payload.dumps(call)
+    except Exception:
+        payload.dumps_call(function, *call)  # says which argument it is
+        raise
+
+
+class Refresh:
+    """Settles what has ended of a task's needs, when it is sent: the hub has forgotten
+    what we have."""
+
+    def __init__(self, function: Any, call: Any, awaited: list[TaskFuture]) -> None:
+        self._function, self._call, self._awaited = function, call, awaited
+
+    def __call__(self, entry: Entry) -> bool:
+        """Whether the task can still run."""
+        assert entry.needs is not None
+        if any(future.done() for future in self._awaited):
+            try:
+                self._call, self._awaited = settled(self._call, self._awaited)
+                frames = _dumps(self._function, slotted(self._call))
+            except Exception as error:  # noqa: BLE001  users' classes run here
+                entry.future.fail(error)
+                return False
+            if len(frames) == 1:
+                entry.task = msgspec.structs.replace(entry.task, body=frames[0])
+            else:
+                entry.frames = frames
+            values = tuple([future.id for future in self._awaited])
+            entry.needs = msgspec.structs.replace(entry.needs, values=values)
+        return True
+
+
+def _note(future: TaskFuture, outcome: Outcome, now: float) -> None:
+    future.status = outcome.status
+    future.started, future.took = outcome.started, outcome.took
+    future.received = now
+
+
+def _settle(future: TaskFuture, outcome: Outcome, frames: list[Any]) -> None:
+    if outcome.status is TaskStatus.DONE:
+        future.settle((make_value, frames), failed=False)
+    elif outcome.status is TaskStatus.CANCELLED:
+        future.end_cancelled()
+    else:
+        future.settle((make_failure, (outcome.status, frames[0])), failed=True)
+
+
+def _split(message: RankOutcomes, frames: list[Any]) -> Iterable[list[Any]]:
+    """The frames of each rank's value."""
+    at = 0
+    for place, outcome in enumerate(message.outcomes):
+        count = message.parts[place] if message.parts else 0
+        its = frames[at : at + count]
+        at += count
+        yield shm.take(outcome.store, its) if its else [outcome.body]
