@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from steer.bridges.nested import get_executor
     from steer.client.client import Client
     from steer.client.cluster import Cluster
+    from steer.client.executor import Executor
     from steer.client.manager import ClusterManager
     from steer.client.remote import interactive, parallel, remote, require
     from steer.client.replies import ExecuteReply
@@ -67,6 +68,7 @@ __all__ = [
     "DirectView",
     "EngineError",
     "ExecuteReply",
+    "Executor",
     "HubUnreachable",
     "LaunchError",
     "NoEnginesRegistered",
@@ -94,6 +96,7 @@ _ROOMS = {
     "steer.bridges.nested": ("get_executor",),
     "steer.client.client": ("Client",),
     "steer.client.cluster": ("Cluster",),
+    "steer.client.executor": ("Executor",),
     "steer.client.manager": ("ClusterManager",),
     "steer.client.remote": ("interactive", "parallel", "remote", "require"),
     "steer.client.results": (
