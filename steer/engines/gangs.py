@@ -87,7 +87,8 @@ class Gangs:
         finally:
             group.Free()
             world.Free()
-        return TaskComm(comm, self.look)
+        TaskComm.look = self.look
+        return TaskComm(comm)
 
     def _free(self, comm: MPI.Intracomm) -> None:
         """Give a communicator back, unless somebody has sent what nobody received."""
