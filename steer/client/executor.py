@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures import Executor as StandardExecutor
 from typing import TYPE_CHECKING, Any, Self
@@ -39,6 +40,7 @@ class _State:
 
     def __init__(self, client: Client, workers: Callable[[], int]) -> None:
         self.client = client
+        self.tasks = client.link.tasks
         self.workers = workers
         self.lock = threading.Condition()
         self.pending: dict[TaskFuture, None] = {}
@@ -152,8 +154,8 @@ class Executor(StandardExecutor):
         state, settings = self._state, self._settings
         if state.closed or state.broken:
             self._refuse()
-        tasks = state.client.link.tasks
-        future = TaskFuture(tasks)
+        tasks = state.tasks
+        future = tasks.future_class(tasks)
         future.gather = settings.gather
         future.name = settings.name or getattr(fn, "__qualname__", type(fn).__name__)
         if settings.memo:
@@ -176,7 +178,7 @@ class Executor(StandardExecutor):
         self, future: TaskFuture, fn: Any, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> None:
         try:
-            self._state.client.link.tasks.submit(
+            self._state.tasks.submit(
                 fn, args, kwargs, self._settings.options, future=future
             )
         except Exception as error:  # noqa: BLE001  whatever pickling raises
@@ -203,6 +205,38 @@ class Executor(StandardExecutor):
             self._refuse()
         return map_items(self, fn, iterables, timeout, chunksize, buffersize)
 
+    def mpiexec(
+        self,
+        argv: str | Sequence[str],
+        ranks: int = 1,
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        input: str | bytes | None = None,
+        check: bool = True,
+        text: bool = True,
+    ) -> TaskFuture:
+        """Run a program under an mpiexec of its own, on the places of k ranks.
+
+        Its environment is the ranks' own without what launchers put there. The value
+        is a `subprocess.CompletedProcess`.
+
+        Args:
+            argv: the program and its arguments.
+            ranks: how many processes; so many ranks of one world are held meanwhile.
+            cwd: where it runs; where the rank runs if left out.
+            env: variables to set besides.
+            input: what the first process reads.
+            check: raise `CalledProcessError` if it fails.
+            text: give its outputs as text and not as bytes.
+        """
+        from steer.launch.program import program_of, run_program
+
+        program = program_of(argv, ranks, cwd, env, input, check, text)
+        name = self._settings.name or os.path.basename(program.argv[0])
+        held = {"ranks": ranks, "gather": "root"} if ranks > 1 else {}
+        return self.options(name=name, **held).submit(run_program, program)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; with `wait`, return when all have ended."""
         state = self._state
@@ -210,8 +244,10 @@ class Executor(StandardExecutor):
             state.closed = True
             pending = list(state.pending)
         if cancel_futures and pending:
-            state.client.link.tasks.cancel(pending)
+            state.tasks.cancel(pending)
         if wait:
+            for future in pending:
+                future.wait_for(self._is_cut_off, None)
             with state.lock:
                 state.lock.wait_for(lambda: not state.pending or self._is_cut_off())
         if state.cluster is not None and wait:
