@@ -107,7 +107,8 @@ def receive(sock: zmq.Socket[Any], flags: int = 0) -> list[Any]:
     """One message. Its first two frames are bytes; large ones behind them are not
     copied."""
     frames: list[Any] = [sock.recv(flags)]
-    while sock.rcvmore:
+    more = sock.getsockopt  # `sock.rcvmore` costs three times as much
+    while more(zmq.RCVMORE):
         if len(frames) < 2:
             frames.append(sock.recv())
             continue
