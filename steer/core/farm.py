@@ -56,6 +56,8 @@ class Farm:
         )
         self._held: dict[str, list[ev.Key]] = {}
         """What engines that come back have said so far that they hold."""
+        self._resent: dict[str, int] = {}
+        """How many tasks clients sent again since they introduced themselves."""
         self._before: dict[str, set[ev.Key]] = {}
         """What they should have, as of their cut: what they are given meanwhile comes
         there."""
@@ -125,6 +127,7 @@ class Farm:
     def client_here(self, who: str, now: float) -> list[Action]:
         """A client said hello."""
         client = self.scheduler.tables.clients.get(who)
+        self._resent[who] = 0
         if client is not None:
             client.allowed = 0  # perhaps it never heard what it may
         return self._feed(ev.ClientHere(who), now)
@@ -132,6 +135,7 @@ class Farm:
     def client_gone(self, who: str, now: float) -> list[Action]:
         """A client left or died."""
         self.functions.client_gone(who)
+        self._resent.pop(who, None)
         noted = self.sender.note_again(who)
         return noted + self._feed(ev.ClientGone(who), now)
 
@@ -155,6 +159,8 @@ class Farm:
             record = self.scheduler.tables.record
             new = [need for need in message.needs if record((who, need.id)) is None]
             self.data.needs(who, new)
+        if message.resent:
+            self._resent[who] = self._resent.get(who, 0) + len(message.tasks)
         event = ev.Submitted(who, message.tasks, options, message.needs, message.resent)
         return self._feed(event, now)
 
@@ -175,6 +181,8 @@ class Farm:
                 self.data.hold_arguments(key, payload)
             self.data.needs(who, needs)
         options = {task.options: message.options} if task.options else {}
+        if message.resent:
+            self._resent[who] = self._resent.get(who, 0) + 1
         event = ev.Submitted(who, (task,), options, needs, message.resent)
         actions = self._feed(event, now)
         return [*actions, *payload.drop()] if double else actions
@@ -196,7 +204,11 @@ class Farm:
     def _taken(
         self, who: str, message: wire.Taken, frames: Sequence[Any], now: float
     ) -> list[Action]:
-        return self._take(who, message.number, now)
+        actions = self._take(who, message.number, now)
+        # Less came if what was sent again was lost in a cut; then all comes once more.
+        if 0 <= message.again <= self._resent.get(who, -1):
+            actions += self._feed(ev.AllSent(who), now)
+        return actions
 
     def _take(self, who: str, number: int, now: float) -> list[Action]:
         dropped = self.data.taken(who, number)

@@ -35,14 +35,29 @@ class Restoring:
         self.found: dict[Key, dict[int, Outcome | None]] = {}
         """Engines that have a task, with its outcome if it has ended there."""
         self.limbo: dict[int, Record] = {}
+        self._complete: set[str] = set()
+        """Clients that have sent again all that they want."""
 
     def claim(self, engine: int, key: Key, outcome: Outcome | None = None) -> bool:
         """An engine has a task that no client has sent yet; says whether that is
         remembered."""
-        if self.past:
+        if self.past and key[0] not in self._complete:
             claims = self.found.setdefault(key, {})
             claims[engine] = outcome or claims.get(engine)
-        return self.past
+            return True
+        return False
+
+    def all_sent(self, client: str) -> list[tuple[int, int]]:
+        """A client has sent again all that it wants; returns whose outcomes of which
+        tasks it has."""
+        self._complete.add(client)
+        mine = [key for key in self.found if key[0] == client]
+        return [
+            (engine, key[1])
+            for key in mine
+            for engine, outcome in self.found.pop(key).items()
+            if outcome is not None
+        ]
 
     def has(self, key: Key, outcome: Outcome) -> bool:
         """Whether this outcome waits for its client."""
@@ -88,6 +103,38 @@ class Restoring:
         ]
         self.found.clear()
         return ended
+
+
+def sift(
+    record: Record, claims: dict[int, Outcome | None], engines: dict[int, Engine]
+) -> tuple[int, Outcome | None]:
+    """What the claims on a plain task come to: the engine that has it, and its outcome
+    if it has ended; -1 if it has to start, perhaps once more.
+
+    There are several if it was tried more than once: those that failed are no last word
+    as long as another has it, or may still have it.
+    """
+    extra = record.more()
+    failed: list[tuple[float, int, Outcome]] = []
+    for number, outcome in claims.items():
+        if outcome is None:
+            continue
+        if outcome.status == TaskStatus.UNMET:
+            extra.unmet |= {number}
+        elif outcome.status == TaskStatus.RETRYABLE:
+            extra.avoid |= {number}
+            failed.append((outcome.started, number, outcome))
+        else:
+            extra.avoid |= set(claims)
+            return number, outcome
+    extra.tries = len(failed)
+    for number, outcome in claims.items():
+        if outcome is None and number in engines:
+            return number, None
+    if extra.tries > record.options.retries:
+        _, number, outcome = max(failed)
+        return number, outcome
+    return -1, None
 
 
 def hold(record: Record, engine: Engine) -> None:

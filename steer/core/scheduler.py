@@ -22,7 +22,7 @@ from steer.core.dispatch import Dispatch
 from steer.core.events import Action, Event
 from steer.core.gang import Gangs
 from steer.core.ladder import Ladder
-from steer.core.restoring import ABSENT, Restoring, hold, regroup
+from steer.core.restoring import ABSENT, Restoring, hold, regroup, sift
 from steer.core.taskstate import Client, Engine, Place, Record
 from steer.core.tasktables import Alarm, Tables
 from steer.errors import InternalError
@@ -91,6 +91,9 @@ class Scheduler:
                 self._client_gone(event)
             case ev.Restored():
                 self._restored()
+            case ev.AllSent():
+                for number, i in self.restoring.all_sent(event.client):
+                    tables.actions.append(ev.Settle(number, event.client, (i,)))
             case _:
                 raise InternalError(f"the scheduler knows no {type(event).__name__}")
         if tables.ended:
@@ -186,17 +189,14 @@ class Scheduler:
                 return False
             self._regroup(record, claims)
             return True
-        for number, outcome in claims.items():
-            if outcome is not None:
-                self.tables.finish(record, outcome, number)
-                record.engine = number
-                return True
-        number = min(claims)
-        if number not in engines:
-            return False
-        hold(record, engines[number])
-        self.dispatch.settle(engines[number])
-        return True
+        number, outcome = sift(record, claims, engines)
+        if outcome is not None:
+            self.tables.finish(record, outcome, number)
+            record.engine = number
+        elif number >= 0:
+            hold(record, engines[number])
+            self.dispatch.settle(engines[number])
+        return number >= 0
 
     def _regroup(self, record: Record, claims: dict[int, Outcome | None]) -> None:
         """Ranks have a task together, from the time of an earlier hub."""
@@ -231,6 +231,7 @@ class Scheduler:
         """A task was sent again, after a cut: perhaps its answer was lost."""
         if record.place is not Place.DONE or record.outcome is None:
             return
+        client.repeated[record.task.id] = client.number + 1
         if record.engine == -2:
             self.tables.answer_ranks(record, record.outcome.status)
         else:
@@ -261,6 +262,8 @@ class Scheduler:
             if number > event.number:
                 break
             for engine, ids in bundles.pop(number):
+                if client.repeated:  # what went out again later was perhaps lost here
+                    ids = [i for i in ids if client.repeated.get(i, 0) <= number]
                 for i in ids:
                     record = tasks.pop(i, None)
                     if record is not None:
@@ -269,9 +272,21 @@ class Scheduler:
                         function.users -= 1
                         if not function.users:
                             self.tables.unused.append(record.task.function)
-                if engine in self.tables.engines:
+                        if record.extra is not None:
+                            self._settle_tries(record, engine)
+                if engine in self.tables.engines and ids:
                     self.tables.actions.append(ev.Settle(engine, client.name, ids))
+                for i in ids if client.repeated else ():
+                    client.repeated.pop(i, None)
         self._forget(client)
+
+    def _settle_tries(self, record: Record, engine: int) -> None:
+        """Engines hold outcomes that were not the last word, too."""
+        extra = record.more()
+        for tried in extra.avoid | extra.unmet:
+            if tried != engine and tried in self.tables.engines:
+                ids = (record.task.id,)
+                self.tables.actions.append(ev.Settle(tried, record.client, ids))
 
     def _cancelled(self, event: ev.Cancelled) -> None:
         for i in event.ids:
@@ -363,13 +378,26 @@ class Scheduler:
             self._found(record)
             return
         if record.number not in engine.held and record.number not in engine.away:
-            return  # late, or double
+            self._late(record, engine)
+            return
         if record.engine == -2:
             if self.gangs.ended(record, engine, outcome):
                 self._gang_ended(record)
             return
         self.dispatch.release(engine, record)
         self._decide(record, engine, outcome)
+
+    def _late(self, record: Record, engine: Engine) -> None:
+        """An outcome is late, or double: the engine forgets it with the task."""
+        gang = record.extra.gang if record.extra is not None else None
+        mine = gang.engines if gang is not None else (record.engine,)
+        if engine.id in mine:
+            return
+        if record.place is Place.DONE:
+            ids = (record.task.id,)
+            self.tables.actions.append(ev.Settle(engine.id, record.client, ids))
+        else:
+            record.more().avoid |= {engine.id}
 
     def _decide(self, record: Record, engine: Engine, outcome: Outcome) -> None:
         """The end of a task, or another try."""
@@ -378,6 +406,7 @@ class Scheduler:
             record.function.measured(outcome.took)
             self.tables.finish(record, outcome, engine.id)
         elif extra.doom is not None:
+            extra.avoid |= {engine.id}
             self.ladder.end(record, extra.doom)
         elif status == TaskStatus.UNMET:
             extra.unmet |= {engine.id}
@@ -409,6 +438,7 @@ class Scheduler:
         elif any(o.status in again for o in failed) and (
             extra.tries < record.options.retries
         ):
+            extra.avoid |= set(extra.gang.engines)
             self._retry(record)
             return
         self.tables.answer_ranks(record, status)

@@ -43,6 +43,8 @@ class TaskData:
         self._lent: dict[str, collections.deque[tuple[int, int]]] = {}
         """Values on their way to clients: numbers of bundles and tasks."""
         self._taken: set[Key] = set()
+        self._latest: dict[Key, int] = {}
+        """In which bundle a value was sent last."""
 
     def __bool__(self) -> bool:
         """Whether there is anything."""
@@ -108,6 +110,7 @@ class TaskData:
     def lend(self, key: Key, bundle: int) -> None:
         """It is sent to its client in the bundle of this number."""
         self._taken.discard(key)
+        self._latest[key] = bundle
         self._lent.setdefault(key[0], collections.deque()).append((bundle, key[1]))
 
     def taken(self, client: str, bundle: int) -> list[Action]:
@@ -116,7 +119,7 @@ class TaskData:
         actions: list[Action] = []
         while lent and lent[0][0] <= bundle:
             key = (client, lent.popleft()[1])
-            if key not in self.values:
+            if key not in self.values or self._latest[key] > bundle:
                 continue
             if self._users[key]:
                 self._taken.add(key)
@@ -129,6 +132,7 @@ class TaskData:
     def drop(self, key: Key) -> list[Action]:
         """Nobody needs this task's values any more."""
         self._taken.discard(key)
+        self._latest.pop(key, None)
         payloads = self.values.pop(key, {})
         return [action for p in payloads.values() for action in p.drop()]
 

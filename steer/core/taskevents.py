@@ -52,6 +52,12 @@ class Taken(Event, frozen=True):
     number: int
 
 
+class AllSent(Event, frozen=True):
+    """A client has sent again all that it still wants."""
+
+    client: str
+
+
 class EngineHere(Event, frozen=True):
     """An engine may be given tasks, again or for the first time."""
 

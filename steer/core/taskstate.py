@@ -162,6 +162,8 @@ class Client:
         self.bundles: dict[int, list[tuple[int, Sequence[int]]]] = {}
         """Answers on the way, by number: whose they were."""
         self.number = 0
+        self.repeated: dict[int, int] = {}
+        """Tasks whose answers were sent again: the number of the latest."""
         self.size = 0
         self.allowed = 0
         self.submitted = 0

@@ -149,6 +149,9 @@ class Tables:
             client.ended += len(ids)
             client.failed += sum([outcome.status != 0 for outcome in outcomes])
             client.bundles[client.number] = [(engine, ids)]
+            if client.repeated:
+                again = [i for i in ids if i in client.repeated]
+                client.repeated.update(dict.fromkeys(again, client.number))
             self.actions.append(Answer(name, client.number, engine, outcomes))
         self.answers = {}
         actions, self.actions = self.actions, []

@@ -575,6 +575,9 @@ class Taken(Message, frozen=True):
     """The client has all bundles of outcomes up to this number."""
 
     number: int
+    again: int = -1
+    """After Welcome: so many tasks were sent again; the client wants no others that
+    were sent before."""
 
 
 class Settled(Message, frozen=True):

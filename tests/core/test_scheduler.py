@@ -68,7 +68,8 @@ def test_a_late_or_double_outcome_does_nothing():
     farm.run(0)
     for _ in range(2):
         assert farm.feed(ev.Ended(0, "a", [late])) == []
-        assert farm.feed(ev.Ended(1, "a", [late])) == []
+        settle = ev.Settle(1, "a", (key[1],))
+        assert farm.feed(ev.Ended(1, "a", [late])) == [settle]
     assert farm.bodies[key] == b"v"
 
 

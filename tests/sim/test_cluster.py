@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from steer.hub import ledger
+from steer.wire.messages import TaskStatus
 
-from .world import Engine, World, simulated_memory
+from .world import Client, Engine, World, simulated_memory
 
 SEEDS = Path(__file__).with_name("seeds.txt")
 TROUBLE = 20.0
@@ -31,7 +32,8 @@ class Fate:
         self.world = world
         self.random = world.net.random
         world.doubles = self.random.choice([0.0, 0.1])
-        self.deeds = [self.submit] * 30 + [self.abort] * 2
+        self.deeds = [self.submit] * 15 + [self.tasks] * 15 + [self.abort] * 2
+        self.deeds += [self.cancel]
         faults = [
             self.cut, self.freeze, self.kill_hub, self.kill_engine, self.kill_client,
             self.goodbye, self.add_client, self.add_engine,
@@ -64,6 +66,25 @@ class Fate:
             targets = self.random.choice([known, some])
             large = self.random.random() < 0.2
             client.submit(targets, large=large, joint=self.random.random() < self.cells)
+
+    def tasks(self) -> None:
+        clients = [c for c in self.living(self.world.clients) if c.core.engines]
+        if not clients:
+            return
+        tasks = self.random.choice(clients).tasks
+        kind = self.random.random()
+        if kind < 0.1:
+            tasks.submit(ranks=self.random.randint(1, 3))
+            return
+        for _ in range(self.random.choice([1, 1, 5, 40])):
+            tasks.submit(large=kind < 0.2, retries=self.random.choice([0, 0, 1]))
+
+    def cancel(self) -> None:
+        clients = self.living(self.world.clients)
+        some = [(c, i) for c in clients for i in c.tasks.core.sent]
+        if some:
+            client, number = self.random.choice(some)
+            client.tasks.cancel(number, self.random.random() < 0.5)
 
     def abort(self) -> None:
         from steer.wire.messages import Abort
@@ -132,13 +153,15 @@ def live(seed: int, patch: pytest.MonkeyPatch) -> World:
     patch.setattr(ledger, "shm", simulated_memory(world))
     Fate(world)
     world.net.run(TROUBLE + PEACE)
-    while any(e.alive and (e.queue or e.core.running) for e in world.engines):
+    while any(e.alive and (e.queue or e.busy) for e in world.engines):
         world.net.run(world.net.now + PEACE)
     world.net.run(world.net.now + PEACE)
     each_ran_once(world)
     all_is_answered(world)
     cells_ran_everywhere_or_nowhere(world)
     each_engine_kept_the_order(world)
+    every_task_has_its_outcome(world)
+    each_task_ran_once(world)
     nothing_is_kept(world)
     what_finished_is_in_the_journal(world)
     return world
@@ -188,15 +211,46 @@ def each_engine_kept_the_order(world: World) -> None:
             last[who] = int(number)
 
 
+def every_task_has_its_outcome(world: World) -> None:
+    for client in world.clients:
+        tasks = client.tasks
+        for number, wanted in tasks.wanted.items() if client.alive else ():
+            assert wanted.status is not None, (client.who, number)
+            assert tasks.outcomes[number] <= 1, (client.who, number)
+            if wanted.status in (TaskStatus.DONE, TaskStatus.RETRYABLE):
+                assert world.task_runs[client.who, number], (client.who, number)
+
+
+def each_task_ran_once(world: World) -> None:
+    """To its good end; except where an engine died, which took the outcome with it."""
+    for (who, number), engines in world.task_ends.items():
+        client = world.peers[who]
+        assert isinstance(client, Client)
+        if client.tasks.wanted[number].options.ranks:
+            continue  # each rank once, and all again if one fails and may be retried
+        living = [engine for engine in engines if engine.alive]
+        assert len(living) <= 1, (who, number, [e.who for e in engines])
+
+
 def nothing_is_kept(world: World) -> None:
     hub = world.hub
     assert hub is not None
     assert not hub.core.fanout.requests
     assert not hub.core.early
     assert not hub.core.returning
+    tables = hub.core.farm.scheduler.tables
+    assert not any(c.tasks for c in tables.clients.values()), tables.clients
+    assert not hub.core.farm.data.arguments
+    # What engines keep for those who died while there was no hub is kept for long.
+    dead = {client.who for client in world.clients if not client.alive}
+    data = hub.core.farm.data
+    assert dead.issuperset(who for who, _ in data.values), data.values
+    assert not hub.core.farm.sender.printed
     for engine in world.engines:
         assert not engine.alive or not engine.core.held, (engine.who, engine.core.held)
-    assert not world.memory.held
+        ended = {who for who, _ in engine.tasks.core.ended} if engine.alive else set()
+        assert ended <= dead, (engine.who, list(engine.tasks.core.ended))
+    assert dead or not world.memory.held
 
 
 def what_finished_is_in_the_journal(world: World) -> None:

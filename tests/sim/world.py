@@ -18,7 +18,7 @@ import msgspec
 from steer.core import events as ev
 from steer.core.client import ClientCore, split_parts
 from steer.core.engine import EngineCore, Verdict
-from steer.core.hub import HubCore
+from steer.core.hub import RETURN_WITHIN, HubCore
 from steer.hub import ledger as ledger_module
 from steer.hub.ledger import Ledger
 from steer.ranks import RankSet
@@ -28,32 +28,45 @@ from steer.wire.messages import (
     VERSION,
     Abort,
     Acknowledge,
+    Begun,
     Enrolled,
     ErrorInfo,
+    Functions,
     Goodbye,
     Hello,
+    InterruptTask,
     Joined,
     Left,
     Message,
+    Outcomes,
     Output,
     Outputs,
     Ping,
     Pong,
     Quit,
+    RankOutcomes,
+    RankTask,
     Ready,
     Refused,
     Register,
     Release,
     Replies,
     Result,
+    Settled,
     Store,
     Stream,
     Submit,
+    Tasks,
+    Uncancelled,
+    Unsend,
+    Unstick,
     Welcome,
     WhoAreYou,
     Window,
 )
 from steer.wire.peers import parse_peer, peer_name
+
+from .tasks import ClientSide, EngineSide
 
 BOOT = "boot"
 CHECK_EVERY = 20
@@ -100,6 +113,7 @@ class Disk:
     def __init__(self, net: Net) -> None:
         self.net = net
         self.rows: dict[str, dict[str, Any]] = {}
+        self.tasks: dict[tuple[str, int], tuple[Any, ...]] = {}
         self.alive: Callable[[], bool] = lambda: True
         self._free = 0.0
 
@@ -131,6 +145,17 @@ class Disk:
             engine = int(msg_id.rpartition("_")[2])
             old = self.rows.get(msg_id, {"msg_id": msg_id, "engine_id": engine})
             self.rows[msg_id] = old | fields
+            done()
+
+        self._soon(job)
+
+    def put_tasks(
+        self, notes: Sequence[Any], offset: float, done: Callable[[], object]
+    ) -> None:
+        def job() -> None:
+            for note in notes:
+                for task in note.tasks:
+                    self.tasks[note.client, task[0]] = task
             done()
 
         self._soon(job)
@@ -251,13 +276,13 @@ class Engine(Peer):
     def __init__(self, world: World, who: str, job: str, rank: int, size: int) -> None:
         super().__init__(world, who)
         self.core = EngineCore()
+        self.tasks = EngineSide(self)
         self.place = (job, rank, size)
         self.ready = False
         self.ran: list[str] = []
         """Requests in the order in which they began here."""
-        self.queue: collections.deque[tuple[Submit, Sequence[Any]]] = (
-            collections.deque()
-        )
+        self.queue: collections.deque[Item] = collections.deque()
+        """What came on the work socket and main has not read."""
         world.net.call_later(world.net.random.uniform(0, 0.5), self._mpi_is_up)
 
     def _mpi_is_up(self) -> None:
@@ -276,22 +301,31 @@ class Engine(Peer):
     def introduce(self) -> None:
         self.introductions += 1
         job, rank, size = self.place
+        held = self.tasks.core.register()
+        turn = self.tasks.core.turn
         self.send(
             Register(
                 VERSION, self.who, self.pid, 0, "host", BOOT, job, rank, size,
-                self.core.engine, self.ready, self.core.known(),
+                self.core.engine, self.ready, self.core.known(), bool(held), turn,
             )
         )  # fmt: skip
+        for message in held:
+            self.send(message)
 
     def heard(self, role: str, message: Message, frames: Sequence[Any]) -> None:
         match message:
-            case Submit():
+            case Submit() | Tasks() | RankTask() | Functions() if role == "work":
                 self.queue.append((message, frames))
-                if len(self.queue) == 1 and self.core.running is None:
-                    self._next()
+                self.go_on()
+            case Tasks() | RankTask() | Functions():
+                self.tasks.heard(message, frames)
+                self.go_on()
+            case Unsend() | Settled() | InterruptTask() | Unstick():
+                self.tasks.heard(message, frames)
             case WhoAreYou():
                 self.introduce()
             case Enrolled():
+                self.tasks.send_again()
                 for result, its in self.core.enrolled(message.engine, message.hub):
                     self.send(result, its)
                 self._say_ready()
@@ -309,9 +343,22 @@ class Engine(Peer):
                 raise AssertionError(message)
         self.core.check()
 
-    def _next(self) -> None:
-        while self.alive and self.queue and self.core.running is None:
+    @property
+    def busy(self) -> bool:
+        """Whether main runs something."""
+        return self.core.running is not None or self.tasks.core.running is not None
+
+    def go_on(self) -> None:
+        """Main looks for work: the next task, then what came on its socket."""
+        while self.alive and not self.busy:
+            if self.tasks.next():
+                return
+            if not self.queue:
+                return
             submit, frames = self.queue.popleft()
+            if not isinstance(submit, Submit):
+                self.tasks.heard(submit, frames)
+                continue
             verdict = self.core.submit(submit.id)
             if verdict is Verdict.RUN:
                 self._run(submit, frames)
@@ -347,7 +394,7 @@ class Engine(Peer):
             frames = [b""]
         result = Result(submit.id, status, self.world.net.now, 0.0, 0, store)
         self._answer(result, frames)
-        self._next()
+        self.go_on()
 
     def _answer(self, result: Result, frames: Sequence[Any]) -> None:
         self.core.done(result, frames)
@@ -380,6 +427,7 @@ class Client(Peer):
         super().__init__(world, who)
         self.core = ClientCore(who)
         self.requests: dict[str, Request] = {}
+        self.tasks = ClientSide(self)
 
     def introduce(self) -> None:
         self.introductions += 1
@@ -421,8 +469,9 @@ class Client(Peer):
             case Welcome():
                 self.core.engines = {}
                 self.core.joined(message.engines)
-            case Window():
-                pass
+                self.tasks.welcome(message.pid)
+            case Window() | Outcomes() | RankOutcomes() | Begun() | Uncancelled():
+                self.tasks.heard(message, frames)
             case _:
                 raise AssertionError(message)
 
@@ -470,7 +519,11 @@ class Hub(Freezable):
         self.watched: dict[str, Peer | None] = {}
         self._tick_at: float | None = None
         self._fed = 0
-        self.core = HubCore(pid=self.pid, boot=BOOT, cluster="sim")
+        until = self.net.now + RETURN_WITHIN if world.hubs > 1 else None
+        self.core = HubCore(
+            pid=self.pid, boot=BOOT, cluster="sim", restoring_until=until,
+            began=int(self.net.now * 1e6),
+        )  # fmt: skip
         world.disk.alive = lambda: self.alive
         loop = SimpleNamespace(
             call_later=lambda s, job: self.later(s, job),
@@ -478,6 +531,9 @@ class Hub(Freezable):
         )
         self.ledger = Ledger(world.disk, loop)  # type: ignore[arg-type]
         self.ledger.saved = lambda results: self.feed(ev.Saved(tuple(results)))
+        self.ledger.saved_tasks = lambda client, number: self.feed(
+            ev.SavedTasks(client, number)
+        )
 
     def later(self, seconds: float, job: Callable[[], object]) -> None:
         def run() -> None:
@@ -523,7 +579,25 @@ class Hub(Freezable):
                 frames = [pack(lost)]
             else:
                 message = msgspec.structs.replace(message, store=store)
+        elif frames and isinstance(message, RankTask | Outcomes):
+            found = self._adopt(message)
+            if found is None:
+                return  # its owner is gone
+            message = found
         self.feed(ev.Heard(name, message, frames))
+
+    def _adopt(self, message: RankTask | Outcomes) -> RankTask | Outcomes | None:
+        memory, replace = self.world.memory, msgspec.structs.replace
+        large = message if isinstance(message, RankTask) else message.outcomes[0]
+        if large.store is None:
+            return message
+        try:
+            store = memory.adopt(self.pid, large.store)
+        except FileNotFoundError:
+            return None
+        if isinstance(message, RankTask):
+            return replace(message, store=store)
+        return replace(message, outcomes=(replace(message.outcomes[0], store=store),))
 
     def do(self, action: ev.Action) -> None:
         match action:
@@ -540,6 +614,11 @@ class Hub(Freezable):
                 if request is not None:
                     keep = request.client not in self.core.fanout.clients
                     self.ledger.note(request, keep=keep)
+            case ev.NoteTasks():
+                self.ledger.note_tasks(action)
+            case ev.Kill():
+                for pid, _ in action.processes:
+                    self.world.kill(pid)
             case ev.Late():
                 self.ledger.late(action.engine, action.result, action.frames)
                 self.world.memory.drop(action.result.store)
@@ -597,6 +676,14 @@ class World:
         """Requests that were run to their end, each with an engine's id."""
         self.cells: dict[str, RankSet] = {}
         """Cells that have begun somewhere, with their engines."""
+        self.task_runs: collections.defaultdict[tuple[str, int], list[Engine]] = (
+            collections.defaultdict(list)
+        )
+        """On which engines a task has begun."""
+        self.task_ends: collections.defaultdict[tuple[str, int], list[Engine]] = (
+            collections.defaultdict(list)
+        )
+        """On which engines a task was run to its good end."""
         self.dead: set[int] = set()
         """Ids that dead engines had."""
         self.hubs = 0
@@ -650,6 +737,12 @@ class World:
                 left = [e for e in its if (other, e) not in self.ended]
                 assert self.dead.issuperset(left), f"{submit.id} on {other} on {left}"
         self.cells.setdefault(submit.id, targets)
+
+    def kill(self, pid: int) -> None:
+        """The hub ends a process."""
+        for peer in self.peers.values():
+            if peer.pid == pid and peer.alive:
+                peer.die()
 
     def died(self, peer: Peer) -> None:
         if isinstance(peer, Engine):
