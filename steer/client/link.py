@@ -252,6 +252,10 @@ class Link:
         """Do it in the I/O thread."""
         self._loop.call_soon(job)
 
+    def call_later(self, seconds: float, job: Callable[[], object]) -> None:
+        """Do it after some seconds; in the I/O thread."""
+        self._loop.call_later(seconds, job)
+
     def share(self, frames: Sequence[Any]) -> tuple[Store | None, list[Any]]:
         """Put large frames where other processes of this host find them."""
         return self._shelf.put(frames) if self.shares else (None, list(frames))

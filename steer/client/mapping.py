@@ -2,7 +2,7 @@
 
 Items are taken at once, as PEP 3148 has it, unless a `buffersize` says how many may be
 under way. "auto" begins with small chunks, measures, and makes the next ones as large
-as the ranks work on for CHUNK_SECONDS.
+as take CHUNK_SECONDS.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from steer.client.executor import Executor
     from steer.client.futures import TaskFuture
 
-CHUNK_SECONDS = 0.02
+CHUNK_SECONDS = (0.002, 0.02)
+"""How long a chunk may take: less costs more to send than to run, and more leaves ranks
+idle at the end."""
 AHEAD = 2
 """Chunks under way for each rank."""
 
@@ -208,7 +210,8 @@ class _Auto:
                 fair = -(-left // (AHEAD * self._workers))
                 each = max(future.took / count, 1e-9)
                 try:
-                    self._submit(max(1, min(int(CHUNK_SECONDS / each), fair)))
+                    least, most = (int(s / each) for s in CHUNK_SECONDS)
+                    self._submit(max(1, least, min(most, fair)))
                 except Exception as error:  # noqa: BLE001  the executor was shut down
                     self._error, self._at = error, len(self._rows)
             self._changed.notify_all()

@@ -42,8 +42,11 @@ from steer.wire.messages import (
 if TYPE_CHECKING:
     from steer.client.link import Link
 
-GATHER = 0.0005
-"""Seconds after a bundle in which further tasks wait for the I/O thread."""
+GATHER = (50e-6, 2e-3)
+"""Seconds for which tasks gather behind a bundle: at first, and in a flood, which begins
+with bundle after bundle and ends with REST seconds without one."""
+
+REST = 0.01
 
 MOST_WAITING = 2_000_000
 MOST_BYTES = 1 << 30
@@ -61,6 +64,7 @@ class Tasks:
         self._functions = Functions()
         self._flushing = False
         self._last_sent = 0.0
+        self._gather = GATHER[0]
         self._hub = 0
         self._closed: BaseException | None = None
         self.callbacks = Callbacks()
@@ -185,13 +189,17 @@ class Tasks:
 
     def _leave(self) -> None:
         """Send now, or let the I/O thread do it soon."""
-        if self._flushing or not self._list.ready:
+        if not self._list.ready:
             return
         now = time.monotonic()
-        if now - self._last_sent > GATHER:
+        since = now - self._last_sent
+        if since > REST:
+            self._gather = GATHER[0]
+        if since >= self._gather:
             self._last_sent = now
+            self._gather = min(2 * self._gather, GATHER[1])
             self._send_bundle()
-        if self._list.ready:
+        elif not self._flushing:
             self._flushing = True
             self._link.call_soon(self._flush)
 
@@ -205,7 +213,13 @@ class Tasks:
     # -- in the I/O thread
 
     def _flush(self) -> None:
+        """Send what nobody has sent: who submits may have stopped. In a flood it
+        sends itself, and we look again later."""
         with self._lock:
+            since = time.monotonic() - self._last_sent
+            if since < self._gather == GATHER[1]:
+                self._link.call_later(self._gather, self._flush)
+                return
             self._flushing = False
             self._send_all()
 
