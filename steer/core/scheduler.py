@@ -559,6 +559,7 @@ class Scheduler:
                 record.expected = 0.0
                 record.place = Place.AWAY
                 engine.away[record.number] = record
+                self.tables.actions.append(ev.TellBegun(event.client, event.id))
             case ev.Rejoined() if record.place is Place.AWAY:
                 del engine.away[record.number]
                 record.place = Place.HELD
