@@ -216,6 +216,18 @@ class Capture:
             self._looking = True
             self._loop.call_soon(self._look)
 
+    def follow(self, request: str) -> None:
+        """The same for one of many short requests: what C code or a child printed a
+        moment ago, and nobody has looked for, counts as this one's."""
+        with self._lock:
+            self.spoke = False
+            if self.waiting:
+                self.waiting.append(Begin(request))
+            else:
+                self._request = request
+        if not self._busy:
+            self.begin(request)
+
     def end(self) -> list[tuple[str, str]]:
         """Take what the request printed and is not emitted yet; it is over."""
         self._busy = False

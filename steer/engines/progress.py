@@ -91,7 +91,10 @@ class Bars:
 
     def begin(self, request: str) -> None:
         """Bars from now on are this request's."""
-        self._page = Page(request)
+        if self._page.bars or self._page.over:
+            self._page = Page(request)
+        else:
+            self._page.request = request
 
     def end(self) -> list[bytes]:
         """The request is over: what is still to be told."""

@@ -71,6 +71,8 @@ class Runner:
         self.capture = capture
         self.namespace = namespace
         self.request = ""
+        self.forked = False
+        """Whether this is a child of the engine, which is not another engine."""
         self._sock = work
         self._shell = Shell(namespace, self._on_display)
         self._interruptible = self._interrupted = False
@@ -149,6 +151,7 @@ class Runner:
     def _in_child(self) -> None:
         """After a fork there is no I/O thread: nobody hears what is asked and told."""
         here.current = None
+        self.forked = True
         self.prompts.end()
 
     def _on_sigint(self, signum: int, frame: FrameType | None) -> None:
@@ -229,6 +232,20 @@ class Runner:
         self.prompts.end()
         self._say_rest(self.request)
         return self._spoke or self.capture.spoke
+
+    def follow(self, request: str) -> None:
+        """Begin one of many short requests; `finish` or `pass_over` ends it."""
+        self.request = request
+        self._spoke = False
+        self.capture.follow(request)
+        self.prompts.begin(request)
+        self.bars.begin(request)
+
+    def may_pass_over(self) -> bool:
+        """Whether a short request has no output, as far as is known without asking the
+        kernel."""
+        silent = not (self._spoke or self.capture.waiting or self.capture.spoke)
+        return silent and not self.bars.used
 
     def suspend(self) -> Outer:
         """What runs waits for others, whose output and questions are their own."""

@@ -35,6 +35,10 @@ LOOK = 0.001
 Value = tuple[bytes, Sequence[Any], Store | None]
 """The body of an outcome, or its frames and where the large ones lie."""
 
+QUICK = 100e-6
+"""Seconds. What C code printed in a task that took less is not looked for at once:
+asking costs as much as running it. It is found before the outcome leaves."""
+
 _DONE = TaskStatus.DONE
 
 
@@ -47,10 +51,11 @@ class TaskRunner:
         self.gangs = Gangs(desk, runner.wire.core)
         self._runner = runner
         self._wire = runner.wire
-        self._pid = os.getpid()
         self._since = 0.0
         """When the oldest outcome came that is not sent."""
         self._now = 0.0
+        self._looked = True
+        """Whether what the last tasks printed has been looked for."""
 
     def run_some(self) -> bool:
         """Run tasks until there are none, or for a moment; says whether any are
@@ -68,7 +73,7 @@ class TaskRunner:
         if job is None:
             return False
         self._run(job)
-        self._now = now = time.monotonic()
+        now = self._now
         if not self._since:
             self._since = now
         elif now - self._since > EARLY or self.desk.core.size > BUNDLE:
@@ -79,7 +84,10 @@ class TaskRunner:
         """Send what has ended."""
         self._since = 0.0
         desk = self.desk
+        late = not self._looked and self._runner.finish()
+        self._looked = True
         with desk.lock:
+            desk.spoke |= late
             news = desk.core.take_news()
             spoke, desk.spoke = desk.spoke, False
         send = self._wire.post if spoke else self._runner.reply
@@ -91,17 +99,23 @@ class TaskRunner:
     def _run(self, job: Job) -> None:
         client, number = job.key
         runner = self._runner
-        runner.begin(f"{client}/t{number}")
+        runner.follow(f"{client}/t{number}")
         started = time.time()
-        clock = time.perf_counter()
+        clock = time.monotonic()
         status = _DONE
         try:
             body, frames, store = self._call(job)
         except BaseException as error:  # noqa: BLE001  whatever user code raises
             frames, store = (), None
             status, body = self._failure(job, error)
-        took = time.perf_counter() - clock
-        spoke = runner.finish()
+        self._now = time.monotonic()
+        took = self._now - clock
+        spoke = False
+        if took < QUICK and runner.may_pass_over():
+            self._looked = False
+        else:
+            spoke = runner.finish()
+            self._looked = True
         outcome = Outcome(number, status, body, started, took, store)
         desk = self.desk
         with desk.lock:
@@ -120,8 +134,8 @@ class TaskRunner:
             else:
                 value = callee.call(*args, **kwargs)
         finally:
-            if os.getpid() != self._pid:
-                os._exit(0)  # a child that the task forked is not another engine
+            if self._runner.forked:
+                os._exit(0)  # a child of the task is not another engine
         return self._pack(job, callee, value)
 
     def _pack(self, job: Job, callee: Callee, value: Any) -> Value:
