@@ -66,6 +66,8 @@ class Tasks:
         self._last_sent = 0.0
         self._gather = GATHER[0]
         self._hub = 0
+        self._number = 0
+        """Of the last bundle of outcomes of this hub."""
         self._closed: BaseException | None = None
         self.callbacks = Callbacks()
         self.future_class: type[TaskFuture] = TaskFuture
@@ -170,6 +172,16 @@ class Tasks:
         return self._link.trouble is not None
 
     @property
+    def submitted(self) -> int:
+        """How many there have been."""
+        return self._list.numbered
+
+    @property
+    def waiting(self) -> int:
+        """How many wait here, because the hub has enough."""
+        return self._list.waiting
+
+    @property
     def unfinished(self) -> int:
         """How many have no outcome yet."""
         return self._list.waiting + len(self._list.sent)
@@ -257,6 +269,12 @@ class Tasks:
 
     def _outcomes(self, message: Outcomes, frames: list[Any]) -> None:
         now = time.time()
+        whole: list[Any] = []
+        if frames and message.outcomes[0].id in self._list.sent:
+            try:
+                whole = shm.take(message.outcomes[0].store, frames)
+            except FileNotFoundError:
+                return  # its hub is gone; the next one gives it again
         ended = self._ended([outcome.id for outcome in message.outcomes])
         for outcome, entry in zip(message.outcomes, ended, strict=True):
             if entry is None:
@@ -264,11 +282,16 @@ class Tasks:
             future: TaskFuture = entry.future
             future.engine = message.engine if message.engine >= 0 else None
             _note(future, outcome, now)
-            whole = shm.take(outcome.store, frames) if frames else [outcome.body]
-            _settle(future, outcome, whole)
+            _settle(future, outcome, whole or [outcome.body])
         self._took(message.number, ended)
 
     def _rank_outcomes(self, message: RankOutcomes, frames: list[Any]) -> None:
+        values: list[list[Any]] = []
+        if message.id in self._list.sent:
+            try:
+                values = list(_split(message, frames))
+            except FileNotFoundError:
+                return  # its hub is gone; the next one gives it again
         (entry,) = ended = self._ended([message.id])
         if entry is not None:
             future: TaskFuture = entry.future
@@ -277,7 +300,6 @@ class Tasks:
             for outcome in message.outcomes[:1]:
                 _note(future, outcome, time.time())
             future.status = message.status
-            values = list(_split(message, frames))
             raw: Raw = (make_ranks, (message, values))
             if message.status is TaskStatus.CANCELLED:
                 future.end_cancelled()
@@ -292,6 +314,7 @@ class Tasks:
     def _took(self, number: int, ended: Sequence[Entry | None]) -> None:
         with self._lock:
             if number:
+                self._number = max(number, self._number)
                 self._send(Taken(number))
             self._send_all()
         for entry in ended:
@@ -302,9 +325,12 @@ class Tasks:
         """A hub knows us: it gets again what it, or the one before, has not
         answered."""
         with self._lock:
-            new_hub, self._hub = hub != self._hub, hub
-            for message, frames in self._list.again(new_hub=new_hub):
+            if hub != self._hub:
+                self._hub, self._number = hub, 0
+            count = len(self._list.sent)
+            for message, frames in self._list.again():
                 self._send(message, frames)
+            self._send(Taken(self._number, count))
             self._send_all()
 
     def wake(self) -> None:
@@ -344,14 +370,15 @@ class Refresh:
     what we have."""
 
     def __init__(self, function: Any, call: Any, awaited: list[TaskFuture]) -> None:
-        self._function, self._call, self._awaited = function, call, awaited
+        self._function, self._call = function, call
+        self.awaited = awaited
 
     def __call__(self, entry: Entry) -> bool:
         """Whether the task can still run."""
         assert entry.needs is not None
-        if any(future.done() for future in self._awaited):
+        if any(future.done() for future in self.awaited):
             try:
-                self._call, self._awaited = settled(self._call, self._awaited)
+                self._call, self.awaited = settled(self._call, self.awaited)
                 frames = _dumps(self._function, slotted(self._call))
             except Exception as error:  # noqa: BLE001  users' classes run here
                 entry.future.fail(error)
@@ -360,7 +387,7 @@ class Refresh:
                 entry.task = msgspec.structs.replace(entry.task, body=frames[0])
             else:
                 entry.frames = frames
-            values = tuple([future.id for future in self._awaited])
+            values = tuple([future.id for future in self.awaited])
             entry.needs = msgspec.structs.replace(entry.needs, values=values)
         return True
 
@@ -371,13 +398,17 @@ def _note(future: TaskFuture, outcome: Outcome, now: float) -> None:
     future.received = now
 
 
-def _settle(future: TaskFuture, outcome: Outcome, frames: list[Any]) -> None:
+def _settle(entry: Entry, outcome: Outcome, frames: list[Any]) -> None:
+    future: TaskFuture = entry.future
     if outcome.status is TaskStatus.DONE:
         future.settle((make_value, frames), failed=False)
     elif outcome.status is TaskStatus.CANCELLED:
         future.end_cancelled()
     else:
-        future.settle((make_failure, (outcome.status, frames[0])), failed=True)
+        refresh = entry.refresh
+        needed = refresh.awaited if isinstance(refresh, Refresh) else ()
+        of = (outcome.status, frames[0], needed)
+        future.settle((make_failure, of), failed=True)
 
 
 def _split(message: RankOutcomes, frames: list[Any]) -> Iterable[list[Any]]:

@@ -149,7 +149,9 @@ class Farm:
         self, who: str, message: wire.Tasks, frames: Sequence[Any], now: float
     ) -> list[Action]:
         options = message.options
-        self.functions.used(who, {task.function for task in message.tasks})
+        called = {task.function for task in message.tasks}
+        self.functions.used(who, called)
+        lost = [] if called <= self.functions.bodies.keys() else self._ask_name(who)
         used = {task.options for task in message.tasks}
         if len(used) > 1 or 0 not in used:
             for number in used:
@@ -162,7 +164,7 @@ class Farm:
         if message.resent:
             self._resent[who] = self._resent.get(who, 0) + len(message.tasks)
         event = ev.Submitted(who, message.tasks, options, message.needs, message.resent)
-        return self._feed(event, now)
+        return lost + self._feed(event, now)
 
     def _rank_task(
         self, who: str, message: wire.RankTask, frames: Sequence[Any], now: float
@@ -192,9 +194,14 @@ class Farm:
     ) -> list[Action]:
         if len(frames) != len(message.digests):
             raise ProtocolError("Functions came without their frames.")
+        actions: list[Action] = []
         for digest, frame in zip(message.digests, frames, strict=True):
-            self.functions.came(who, digest, bytes(frame))
-        return []
+            engines = self.functions.came(who, digest, bytes(frame))
+            known = [self.registry.engines.get(uuid) for uuid in engines]
+            peers = tuple([e.control for e in known if e is not None])
+            if peers:
+                actions.append(Send(peers, wire.Functions((digest,)), [frame]))
+        return actions
 
     def _cancel(
         self, who: str, message: wire.Cancel, frames: Sequence[Any], now: float

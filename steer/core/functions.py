@@ -52,11 +52,14 @@ class Functions:
         """Whether an unfinished task calls it."""
         self._clients: dict[str, Recent] = {}
         self._engines: dict[str, Recent] = {}
+        self._wanted: dict[bytes, set[str]] = {}
+        """Functions that did not come, and the engines that wait for them."""
 
-    def came(self, client: str, digest: bytes, body: Any) -> None:
-        """A client sent a function."""
+    def came(self, client: str, digest: bytes, body: Any) -> set[str]:
+        """A client sent a function; returns the engines that wait for it."""
         self.bodies.setdefault(digest, body)
         self.used(client, (digest,))
+        return self._wanted.pop(digest, set())
 
     def used(self, client: str, digests: Iterable[bytes]) -> None:
         """A client sent tasks that call these."""
@@ -87,10 +90,13 @@ class Functions:
         has = self._engines.get(engine)
         if has is None:
             has = self._engines[engine] = Recent(SENT)
-        new = [d for d in digests if d not in has and d in self.bodies]
+        new = [d for d in digests if d not in has]
         has.use(digests)
         has.trim()
-        return new
+        for digest in new:
+            if digest not in self.bodies:
+                self._wanted.setdefault(digest, set()).add(engine)
+        return [d for d in new if d in self.bodies]
 
     def engine_gone(self, engine: str) -> None:
         """This engine has nothing any more, or perhaps has not."""

@@ -68,6 +68,10 @@ class TaskData:
         """The tasks whose values are arguments of this one."""
         return self._uses.get(key, ())
 
+    def is_used(self, key: Key) -> bool:
+        """Whether an unfinished task has this value as an argument."""
+        return key in self._users
+
     def ended(self, key: Key) -> list[Action]:
         """A task has its outcome: its arguments are not needed any more."""
         payload = self.arguments.pop(key, None)

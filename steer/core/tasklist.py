@@ -100,14 +100,15 @@ class TaskList:
         """Those that wait and that others may need."""
         self._numbers: dict[TaskOptions, int] = {PLAIN: 0}
         self._known: collections.OrderedDict[bytes, None] = collections.OrderedDict()
-        self._next_id = 0
+        self.numbered = 0
+        """How many numbers were given."""
 
     # -- what comes
 
     def new_id(self) -> int:
         """The number of a new task."""
-        self._next_id += 1
-        return self._next_id
+        self.numbered += 1
+        return self.numbered
 
     def number(self, options: TaskOptions) -> int:
         """The number of some options."""
@@ -200,10 +201,9 @@ class TaskList:
             del self._levels[level]
         return None
 
-    def again(self, *, new_hub: bool) -> Messages:
-        """All that was sent and not answered."""
-        if new_hub:
-            self._known.clear()
+    def again(self) -> Messages:
+        """All that was sent and not answered; functions may be lost too."""
+        self._known.clear()
         yield from self._messages(list(self.sent.values()), resent=True)
 
     def _messages(self, entries: Iterable[Entry], *, resent: bool) -> Messages:

@@ -202,7 +202,12 @@ class Sender:
 
     def _settle(self, action: ev.Settle) -> list[Action]:
         message = wire.Settled(action.client, tuple(action.ids))
-        return self._control((action.engine,), message)
+        actions = self._control((action.engine,), message)
+        for i in action.ids if self.data.values else ():
+            key = (action.client, i)
+            if self.tables.record(key) is None and not self.data.is_used(key):
+                actions += self.data.drop_value(key, action.engine)
+        return actions
 
     def _give(self, action: ev.Give) -> list[Action]:
         engine = self.registry.by_id[action.engine]

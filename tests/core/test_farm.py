@@ -85,6 +85,16 @@ def test_a_function_goes_once_and_ahead_of_the_tasks(farm):
     assert sent(farm.tasks(2), wire.Functions) == []
 
 
+def test_a_function_that_got_lost_is_asked_for_and_sent_on():
+    farm = FarmHub().start()
+    task = Task(1, b"g", b"")
+    actions = farm.hear("oa", wire.Tasks("", (task,)))
+    assert sent(actions, wire.WhoAreYou)
+    assert sent(actions, wire.Tasks)
+    actions = farm.hear("oa", wire.Functions((b"g",)), b"another")
+    assert sent(actions, wire.Functions) == [((b"ce0",), wire.Functions((b"g",)))]
+
+
 def test_what_is_fetched_ahead_goes_to_the_thread_that_can_give_it_back(farm):
     farm.tasks(1)
     farm.ended("e0", 1)

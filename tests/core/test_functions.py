@@ -32,6 +32,14 @@ def test_an_engine_gets_again_what_it_may_have_forgotten():
     assert functions.lacking("e", {digest(SENT)}) == []
 
 
+def test_who_got_a_task_without_its_function_gets_it_when_it_comes():
+    functions = table()
+    assert functions.lacking("e", {b"f"}) == []
+    assert functions.came("a", b"f", b"body") == {"e"}
+    assert functions.came("a", b"f", b"body") == set()
+    assert functions.lacking("e", {b"f"}) == []
+
+
 def test_a_bundle_may_call_more_than_are_remembered():
     functions = table()
     many = [digest(number) for number in range(2 * SENT)]

@@ -171,7 +171,7 @@ class ClientSide:
     def welcome(self, hub: int) -> None:
         """The hub knows us: send again what was not answered."""
         count = 0
-        for message, frames in self.core.again(new_hub=hub != self.hub):
+        for message, frames in self.core.again():
             self.client.sockets["out"].send(message, frames)
             if isinstance(message, Tasks | RankTask):
                 count += len(message.tasks) if isinstance(message, Tasks) else 1
