@@ -129,7 +129,8 @@ def _place(frame: memoryview) -> tuple[int, Any] | None:
 
 def shares_memory(executor: Any) -> bool:
     """Whether all ranks behind an executor can map this process's memory."""
-    link = getattr(executor, "link", None)
-    if link is None or not link.shares:
+    client = getattr(executor, "client", None)
+    if client is None or not client.link.shares:
         return False
+    link = client.link
     return all(info.host == host_name() for info in link.core.engines.values())

@@ -31,6 +31,7 @@ from steer.wire.wraps import Initialized
 if TYPE_CHECKING:
     from steer.client.client import Client
     from steer.client.cluster import Cluster
+    from steer.client.farmstats import FarmStats
 
 __all__ = ["Executor"]
 
@@ -136,9 +137,20 @@ class Executor(StandardExecutor):
         return max(1, self._state.workers())
 
     @property
+    def client(self) -> Client:
+        """The client of the cluster that it uses."""
+        return self._state.client
+
+    @property
     def num_workers(self) -> int:
         """How many ranks there are."""
         return self._state.workers()
+
+    def stats(self) -> FarmStats:
+        """What the farm does now, in numbers and in words."""
+        from steer.client.farmstats import farm_stats
+
+        return farm_stats(self._state.client.link)
 
     # -- PEP 3148
 
@@ -230,11 +242,11 @@ class Executor(StandardExecutor):
             check: raise `CalledProcessError` if it fails.
             text: give its outputs as text and not as bytes.
         """
-        from steer.launch.program import program_of, run_program
+        from steer.launch.program import first_of, program_of, run_program
 
         program = program_of(argv, ranks, cwd, env, input, check, text)
         name = self._settings.name or os.path.basename(program.argv[0])
-        held = {"ranks": ranks, "gather": "root"} if ranks > 1 else {}
+        held = {"ranks": ranks, "gather": first_of} if ranks > 1 else {}
         return self.options(name=name, **held).submit(run_program, program)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -32,7 +32,7 @@ from steer.launch.render import Command, render
 from steer.node.processes import find_by_environment
 from steer.node.signals import send_all
 
-__all__ = ["Program", "run_program", "scrubbed"]
+__all__ = ["Program", "first_of", "program_of", "run_program", "scrubbed"]
 
 MARK = "STEER_PROGRAM"
 """A variable that the processes of one program, and no others, have in common."""
@@ -87,9 +87,22 @@ def run_program(program: Program, comm: Any = None) -> Any:
     if comm.rank == 0:
         with socket.create_server(("", 0)) as door:
             comm.bcast((host_name(), door.getsockname()[1]))
-            return _run(program, places)
+            try:
+                return _run(program, places)
+            except Exception as error:  # noqa: BLE001  `first_of` raises it
+                return error
     _wait_at(comm.bcast(None))
     return None
+
+
+def first_of(values: Sequence[Any]) -> Any:
+    """The outcome of a program, of what its ranks return; raises its error.
+
+    Raised on its rank it would be one rank's error among several.
+    """
+    if isinstance(values[0], Exception):
+        raise values[0]
+    return values[0]
 
 
 def _wait_at(door: tuple[str, int]) -> None:
