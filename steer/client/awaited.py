@@ -8,13 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Protocol
 
 from steer.client.futures import TaskFuture
 from steer.errors import DependencyError
 from steer.wire.calls import Slot
+from steer.wire.messages import Dependency
 
 _SIMPLE = frozenset({int, float, str, bytes, bool, type(None), complex})
+
+
+Left = tuple[Dependency | None, Dependency | None, tuple[int, ...]]
+
+
+class Waiting(Protocol):
+    """What a task waits for besides its arguments."""
+
+    def settle(self) -> Left:
+        """What is left of `after` and of `follow`, and where those to follow ran that
+        have ended; raises what becomes of the task if it can not run any more."""
 
 
 def futures_in(call: tuple[Sequence[Any], Mapping[str, Any]]) -> list[Any]:

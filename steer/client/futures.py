@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from steer.wire.messages import TaskStatus
+from steer.wire.messages import Piece, TaskStatus
 
 if TYPE_CHECKING:
     from steer.client.tasks import Tasks
@@ -34,6 +34,9 @@ class _Unmade(Exception):
 
 class TaskFuture(Future[Any]):
     """What a task will give."""
+
+    _on_wake: Callable[[], object] | None = None
+    _on_output: Callable[[Piece, Any], object] | None = None
 
     def __init__(self, tasks: Tasks) -> None:
         super().__init__()
@@ -170,6 +173,21 @@ class TaskFuture(Future[Any]):
         """Let who waits look whether there is a hub."""
         with self._condition:
             self._condition.notify_all()
+        if self._on_wake is not None:
+            self._on_wake()
+
+    def output(self, piece: Piece, frame: Any) -> None:
+        """The task printed or displayed something."""
+        if self._on_output is not None:
+            self._on_output(piece, frame)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it keeps until somebody asks for its value."""
+        raw = self._raw
+        if raw is None or not isinstance(raw[1], list):
+            return 0
+        return sum(memoryview(frame).nbytes for frame in raw[1])
 
     def wait_for(self, ready: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until it is done, or ready for another reason."""

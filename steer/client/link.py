@@ -333,6 +333,8 @@ class Link:
                     pieces = self.core.outputs(message, frames)
                 for pending, piece, frame in pieces:
                     pending.sink.output(piece, frame)
+                if self._tasks is not None:
+                    self._tasks.printed(message, frames)
             case Answer():
                 self._resolve(message.id, unpack(frames[0]) if frames else None)
             case Refused():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from steer import shm
-from steer.client.awaited import futures_in, settled, slotted
+from steer.client.awaited import Left, Waiting, futures_in, settled, slotted
 from steer.client.called import Functions
 from steer.client.futures import CANCEL_TIMEOUT, Callbacks, Raw, TaskFuture
 from steer.client.outcomes import make_failure, make_ranks, make_value
@@ -30,6 +30,7 @@ from steer.wire.messages import (
     Needs,
     Outcome,
     Outcomes,
+    Outputs,
     RankOutcomes,
     Taken,
     Task,
@@ -80,7 +81,7 @@ class Tasks:
         args: Sequence[Any] = (),
         kwargs: dict[str, Any] | None = None,
         options: TaskOptions = PLAIN,
-        needs: Needs | None = None,
+        needs: Waiting | None = None,
         *,
         future: TaskFuture | None = None,
     ) -> TaskFuture:
@@ -93,20 +94,20 @@ class Tasks:
             try:
                 call, awaited = settled(call, awaited)
             except DependencyError as error:
+                with self._lock:
+                    future.id = self._list.new_id()
                 future.fail(error)
                 return future
         frames = _dumps(function, slotted(call) if awaited else call)
         with self._lock:
             self._wait_for_room()
-            number = self._list.new_id()
+            future.id = number = self._list.new_id()
+            future.submitted = time.time()
             entry = self._entry(number, digest, body, options, future, frames)
             if awaited or needs is not None:
-                ids = tuple([f.id for f in awaited])
-                needs = needs if needs is not None else Needs(number)
-                entry.needs = Needs(number, needs.after, needs.follow, needs.where, ids)
-                entry.refresh = Refresh(function, call, awaited)
-            future.id = number
-            future.submitted = time.time()
+                entry.refresh = Refresh(function, call, awaited, needs)
+                if not entry.refresh(entry):
+                    return future
             self._list.add(entry)
             self._leave()
         return future
@@ -333,6 +334,14 @@ class Tasks:
             self._send(Taken(self._number, count))
             self._send_all()
 
+    def printed(self, message: Outputs, frames: Sequence[Any]) -> None:
+        """Ranks have printed something; some of it tasks."""
+        for piece, frame in zip(message.pieces, frames, strict=True):
+            _, task, number = piece.id.rpartition("/t")
+            entry = self._list.sent.get(int(number)) if task else None
+            if entry is not None:
+                entry.future.output(piece, frame)
+
     def wake(self) -> None:
         """The connection changed: those who wait look at it."""
         with self._lock:
@@ -369,27 +378,39 @@ class Refresh:
     """Settles what has ended of a task's needs, when it is sent: the hub has forgotten
     what we have."""
 
-    def __init__(self, function: Any, call: Any, awaited: list[TaskFuture]) -> None:
+    def __init__(
+        self,
+        function: Any,
+        call: Any,
+        awaited: list[TaskFuture],
+        waiting: Waiting | None,
+    ) -> None:
         self._function, self._call = function, call
         self.awaited = awaited
+        self._waiting = waiting
 
     def __call__(self, entry: Entry) -> bool:
         """Whether the task can still run."""
-        assert entry.needs is not None
-        if any(future.done() for future in self.awaited):
-            try:
-                self._call, self.awaited = settled(self._call, self.awaited)
-                frames = _dumps(self._function, slotted(self._call))
-            except Exception as error:  # noqa: BLE001  users' classes run here
-                entry.future.fail(error)
-                return False
-            if len(frames) == 1:
-                entry.task = msgspec.structs.replace(entry.task, body=frames[0])
-            else:
-                entry.frames = frames
-            values = tuple([future.id for future in self.awaited])
-            entry.needs = msgspec.structs.replace(entry.needs, values=values)
+        try:
+            if any(future.done() for future in self.awaited):
+                self._put_values(entry)
+            left: Left = (None, None, ())
+            if self._waiting is not None:
+                left = self._waiting.settle()
+        except Exception as error:  # noqa: BLE001  users' classes run here
+            entry.future.fail(error)
+            return False
+        values = tuple([future.id for future in self.awaited])
+        entry.needs = Needs(entry.task.id, *left, values)
         return True
+
+    def _put_values(self, entry: Entry) -> None:
+        self._call, self.awaited = settled(self._call, self.awaited)
+        frames = _dumps(self._function, slotted(self._call))
+        if len(frames) == 1:
+            entry.task = msgspec.structs.replace(entry.task, body=frames[0])
+        else:
+            entry.frames = frames
 
 
 def _note(future: TaskFuture, outcome: Outcome, now: float) -> None:
