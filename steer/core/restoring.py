@@ -41,11 +41,15 @@ class Restoring:
     def claim(self, engine: int, key: Key, outcome: Outcome | None = None) -> bool:
         """An engine has a task that no client has sent yet; says whether that is
         remembered."""
-        if self.past and key[0] not in self._complete:
-            claims = self.found.setdefault(key, {})
-            claims[engine] = outcome or claims.get(engine)
-            return True
-        return False
+        if not self.past or key[0] in self._complete:
+            return False
+        self.note(engine, key, outcome)
+        return True
+
+    def note(self, engine: int, key: Key, outcome: Outcome | None = None) -> None:
+        """An engine has this task."""
+        claims = self.found.setdefault(key, {})
+        claims[engine] = outcome or claims.get(engine)
 
     def all_sent(self, client: str) -> list[tuple[int, int]]:
         """A client has sent again all that it wants; returns whose outcomes of which

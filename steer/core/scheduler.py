@@ -374,11 +374,11 @@ class Scheduler:
                 self.tables.actions.append(action)
             return
         if record.place is Place.LIMBO:  # its engine came back later than its client
-            self.restoring.claim(engine.id, (client, outcome.id), outcome)
+            self.restoring.note(engine.id, (client, outcome.id), outcome)
             self._found(record)
             return
         if record.number not in engine.held and record.number not in engine.away:
-            self._late(record, engine)
+            self._late(record, engine, outcome)
             return
         if record.engine == -2:
             if self.gangs.ended(record, engine, outcome):
@@ -387,13 +387,19 @@ class Scheduler:
         self.dispatch.release(engine, record)
         self._decide(record, engine, outcome)
 
-    def _late(self, record: Record, engine: Engine) -> None:
-        """An outcome is late, or double: the engine forgets it with the task."""
+    def _late(self, record: Record, engine: Engine, outcome: Outcome) -> None:
+        """An outcome is late, or double: the engine forgets it with the task. But if
+        the task would have to run again, it comes in time."""
         gang = record.extra.gang if record.extra is not None else None
         mine = gang.engines if gang is not None else (record.engine,)
         if engine.id in mine:
             return
-        if record.place is Place.DONE:
+        done = outcome.status == TaskStatus.DONE and not record.options.ranks
+        if done and record.place is Place.READY:
+            self.dispatch.drop(record)
+            record.engine = engine.id
+            self.tables.finish(record, outcome, engine.id)
+        elif record.place is Place.DONE:
             ids = (record.task.id,)
             self.tables.actions.append(ev.Settle(engine.id, record.client, ids))
         else:
@@ -468,7 +474,7 @@ class Scheduler:
                 continue
             has[record.number] = None
             if record.place is Place.LIMBO:
-                self.restoring.claim(engine.id, key)
+                self.restoring.note(engine.id, key)
                 self._found(record)
             elif record.place is not Place.DONE and record.engine not in (
                 engine.id,
