@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
     from steer import errors as error
     from steer.bridges.nested import get_executor
+    from steer.client.balanced import LoadBalancedView, register_joblib_backend
     from steer.client.client import Client
     from steer.client.cluster import Cluster
+    from steer.client.dependency import Dependency
     from steer.client.executor import Executor
     from steer.client.manager import ClusterManager
-    from steer.client.remote import interactive, parallel, remote, require
+    from steer.client.needs import depend, dependent, require
+    from steer.client.remote import interactive, parallel, remote
     from steer.client.replies import ExecuteReply
     from steer.client.results import (
         AsyncHubResult,
@@ -65,12 +68,14 @@ __all__ = [
     "Cluster",
     "ClusterManager",
     "CompositeError",
+    "Dependency",
     "DirectView",
     "EngineError",
     "ExecuteReply",
     "Executor",
     "HubUnreachable",
     "LaunchError",
+    "LoadBalancedView",
     "NoEnginesRegistered",
     "RankSet",
     "Reference",
@@ -79,12 +84,15 @@ __all__ = [
     "TaskAborted",
     "TaskStream",
     "UsageError",
+    "depend",
+    "dependent",
     "error",
     "get_executor",
     "interactive",
     "parallel",
     "progress",
     "publish_data",
+    "register_joblib_backend",
     "remote",
     "require",
     "task_stream",
@@ -94,11 +102,14 @@ __all__ = [
 _ROOMS = {
     "concurrent.futures": ("ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"),
     "steer.bridges.nested": ("get_executor",),
+    "steer.client.balanced": ("LoadBalancedView", "register_joblib_backend"),
     "steer.client.client": ("Client",),
+    "steer.client.dependency": ("Dependency",),
     "steer.client.cluster": ("Cluster",),
     "steer.client.executor": ("Executor",),
     "steer.client.manager": ("ClusterManager",),
-    "steer.client.remote": ("interactive", "parallel", "remote", "require"),
+    "steer.client.needs": ("depend", "dependent", "require"),
+    "steer.client.remote": ("interactive", "parallel", "remote"),
     "steer.client.results": (
         "AsyncHubResult", "AsyncMapResult", "AsyncResult",
     ),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
+import operator
 import signal
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -19,16 +20,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from steer.client import bars, showing
 from steer.client.described import Described, Place
+from steer.client.filed import About, Filed, State
+from steer.client.metadata import FAILED, Metadata
 from steer.client.prompts import Prompt
 from steer.client.replies import ExecuteReply, show_outputs
-from steer.client.requests import (
-    FAILED,
-    NOTHING,
-    About,
-    Metadata,
-    Request,
-    State,
-)
+from steer.client.requests import Request
 from steer.errors import RemoteError, TaskAborted, collect_exceptions
 from steer.ranks import RankSet
 from steer.wire.messages import Kind
@@ -59,7 +55,7 @@ class AsyncResult(Described, Future[Any]):
         self._fname = fname
         self._single = single
         self._return_exceptions = return_exceptions
-        self._requests: list[Request] = []
+        self._requests: list[Filed] = []
         self._waiting = requests
         self._curious = 0
         """How many threads wait for less than the whole."""
@@ -119,19 +115,21 @@ class AsyncResult(Described, Future[Any]):
 
     @property
     def _places(self) -> list[Place]:
-        return [(r, engine) for r in self._requests for engine in r.engines]
+        return [(request, key) for request in self._requests for key in request.keys]
 
     @property
     def _engines(self) -> list[int]:
-        return [engine for _, engine in self._places]
+        """Those of its places, in order; -1 where it is not known."""
+        engines = [request.engine_of(key) for request, key in self._places]
+        return [-1 if engine is None else engine for engine in engines]
 
     def _states(self) -> list[str]:
-        return [request.status(engine) for request, engine in self._places]
+        return [request.status(key) for request, key in self._places]
 
     @property
     def msg_ids(self) -> list[str]:
-        """The ids of the messages, one for each engine."""
-        return [request.msg_id(engine) for request, engine in self._places]
+        """The ids of the messages, one for each engine or task."""
+        return [request.msg_id(key) for request, key in self._places]
 
     # -- waiting
 
@@ -241,11 +239,12 @@ class AsyncResult(Described, Future[Any]):
     @property
     def progress_bars(self) -> dict[int, list[State]]:
         """How far `steer.progress` loops are: label, done and total, by engine."""
-        return {
-            engine: [bars[number] for number in sorted(bars)]
-            for request, engine in self._places
-            if (bars := dict(request.printed.get(engine, NOTHING).bars))
-        }
+        found: dict[int, list[State]] = {}
+        for (request, key), engine in zip(self._places, self._engines, strict=True):
+            its = dict(request.printed_by(key).bars)
+            if its:
+                found.setdefault(engine, []).extend(its[n] for n in sorted(its))
+        return found
 
     def wait_for_output(self, timeout: float | None = -1) -> bool:
         """Whether all output is here: it comes before the answers."""
@@ -369,24 +368,19 @@ class AsyncResult(Described, Future[Any]):
         """Ask engines not to start this."""
         if self.done():
             raise RuntimeError("Can't abort, I am already done!")
-        ids = list(dict.fromkeys(request.id for request in self._requests))
-        self._client.link.abort(ids, str(RankSet(self._engines)))
+        self._client.abort(self)
 
     def interrupt(self, signum: int = signal.SIGINT) -> RankSet:
         """Send a signal to the engines that run this, and do not start it on others;
         returns those that were sent it."""
-        link, sent = self._client.link, []
+        sent = []
         for request in self._requests:
-            left = [e for e in request.engines if not request.status(e)]
+            left = [key for key in request.keys if not request.status(key)]
             if left:
-                targets = str(RankSet(left))
-                link.abort([request.id], targets)
-                sent.append(link.signal(signum, targets, request.id))
-        return RankSet(
-            engine
-            for answer in sent
-            for engine in RankSet.parse(link.wait(answer)["signalled"])
-        )
+                sent.append(request.interrupt(left, signum))
+        answers = [self._client.link.wait(answer) for answer in sent]
+        ranks = (RankSet.parse(answer["signalled"]) for answer in answers)
+        return functools.reduce(operator.or_, ranks, RankSet())
 
     def get_dict(self, timeout: float | None = -1) -> dict[int, Any]:
         """The results by engine id."""
@@ -399,7 +393,8 @@ class AsyncResult(Described, Future[Any]):
                     f"Cannot build dict, {count} jobs ran on engine #{engine}"
                 )
         self._outcome(self._return_exceptions)
-        return {engine: r.value(engine) for r, engine in self._places}
+        values = [request.value(key) for request, key in self._places]
+        return dict(zip(self._engines, values, strict=True))
 
     @property
     def result_dict(self) -> dict[int, Any]:
@@ -440,12 +435,17 @@ class AsyncResult(Described, Future[Any]):
         return self._iterate()
 
     def _iterate(self) -> Iterator[Any]:
-        for request, engine in self._places:
-            self._await(functools.partial(_is_in, request, engine), None)
-            value = request.value(engine)
-            if request.status(engine) in FAILED and not self._return_exceptions:
+        for request, key in self._in_turn():
+            value = request.value(key)
+            if request.status(key) in FAILED and not self._return_exceptions:
                 self._raise_any([value])
             yield value
+
+    def _in_turn(self) -> Iterator[Place]:
+        """Each place when it is its turn and it has answered."""
+        for request, key in self._places:
+            self._await(functools.partial(_is_in, request, key), None)
+            yield request, key
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, str):
@@ -477,17 +477,17 @@ class AsyncResult(Described, Future[Any]):
             return
         places = self._places
         show_outputs(
-            [Metadata(request, engine) for request, engine in places],
-            [self._reply(request, engine) for request, engine in places],
+            [Metadata(request, key) for request, key in places],
+            [self._reply(request, key) for request, key in places],
             groupby=groupby or "type",
             result_only=result_only,
             single=self._single if groupby else showing.is_one(self),
         )
 
-    def _reply(self, request: Request, engine: int) -> ExecuteReply | None:
-        if self._about.kind != "execute" or request.status(engine) != "ok":
+    def _reply(self, request: Filed, key: int) -> ExecuteReply | None:
+        if self._about.kind != "execute" or request.status(key) != "ok":
             return None
-        reply: ExecuteReply = request.value(engine)
+        reply: ExecuteReply = request.value(key)
         return reply
 
     @contextlib.contextmanager
@@ -527,8 +527,8 @@ class AsyncResult(Described, Future[Any]):
         return f"<{type(self).__name__}({self._fname}): {state}>"
 
 
-def _is_in(request: Request, engine: int) -> bool:
-    return bool(request.status(engine))
+def _is_in(request: Filed, key: int) -> bool:
+    return bool(request.status(key))
 
 
 class PartialResult(AsyncResult):
@@ -562,7 +562,7 @@ class PartialResult(AsyncResult):
         return list(self._followed)
 
     def _values(self) -> list[Any]:
-        return [request.value(engine) for request, engine in self._followed]
+        return [request.value(key) for request, key in self._followed]
 
 
 PartialResult.__name__ = "AsyncResult"  # what users read in its repr

@@ -8,26 +8,30 @@ view = rc[:]            # a DirectView of all of them
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from steer.client import bars, live
 from steer.client.arrival import wait_for_engines
 from steer.client.connecting import find_connection
-from steer.client.history import History, Memory
+from steer.client.described import Place
+from steer.client.filed import About, Filed
+from steer.client.history import History, Memory, parsed
 from steer.client.link import Link
+from steer.client.metadata import Metadata
 from steer.client.queries import Queries
-from steer.client.requests import Metadata, Request
-from steer.client.results import AsyncHubResult, AsyncResult
+from steer.client.results import AsyncHubResult, AsyncResult, Recorded
 from steer.client.views import BroadcastView, DirectView
 from steer.errors import HubUnreachable, NoEnginesRegistered, UsageError
 from steer.ranks import RankSet
 
-FARMING = (
-    "{} comes with task farming, in a later version; until then, use a DirectView."
-)
+if TYPE_CHECKING:
+    from steer.client.balanced import LoadBalancedView
+    from steer.client.executor import Executor
+    from steer.client.futures import TaskFuture
 
 CLOSED = (
     "The client was closed before the answer came; another client gets it by its id "
@@ -175,13 +179,22 @@ class Client(Queries):
         """The same fan-out by ipyparallel's other name."""
         return BroadcastView(self, targets, is_coalescing, **flags)
 
-    def load_balanced_view(self, *_: Any, **__: Any) -> Any:
-        """Not yet."""
-        raise UsageError(FARMING.format("A load-balanced view"))
+    def load_balanced_view(
+        self, targets: Any = None, **flags: Any
+    ) -> LoadBalancedView:
+        """A view whose calls are tasks: each runs on one engine, whichever is free."""
+        from steer.client.balanced import LoadBalancedView
 
-    def executor(self, *_: Any, **__: Any) -> Any:
-        """Not yet."""
-        raise UsageError(FARMING.format("The executor"))
+        if targets is not None and targets != "all":
+            targets = self._resolve(targets)[0]
+        return LoadBalancedView(self, targets, **flags)
+
+    def executor(self, targets: Any = None, **options: Any) -> Executor:
+        """A PEP 3148 executor on these ranks, or on all; the cluster goes on without
+        it."""
+        from steer.client.executor import Executor
+
+        return Executor(client=self, targets=targets, **options)
 
     def activate(self, targets: Any = "all", suffix: str = "") -> DirectView:
         """A blocking view that IPython's `%px`, with a suffix, works on."""
@@ -244,7 +257,7 @@ class Client(Queries):
 
     # -- requests
 
-    def _note(self, request: Request) -> None:
+    def _note(self, request: Filed) -> None:
         """A view has sent this."""
         self._sent.add(request)
         self._memory.sent(request)
@@ -270,12 +283,12 @@ class Client(Queries):
     @property
     def results(self) -> dict[str, Any]:
         """The values that have come and are still kept, by message."""
-        return {r.msg_id(e): r.value(e) for r, e in self._memory.answered()}
+        return {r.msg_id(key): r.value(key) for r, key in self._memory.answered()}
 
     @property
     def metadata(self) -> dict[str, Any]:
         """What is known about messages, as far as they are still kept."""
-        return {r.msg_id(e): Metadata(r, e) for r, e in self._memory.answered()}
+        return {r.msg_id(key): Metadata(r, key) for r, key in self._memory.answered()}
 
     def _msg_ids(self, jobs: Any) -> list[str]:
         """The messages of ids, places in the history, results, or many of these."""
@@ -343,17 +356,41 @@ class Client(Queries):
 
     def abort(self, jobs: Any = None, targets: Any = None, block: Any = None) -> None:
         """Do not start these, or anything under way; what runs goes on."""
-        ids = list(self.outstanding) if jobs is None else self._msg_ids(jobs)
+        if jobs is None:
+            places = self._memory.waiting()
+        elif isinstance(jobs, AsyncResult):
+            places = jobs._places
+        else:
+            places = [self._place(msg_id) for msg_id in self._msg_ids(jobs)]
         if targets is not None:
             wanted = set(self._resolve(targets)[0])
-            ids = [i for i in ids if int(i.rpartition("_")[2]) in wanted]
-        engines: dict[str, list[int]] = {}
-        for msg_id in ids:
-            request, _, engine = msg_id.rpartition("_")
-            engines.setdefault(request, []).append(int(engine))
+            places = [(r, key) for r, key in places if r.engine_of(key) in wanted]
+        self._abort(places)
+
+    def _place(self, msg_id: str) -> Place:
+        """Where a message is filed; one of another client, as if it were."""
+        found = self._memory.find(msg_id)
+        if found is not None:
+            return found
+        about = About(self, "unknown", "", None, threading.Condition())
+        return Recorded(None, about, [msg_id]), parsed(msg_id)[2]
+
+    def _task(self, msg_id: str) -> TaskFuture | None:
+        """The task of that name, if a view of this client has sent it."""
+        found = self._memory.find(msg_id)
+        return None if found is None else found[0].task(found[1])
+
+    def _abort(self, places: Iterable[Place]) -> None:
+        """Do not start these: requests that go to the same engines together."""
+        its: dict[Filed, list[int]] = {}
+        for request, key in places:
+            its.setdefault(request, []).append(key)
         alike: dict[str, list[str]] = {}
-        for request, its in engines.items():
-            alike.setdefault(str(RankSet(its)), []).append(request)
+        for request, keys in its.items():
+            if request.together:
+                alike.setdefault(str(RankSet(keys)), []).append(request.id)
+            else:
+                request.abort(keys)
         for ranks, requests in alike.items():
             self._link.abort(requests, ranks)
 

@@ -94,8 +94,8 @@ class Folding(Metered):
 
     def fail(self, places: Sequence[Place]) -> None:
         """Tell it soon: others may fail in the same way, or wait for these."""
-        for request, engine in places:
-            self._failures.add(engine, request.value(engine))
+        for request, key in places:
+            self._failures.add(request.engine_of(key) or 0, request.value(key))
         if self._untold is None:
             self._untold = time.monotonic() + HOLD
 

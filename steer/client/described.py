@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from steer.client.requests import METADATA, Metadata, Request
+from steer.client.filed import Filed
+from steer.client.metadata import METADATA, Metadata
 
-Place = tuple[Request, int]
-"""A request and one of its engines."""
+Place = tuple[Filed, int]
+"""A request and one of its engines, or a batch and one of its tasks."""
 
 
 class Described:
     """The part of `AsyncResult` that describes it."""
 
-    _requests: list[Request]
+    _requests: list[Filed]
     _single: bool
 
     if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Described:
     def _get_metadata(self, name: str, error: Exception) -> Any:
         if name not in METADATA:
             raise error
-        values = [Metadata(request, engine)[name] for request, engine in self._places]
+        values = [Metadata(request, key)[name] for request, key in self._places]
         return values[0] if self._single else values
 
     def __getattr__(self, name: str) -> Any:
@@ -48,7 +49,7 @@ class Described:
     @property
     def metadata(self) -> Any:
         """What is known besides the values; a list unless there is one engine only."""
-        every = [Metadata(request, engine) for request, engine in self._places]
+        every = [Metadata(request, key) for request, key in self._places]
         return every[0] if self._single else every
 
     # -- time
@@ -66,7 +67,7 @@ class Described:
         first = min(request.submitted for request in self._requests)
         if not self.done():
             return time.time() - first
-        return max(r.times(e)[2] for r, e in self._places) - first
+        return max(r.times(key).received for r, key in self._places) - first
 
     def _must_be_ready(self) -> None:
         if not self.done():
@@ -76,8 +77,8 @@ class Described:
     def serial_time(self) -> float:
         """Seconds of work, summed over engines."""
         self._must_be_ready()
-        times = [request.times(engine) for request, engine in self._places]
-        return sum(completed - started for started, completed, _ in times)
+        times = [request.times(key) for request, key in self._places]
+        return sum(its.completed - its.started for its in times)
 
     @property
     def wall_time(self) -> float:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from steer.client import live, markup
 from steer.client.replies import ExecuteReply, say, show_displays
-from steer.client.requests import NOTHING
 from steer.client.rich import Gallery, alike
 from steer.client.showing import is_one
 from steer.core.folding import MARK, fold, fold_lines, render
@@ -65,8 +64,9 @@ def texts(result: AsyncResult) -> list[tuple[str, str]]:
     found = []
     for name in TEXTS:
         said: dict[int, str] = {}
-        for request, engine in result._places:
-            if text := request.text(engine, name):
+        for request, key in result._places:
+            engine = request.engine_of(key)
+            if engine is not None and (text := request.text(key, name)):
                 said[engine] = said.get(engine, "") + text
         found.append((name, _text(result, said, f"result.{name}")))
     return found
@@ -104,9 +104,9 @@ def _replies(result: AsyncResult) -> list[ExecuteReply]:
         for request in result._requests:
             request.made()  # all at once: one by one takes the square of the time
     replies = [
-        result._reply(request, engine)
-        for request, engine in result._places
-        if request.status(engine) == "ok"
+        result._reply(request, key)
+        for request, key in result._places
+        if request.status(key) == "ok"
     ]
     return [reply for reply in replies if reply is not None and reply._has_result]
 
@@ -123,9 +123,10 @@ def _is_rich(reply: ExecuteReply) -> bool:
 def displays(result: AsyncResult) -> dict[int, list[Output]]:
     """What was displayed, by engine."""
     found: dict[int, list[Output]] = {}
-    for request, engine in result._places:
-        shown = request.printed.get(engine, NOTHING).displays
-        if shown:
+    for request, key in result._places:
+        shown = request.printed_by(key).displays
+        engine = request.engine_of(key)
+        if shown and engine is not None:
             found.setdefault(engine, []).extend(shown)
     return found
 

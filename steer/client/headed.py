@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from steer.client import live
+from steer.client.metadata import FAILED
 from steer.client.replies import say, show_displays, show_reply
-from steer.client.requests import FAILED
 from steer.client.showing import Meter, Metered, is_one
 from steer.core.texts import TAIL, collapse
 from steer.errors import CompositeError, RemoteError
@@ -67,7 +67,6 @@ class Headed(Metered):
         self._heading: tuple[int, Stream] | None = None
         self._rest: dict[tuple[int, Stream], str] = {}
         """Lines that are not ended yet: the next piece may be of another engine."""
-        self._engines = result._engines
         self._plain = is_one(result)
         self._open = False
         """Whether what was printed last has not ended its line."""
@@ -138,8 +137,9 @@ class Headed(Metered):
             say("stdout", "\n")
 
     def _show_limited(self) -> None:
+        engines = self._result._engines
         for (engine, stream), limit in (self._limits or {}).items():
-            index = "" if self._result._single else f"[{self._engines.index(engine)}]"
+            index = "" if self._result._single else f"[{engines.index(engine)}]"
             self._print(engine, stream, limit.end(f"result.{stream}{index}"))
 
     def finish(self) -> None:
@@ -152,11 +152,11 @@ class Headed(Metered):
         if result.ends_elsewhere:
             return
         errors = []
-        for request, engine in result._places:
-            if request.status(engine) == "ok":
-                show_reply(result._reply(request, engine))
-            elif request.status(engine) in FAILED:
-                errors.append(request.value(engine))
+        for request, key in result._places:
+            if request.status(key) == "ok":
+                show_reply(result._reply(request, key))
+            elif request.status(key) in FAILED:
+                errors.append(request.value(key))
         remote = [error for error in errors if isinstance(error, RemoteError)]
         if remote:
             whole = CompositeError("", remote)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from steer.client import partition
 from steer.client.asyncresult import AsyncResult, PartialResult
-from steer.client.requests import Answer, Printed, Request
+from steer.client.filed import About, Printed
+from steer.client.history import is_task, parsed
+from steer.client.requests import Answer, Request
 from steer.errors import HubUnreachable, UsageError
 from steer.wire.messages import Part
 
@@ -65,18 +67,16 @@ class AsyncHubResult(AsyncResult):
     def __init__(
         self, client: Client, msg_ids: Sequence[str], *, single: bool, **options: Any
     ) -> None:
-        places = [_parsed(msg_id) for msg_id in msg_ids]
-        requests = dict.fromkeys(request for request, _ in places)
+        named: dict[str, list[str]] = {}
+        for msg_id in msg_ids:
+            named.setdefault(parsed(msg_id)[0], []).append(msg_id)
         super().__init__(
             client, "unknown", fname="get_result", single=single,
-            requests=len(requests), **options,
+            requests=len(named), **options,
         )  # fmt: skip
-        for name in requests:
-            engines = [engine for request, engine in places if request == name]
-            request = Request(self, self._about, engines, 0.0)
-            request.id = name
-            self._requests.append(request)
-        self._unasked = list(self._requests)
+        requests = [Recorded(self, self._about, its) for its in named.values()]
+        self._requests += requests
+        self._unasked = requests
         self._ask()
 
     def _ask(self) -> None:
@@ -89,14 +89,14 @@ class AsyncHubResult(AsyncResult):
         super()._check_connection()
         self._ask()
 
-    def _fetch(self, question: Future[Any], request: Request) -> None:
+    def _fetch(self, question: Future[Any], request: Recorded) -> None:
         if self._failed_to_ask(question, request):
             return
-        ids = [request.msg_id(engine) for engine in request.engines]
+        ids = [request.msg_id(key) for key in request.keys]
         records = self._client.link.ask("fetch", msg_ids=ids)
         records.add_done_callback(lambda f: self._fill(f, request))
 
-    def _failed_to_ask(self, question: Future[Any], request: Request) -> bool:
+    def _failed_to_ask(self, question: Future[Any], request: Recorded) -> bool:
         error = question.exception()
         if isinstance(error, HubUnreachable):
             self._unasked.append(request)
@@ -105,49 +105,74 @@ class AsyncHubResult(AsyncResult):
             request.fail(error)
         return error is not None
 
-    def _fill(self, question: Future[Any], request: Request) -> None:
+    def _fill(self, question: Future[Any], request: Recorded) -> None:
         if self._failed_to_ask(question, request):
             return
         found = {record["msg_id"]: record for record in question.result()["records"]}
-        for engine in request.engines:
-            record = found.get(request.msg_id(engine))
+        for key in request.keys:
+            record = found.get(request.msg_id(key))
             if record is None:
-                request.values[engine] = KeyError(
-                    f"No such message: {request.msg_id(engine)}"
+                request.values[key] = KeyError(
+                    f"No such message: {request.msg_id(key)}"
                 )
             else:
-                self._take(request, engine, record)
+                self._take(request, key, record)
         request.fail_missing()
         request.done()
 
-    def _take(self, request: Request, engine: int, record: Mapping[str, Any]) -> None:
+    def _take(self, request: Recorded, key: int, record: Mapping[str, Any]) -> None:
         """Make the journal's record what it was: an answer and some output."""
         self._about.kind = record["kind"] or self._about.kind
         self._about.label = record["label"] or ""
-        self._about.code = record["execute_input"]
+        self._about.code = record.get("execute_input")
         request.submitted = record["submitted"] or 0.0
-        printed = request.printed[engine] = Printed()
+        request.ran[key] = record["engine_id"]
+        printed = request.printed[key] = Printed()
         for name in ("stdout", "stderr"):
-            if record[name]:
+            if record.get(name):
                 printed.streams[name] = [record[name]]
         frames = record["result_buffers"]
         if frames is None:
-            request.values[engine] = UsageError(
-                f"The result of {request.msg_id(engine)} was too large to be kept; "
+            request.values[key] = UsageError(
+                f"The result of {request.msg_id(key)} was too large to be kept; "
                 "only the client that asked for it has got it."
             )
             return
         count = (record["result_content"] or {}).get("count", 0)
         times = (record["started"] or 0.0,), (record["completed"] or 0.0,)
-        part = Part(str(engine), record["status"], len(frames), *times, count)
+        part = Part(str(key), record["status"], len(frames), *times, count)
         received = record["received"] or 0.0
         with self._condition:
-            request.answers[engine] = Answer(part, frames, [engine], received)
+            request.answers[key] = Answer(part, frames, [key], received)
             self._news()
 
 
-def _parsed(msg_id: str) -> tuple[str, int]:
-    request, _, engine = msg_id.rpartition("_")
-    if not (request and engine.isdecimal()):
-        raise KeyError(f"No such message: {msg_id}")
-    return request, int(engine)
+class Recorded(Request):
+    """A request or a task as the journal has it: another client's, or from an earlier
+    life of this one."""
+
+    def __init__(
+        self, result: AsyncResult | None, about: About, msg_ids: Sequence[str]
+    ) -> None:
+        places = [parsed(msg_id) for msg_id in msg_ids]
+        super().__init__(result, about, [key for _, _, key in places], 0.0)
+        self.id, self._prefix, _ = places[0]
+        self.together = not is_task(msg_ids[0])
+        self.ran: dict[int, int | None] = {}
+        """The engines, as far as the records say them."""
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the number of a place."""
+        return self._prefix
+
+    def engine_of(self, key: int) -> int | None:
+        """The engine that the record names."""
+        return key if self.together else self.ran.get(key)
+
+    def abort(self, keys: Collection[int]) -> None:
+        """Nobody else can cancel a client's tasks."""
+        raise UsageError(
+            f"Task {self.id} has ended, or belongs to another client: only the client "
+            "that sent a task can abort it."
+        )

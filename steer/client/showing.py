@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from steer.client import bars, live
 from steer.client.bars import PROGRESS_AFTER, REFRESH, earliest
-from steer.client.requests import NOTHING, Request
 from steer.wire.messages import Stream
 
 if TYPE_CHECKING:
     from steer.client.asyncresult import AsyncResult
     from steer.client.described import Place
+    from steer.client.filed import Filed
 
 Event = tuple[int, Stream, Any]
+"""The number of a place, and what came there."""
 PATIENCE = 0.5
 """Seconds for what was printed to be shown before a question is asked."""
 
@@ -86,7 +87,7 @@ def _shown(
 
 
 def _view(result: AsyncResult, fold: bool, meter: Meter) -> View:
-    if not fold or is_one(result):
+    if not fold or is_one(result) or not all(r.together for r in result._requests):
         from steer.client.headed import Headed
 
         return Headed(result, meter)
@@ -139,7 +140,7 @@ class Printer:
 
     def start(self, due: float | None) -> None:
         """Show what is here already, and go on; at `due` whatever comes."""
-        self._engines = set(self._result._engines)
+        self._where = {key: request for request, key in self._result._places}
         for request in self._result._requests:
             with request.about.condition:
                 self._catch_up(request)
@@ -178,13 +179,13 @@ class Printer:
                 )
                 self._thread.start()
 
-    def _catch_up(self, request: Request) -> None:
-        for engine in request.engines:
-            printed = request.printed.get(engine, NOTHING)
+    def _catch_up(self, request: Filed) -> None:
+        for key in request.keys:
+            printed = request.printed_by(key)
             for name, pieces in printed.streams.items():
-                self._news.append((engine, Stream(name), "".join(pieces)))
+                self._news.append((key, Stream(name), "".join(pieces)))
             for output in printed.displays:
-                self._news.append((engine, Stream.DISPLAY, output))
+                self._news.append((key, Stream.DISPLAY, output))
         self._looked = False
 
     def catch_up(self) -> None:
@@ -236,8 +237,10 @@ class Printer:
                 pressed, self._pressed = self._pressed, []
                 self._looked = True
                 ended = self._stopped or self._over
-            for engine, stream, content in events:
-                if engine in self._engines:
+            for key, stream, content in events:
+                request = self._where.get(key)
+                engine = None if request is None else request.engine_of(key)
+                if engine is not None:
                     view.hear(engine, stream, content)
             self._look_for_failures()
             if pressed:

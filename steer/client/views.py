@@ -224,6 +224,30 @@ class DirectView(View):
             self._request(result, "apply", [engine], frames, name=name)
         return result
 
+    def _divide(self, f: ParallelFunction, whole: Sequence[Any], length: int) -> Any:
+        """Call a function once on each engine, with its share of the sequences."""
+        ids = self._ids()[0][: max(length, 1)]
+        name = getattr(f.func, "__name__", repr(f.func))
+        every = [
+            payload.dumps_call(
+                f.func,
+                [partition.part(s, i, len(ids), f.dist) for s in whole],
+                {},
+                self.client._dump,
+            )
+            for i in range(len(ids))
+        ]
+        result = AsyncMapResult(
+            self.client, "apply", fname=name, dist=f.dist, requests=len(ids),
+            label=self.label,
+        )  # fmt: skip
+        for engine, frames in zip(ids, every, strict=True):
+            self._request(result, "apply", [engine], frames, name=name)
+        return self._finish(result, None)
+
+    def _map_parallel(self, f: ParallelFunction, sequences: Sequence[Any]) -> Any:
+        return self.map(f.func, *sequences, dist=f.dist)
+
     # -- decorators
 
     def remote(

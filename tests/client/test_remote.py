@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from steer.client.client import Client
-from steer.client.remote import interactive, parallel, remote, require
+from steer.client.needs import require
+from steer.client.remote import interactive, parallel, remote
 from steer.errors import UnmetDependency
 
 from .acting import ActingLink, acting

@@ -213,13 +213,6 @@ def test_picklers(four: Acting) -> None:
     assert pickle.loads(pickle.dumps(Reference("a"))).name == "a"
 
 
-def test_what_is_not_there_yet_says_so(four: Acting) -> None:
-    rc, _ = four
-    for call in (rc.load_balanced_view, rc.executor):
-        with pytest.raises(UsageError, match="comes with task farming"):
-            call()
-
-
 def test_a_broadcast_view_is_one_for_those_who_are_here(four: Acting) -> None:
     rc, link = four
     view = rc.broadcast_view(is_coalescing=True)
