@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
-from steer.client.futures import TaskFuture
-from steer.client.tasks import Tasks
 from steer.engines import nested
 from steer.errors import UsageError
 
@@ -68,63 +65,10 @@ def _connected() -> Any:
     global _client
     with _lock:
         if _client is None or _client[0] != os.getpid():
+            from steer.bridges.nestedfuture import NestedFuture
             from steer.client.client import Client
 
             client = Client(os.environ["STEER_CONNECTION"])
             client.link.tasks.future_class = NestedFuture
             _client = (os.getpid(), client)
         return _client[1]
-
-
-class NestedFuture(TaskFuture):
-    """A future that lets others run where it is waited for."""
-
-    def __init__(self, tasks: Tasks) -> None:
-        super().__init__(tasks)
-        self._waiters = _Waiters()
-
-    def wait_for(self, ready: Callable[[], bool], timeout: float | None) -> bool:
-        """Wait until it is done, or ready for another reason."""
-        began = time.monotonic()
-        wait_until(lambda: self.done() or ready(), timeout)
-        if timeout is not None:
-            timeout = max(0.0, timeout - (time.monotonic() - began))
-        return super().wait_for(ready, timeout)
-
-    def wake(self) -> None:
-        """Let who waits look again."""
-        super().wake()
-        wake()
-
-    def refuse_cancel(self) -> None:
-        """The hub says that it runs, and goes on."""
-        super().refuse_cancel()
-        wake()
-
-    def _invoke_callbacks(self) -> None:
-        super()._invoke_callbacks()
-        wake()
-
-
-class _Waiters(list[Any]):
-    """Where concurrent.futures' `wait` and `as_completed` put what they wait with."""
-
-    def append(self, waiter: Any) -> None:
-        if in_task() and not isinstance(waiter.event, _Event):
-            waiter.event = _Event()
-        super().append(waiter)
-
-
-class _Event(threading.Event):
-    """An event that lets others run where it is waited for."""
-
-    def wait(self, timeout: float | None = None) -> bool:
-        began = time.monotonic()
-        wait_until(self.is_set, timeout)
-        if timeout is not None:
-            timeout = max(0.0, timeout - (time.monotonic() - began))
-        return super().wait(timeout)
-
-    def set(self) -> None:
-        super().set()
-        wake()

@@ -11,12 +11,14 @@ import collections
 import itertools
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from multiprocessing import TimeoutError as PoolTimeout
 from typing import Any
 
+from steer.bridges import nested
 from steer.errors import UsageError
 
 __all__ = ["AsyncResult", "MapResult", "Pool"]
@@ -63,7 +65,9 @@ class AsyncResult:
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the result is there, or the time is over."""
-        wait([self._future], timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        nested.wait_until(self.ready, timeout)
+        wait([self._future], _left(deadline))
 
     def ready(self) -> bool:
         """Whether the call has ended."""
@@ -108,6 +112,7 @@ class MapResult(AsyncResult):
             self._whole.set_exception(self._error)
         else:
             self._whole.set_result([v for c in chunks for v in c.result()])
+        nested.wake()
 
 
 class Results:
@@ -148,8 +153,10 @@ class Results:
             if not wait([first], timeout).done:
                 raise PoolTimeout(f"There is no next result after {timeout:g} s.")
             return self._under_way.popleft()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        nested.wait_until(lambda: bool(self._ready), timeout)
         with self._changed:
-            if not self._changed.wait_for(lambda: self._ready, timeout):
+            if not self._changed.wait_for(lambda: self._ready, _left(deadline)):
                 raise PoolTimeout(f"There is no next result after {timeout:g} s.")
             return self._ready.popleft()
 
@@ -165,6 +172,7 @@ class Results:
             self._under_way.remove(chunk)
             self._ready.append(chunk)
             self._changed.notify()
+        nested.wake()
 
 
 class Pool:
@@ -368,6 +376,10 @@ def _cut(items: Iterable[Any], size: int) -> Iterator[tuple[Any, ...]]:
         raise ValueError(f"Chunksize must be 1+, not {size:n}")
     rest = iter(items)
     return iter(lambda: tuple(itertools.islice(rest, size)), ())
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 def _error(future: Future[Any]) -> BaseException | None:

@@ -8,6 +8,7 @@ import time
 import pytest
 
 import steer
+from steer.bridges.pool import Pool
 from steer.errors import UsageError
 from steer.testing.waiting import wait_until
 
@@ -50,6 +51,19 @@ def by_as_completed(n):
     return sum(f.result() for f in concurrent.futures.as_completed(futures))
 
 
+def by_pool(n):
+    with Pool(executor=steer.get_executor()) as pool:
+        assert sorted(pool.imap_unordered(abs, range(n))) == [*range(n)]
+        return sum(pool.map(abs, range(n)))
+
+
+def by_leaving(n):
+    with steer.get_executor() as ex:
+        futures = [ex.submit(abs, -i) for i in range(n)]
+    assert all(future.done() for future in futures)
+    return len(futures)
+
+
 def by_exception(n):
     future = steer.get_executor().submit(divmod, n, 0)
     return type(future.exception())
@@ -61,6 +75,8 @@ def by_exception(n):
         (by_map, 55),
         (by_wait, 45),
         (by_as_completed, 45),
+        (by_pool, 45),
+        (by_leaving, 10),
         (by_exception, ZeroDivisionError),
     ],
 )
