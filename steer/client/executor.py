@@ -52,6 +52,8 @@ class _State:
 
     def ended(self, future: TaskFuture) -> None:
         """One of its tasks has an outcome; in the I/O thread."""
+        if self.wrap is not None and not self.broken:
+            self.broken = future.said("BrokenExecutor")
         with self.lock:
             self.pending.pop(future, None)
             if not self.pending:
@@ -154,7 +156,7 @@ class Executor(StandardExecutor):
 
     # -- PEP 3148
 
-    def submit(  # type: ignore[override]
+    def submit(
         self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> TaskFuture:
         """Have a rank call `fn(*args, **kwargs)`; returns a future."""
@@ -196,7 +198,7 @@ class Executor(StandardExecutor):
         except Exception as error:  # noqa: BLE001  whatever pickling raises
             future.fail(error)
 
-    def map(  # type: ignore[override]
+    def map(
         self,
         fn: Callable[..., Any],
         *iterables: Iterable[Any],

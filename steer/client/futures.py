@@ -14,7 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from steer.wire.messages import Piece, TaskStatus
+from steer.wire.frames import unpack
+from steer.wire.messages import ErrorInfo, Piece, Stream, TaskStatus
 
 if TYPE_CHECKING:
     from steer.client.tasks import Tasks
@@ -23,6 +24,9 @@ log = logging.getLogger("concurrent.futures")
 
 CANCEL_TIMEOUT = 10.0
 """Seconds that the hub has to say whether a task could be cancelled."""
+
+PRINTED = 64 << 10
+"""Characters that are kept of what a task prints."""
 
 Raw = tuple[Callable[["TaskFuture", Any], Any], Any]
 """What makes the value, or raises the error, and of what."""
@@ -57,10 +61,20 @@ class TaskFuture(Future[Any]):
         """Where it ran; the first of its ranks if there were several."""
         self.engines: tuple[int, ...] = ()
         self.status: TaskStatus | None = None
+        self.printed = ""
+        """What it has printed; of much the end."""
         self.submitted = 0.0
         self.started = 0.0
         self.took = 0.0
         self.received = 0.0
+
+    def said(self, ename: str) -> str:
+        """The text of its error, if that is of this name and was not taken yet."""
+        raw = self._raw
+        if raw is None or self.status is not TaskStatus.RAISED:
+            return ""
+        info = unpack(raw[1][1], type=ErrorInfo)
+        return info.evalue if info.ename == ename else ""
 
     # -- PEP 3148
 
@@ -180,6 +194,9 @@ class TaskFuture(Future[Any]):
         """The task printed or displayed something."""
         if self._on_output is not None:
             self._on_output(piece, frame)
+        elif piece.stream in (Stream.STDOUT, Stream.STDERR):
+            text = bytes(frame).decode(errors="replace")
+            self.printed = (self.printed + text)[-PRINTED:]
 
     @property
     def size(self) -> int:

@@ -46,10 +46,16 @@ def make_value(future: TaskFuture, frames: Sequence[Any]) -> Any:
     return payload.loads(frames)
 
 
-def make_failure(future: TaskFuture, of: tuple[TaskStatus, Any]) -> Any:
+def make_failure(
+    future: TaskFuture, of: tuple[TaskStatus, Any, Sequence[TaskFuture]]
+) -> Any:
     """Raise what became of the others."""
-    status, body = of
-    raise failure(future, status, bytes(body), future.engine)
+    status, body, needed = of
+    error = failure(future, status, bytes(body), future.engine)
+    if status is TaskStatus.DEPENDENCY:
+        failed = (f.exception(0) for f in needed if f.done() and not f.cancelled())
+        error.__cause__ = next((e for e in failed if e is not None), None)
+    raise error
 
 
 def failure(
