@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from steer.client.link import Link
 
 GATHER = (50e-6, 2e-3)
-"""Seconds for which tasks gather behind a bundle: at first, and in a flood, which begins
-with bundle after bundle and ends with REST seconds without one."""
+"""Seconds for which tasks gather behind a bundle: at first, and in a flood. That begins
+with bundle after bundle, and ends with REST seconds without one."""
 
 REST = 0.01
 
@@ -69,6 +69,8 @@ class Tasks:
         self._hub = 0
         self._number = 0
         """Of the last bundle of outcomes of this hub."""
+        self._next = 0
+        """Of the bundle that has to be the next; 0 if it may be any."""
         self._closed: BaseException | None = None
         self.callbacks = Callbacks()
         self.future_class: type[TaskFuture] = TaskFuture
@@ -283,7 +285,7 @@ class Tasks:
             future: TaskFuture = entry.future
             future.engine = message.engine if message.engine >= 0 else None
             _note(future, outcome, now)
-            _settle(future, outcome, whole or [outcome.body])
+            _settle(entry, outcome, whole or [outcome.body])
         self._took(message.number, ended)
 
     def _rank_outcomes(self, message: RankOutcomes, frames: list[Any]) -> None:
@@ -315,8 +317,12 @@ class Tasks:
     def _took(self, number: int, ended: Sequence[Entry | None]) -> None:
         with self._lock:
             if number:
+                # One that is not the next shows that others were lost in a cut: they
+                # come again behind the next Welcome, and until then are not taken.
+                if self._next in (number, 0):
+                    self._next = number + 1
+                    self._send(Taken(number))
                 self._number = max(number, self._number)
-                self._send(Taken(number))
             self._send_all()
         for entry in ended:
             if entry is not None and entry.store is not None:
@@ -332,6 +338,7 @@ class Tasks:
             for message, frames in self._list.again():
                 self._send(message, frames)
             self._send(Taken(self._number, count))
+            self._next = 0
             self._send_all()
 
     def printed(self, message: Outputs, frames: Sequence[Any]) -> None:
