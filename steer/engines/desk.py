@@ -36,6 +36,10 @@ EARLY = 0.002
 """Seconds that an outcome waits for company while a task runs."""
 
 
+COMPUTING = 1.0
+"""Seconds that a rank may compute on after another of its task has failed."""
+
+
 class Sender(Protocol):
     """The part of `io.Wire` that is needed here."""
 
@@ -62,8 +66,8 @@ class Desk:
         """Readable when there is work again for a main thread that waits."""
         self.target: Key | None = None
         """The task that the signal under way is for."""
-        self.unstick: Callable[[Key], None] = lambda key: None
-        """Frees the task of several ranks of that name; in the loop's thread."""
+        self.unstick: Callable[[Job], None] = lambda job: None
+        """Frees this task, if it waits for other ranks; in the loop's thread."""
         self.doom: Callable[[Key], None] = lambda key: None
         """Ends the wait of a task that has stepped aside; in the loop's thread."""
         self.spoke = False
@@ -194,8 +198,9 @@ class Desk:
             if runs:
                 self.target = key
         if runs:
+            assert running is not None
             self._wire.interrupt(signal.SIGINT)
-            self.unstick(key)
+            self.unstick(running)
         elif waits:
             self.doom(key)
 
@@ -203,6 +208,15 @@ class Desk:
         key = (message.client, message.id)
         with self.lock:
             running = self.core.running
-            stuck = running is not None and running.key == key
-        if stuck:
-            self.unstick(key)
+        if running is None or running.key != key:
+            return
+        self.unstick(running)
+        # It may also compute, for a result that nobody wants any more.
+        self._wire.loop.call_later(COMPUTING, lambda: self._end(running))
+
+    def _end(self, job: Job) -> None:
+        with self.lock:
+            if self.core.running is not job:
+                return
+            self.target = job.key
+        self._wire.interrupt(signal.SIGINT)

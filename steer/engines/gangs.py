@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from steer.core.engine import EngineCore
-from steer.core.enginetasks import Job, Key
-from steer.engines import here
+from steer.core.enginetasks import Job
+from steer.engines import here, mpi
 from steer.engines.calls import Callee
 from steer.engines.desk import Desk
 from steer.errors import TaskAborted
@@ -36,15 +36,24 @@ class Gangs:
     def __init__(self, desk: Desk, core: EngineCore) -> None:
         self._core = core
         self._spoiled: list[MPI.Intracomm] = []
-        self._stopped: Key | None = None
-        self._running: Key | None = None
+        self._group: MPI.Group | None = None
+        self._running: Job | None = None
+        self._stopped: Job | None = None
         desk.unstick = self._stop
 
     def run(
         self, job: Job, callee: Callee, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> Any:
         """Call the function with its communicator."""
-        self._running = job.key
+        self._running = job
+        try:
+            return self._call(job, callee, args, kwargs)
+        finally:
+            here.comm = self._running = self._stopped = None
+
+    def _call(
+        self, job: Job, callee: Callee, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
         comm = self._make(job)
         name = callee.comm()
         call = callee.call
@@ -56,18 +65,16 @@ class Gangs:
         except BaseException:
             self._keep(comm)
             raise
-        finally:
-            here.comm = self._running = None
         self._free(comm)
         return value
 
-    def _stop(self, key: Key) -> None:
+    def _stop(self, job: Job) -> None:
         """End what this task waits for; in the loop's thread."""
-        self._stopped = key
+        self._stopped = job
 
     def look(self) -> None:
         """Raise if the task that runs has been given up."""
-        if self._stopped is not None and self._stopped == self._running:
+        if self._stopped is not None and self._stopped is self._running:
             raise TaskAborted(
                 "Another rank of this task failed, or the task was ended, while this "
                 "rank was waiting for others."
@@ -76,19 +83,22 @@ class Gangs:
     def _make(self, job: Job) -> MPI.Intracomm:
         from mpi4py import MPI
 
+        from steer.engines import taskcomm
         from steer.engines.taskcomm import TaskComm
 
-        mine = self._core.engine - MPI.COMM_WORLD.Get_rank()
+        TaskComm.look = self.look
+        world: MPI.Intracomm = mpi.own or MPI.COMM_SELF
+        mine = self._core.engine - world.rank
         ranks = [engine - mine for engine in job.engines]
-        world = MPI.COMM_WORLD.Get_group()
-        group = world.Incl(ranks)
+        # Create_group cannot be given up, so nobody begins it before all are there.
+        taskcomm.meet(world, ranks, job.tag)
+        if self._group is None:
+            self._group = world.Get_group()
+        group = self._group.Incl(ranks)
         try:
-            comm = MPI.COMM_WORLD.Create_group(group, job.tag)
+            return TaskComm(world.Create_group(group, job.tag))
         finally:
             group.Free()
-            world.Free()
-        TaskComm.look = self.look
-        return TaskComm(comm)
 
     def _free(self, comm: MPI.Intracomm) -> None:
         """Give a communicator back, unless somebody has sent what nobody received."""

@@ -18,6 +18,7 @@ import zmq
 
 from steer import shm, sockets
 from steer.core.engine import EngineCore
+from steer.core.taskoutput import SHOWN
 from steer.engines.desk import Desk
 from steer.engines.prompts import Prompts
 from steer.errors import ProtocolError
@@ -70,6 +71,8 @@ class Wire:
         self.prompts = Prompts()
         self.desk = Desk(self)
         self._ready: Ready | None = None
+        self._prints = ("", 0)
+        """The task that printed last, and how much."""
         self.shares = False
         self.quitting = threading.Event()
         self._context = context
@@ -105,7 +108,17 @@ class Wire:
 
     def emit(self, request_id: str, name: str, text: str) -> None:
         """Send printed text; in the loop's thread."""
+        if "/t" in request_id and not self._may_print(request_id, len(text)):
+            return
         self.send(Output(request_id, Stream(name)), (text.encode(),))
+
+    def _may_print(self, task: str, size: int) -> bool:
+        """Whether the hub would hand this on: it stops after so much, and says so."""
+        if task != self._prints[0]:
+            self._prints = (task, 0)
+        before = self._prints[1]
+        self._prints = (task, before + size)
+        return before <= SHOWN
 
     def tell(self, request_id: str, body: bytes) -> None:
         """Send how far a loop is; in the loop's thread."""

@@ -33,6 +33,9 @@ import msgspec
 from steer.errors import LaunchError
 from steer.node.sweep import mapped_by
 
+own: Any = None
+"""A communicator of all ranks for our own messages, once MPI is up."""
+
 
 class Place(msgspec.Struct, frozen=True):
     """What the environment says: -1 and 0 if it says nothing."""
@@ -118,6 +121,8 @@ def init() -> World:
     # mpi4py 4.1.2 duplicates a communicator in its first lower-case reduction and holds
     # the GIL meanwhile: a rank that waits there later would not answer (mpi4py#784).
     MPI.COMM_WORLD.allreduce(0)
+    global own
+    own = MPI.COMM_WORLD.Dup()
     return _describe(MPI)
 
 

@@ -85,6 +85,24 @@ def abandon(request: MPI.Request, keep: Any = (), receives: bool = False) -> Non
     del _abandoned[:-KEPT]
 
 
+def meet(comm: MPI.Intracomm, ranks: Sequence[int], tag: int) -> None:
+    """Wait until all of these ranks are here."""
+    me, first = comm.rank, ranks[0]
+    others = ranks[1:] if me == first else [first]
+    coming = [comm.Irecv(bytearray(1), other, tag) for other in others]
+    if me == first:
+        _finish_all(coming)
+        _finish_all([comm.Isend(b"x", other, tag) for other in others])
+    else:
+        _finish_all([comm.Isend(b"x", first, tag)])
+        _finish_all(coming)
+
+
+def _finish_all(requests: Sequence[MPI.Request]) -> None:
+    for request in requests:
+        finish(request)
+
+
 class TaskRequest(MPI.Request):
     """A request whose wait ends when its task does."""
 
