@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from steer.client.asyncresult import AsyncResult
-from steer.client.history import History, Memory
+from steer.client.history import History, Memory, is_task, parsed
 from steer.client.records import from_journal, seconds
 from steer.errors import UsageError
 
@@ -41,13 +41,15 @@ class Queries:
     def result_status(self, msg_ids: Any, status_only: bool = True) -> dict[str, Any]:
         """Which messages are pending and which completed, with results if wanted."""
         named = self._msg_ids(msg_ids)
-        requests = list(dict.fromkeys(i.rpartition("_")[0] for i in named))
-        waiting = set(self._answer(self._link.ask("status", ids=requests))["pending"])
-        pending = [i for i in named if i.rpartition("_")[0] in waiting]
-        if pending:  # of a request that is under way, some engines may have answered
+        requests = {i: parsed(i)[0] for i in named}
+        ids = list(dict.fromkeys(requests.values()))
+        waiting = set(self._answer(self._link.ask("status", ids=ids))["pending"])
+        waiting |= self.outstanding  # tasks may not have left
+        pending = [i for i in named if {i, requests[i]} & waiting]
+        if not all(map(is_task, pending)):  # some engines may have answered a request
             answers = self._answer(self._link.ask("queue"))["engines"]
             owed = {msg_id for _, queue in answers for msg_id in queue}
-            pending = [i for i in pending if i in owed]
+            pending = [i for i in pending if i in owed or is_task(i)]
         done = [i for i in named if i not in set(pending)]
         status: dict[str, Any] = {"pending": pending, "completed": done}
         if not status_only:
@@ -57,17 +59,24 @@ class Queries:
     def queue_status(
         self, targets: Any = "all", verbose: bool = False
     ) -> dict[Any, Any]:
-        """For each engine what it has to do, and what it has done."""
+        """For each engine what it has to do, and what it has done; `unassigned` are
+        tasks that no engine has yet."""
         ids, single = self._resolve(targets)
         owed = dict(self._answer(self._link.ask("queue"))["engines"])
+        farm = self._answer(self._link.ask("tasks"))
+        held = {facts["engine"]: facts["tasks"] for facts in farm["engines"]}
         done: dict[int, list[str]] = {engine: [] for engine in ids}
         query = {"engine_id": {"$in": list(ids)}, "status": {"$ne": "pending"}}
         for record in self.db_query(query, ["engine_id"]):
             done[record["engine_id"]].append(record["msg_id"])
-        status: dict[Any, Any] = {"unassigned": [] if verbose else 0}
+        given = {msg_id for its in held.values() for msg_id in its}
+        waiting = sorted(i for i in self.outstanding if is_task(i) and i not in given)
+        status: dict[Any, Any] = {
+            "unassigned": waiting if verbose else max(farm["ready"], len(waiting))
+        }
         for engine in ids:
-            queue = owed.get(engine, [])
-            facts = {"queue": queue, "completed": done[engine], "tasks": []}
+            queue, tasks = owed.get(engine, []), held.get(engine, [])
+            facts = {"queue": queue, "completed": done[engine], "tasks": tasks}
             status[engine] = facts if verbose else {k: len(v) for k, v in facts.items()}
         return dict(status[ids[0]]) if single else status
 
@@ -90,6 +99,12 @@ class Queries:
         """Send messages again, as they were, to the engines they went to."""
         wanted = -1 if indices_or_msg_ids is None else indices_or_msg_ids
         named = self._msg_ids(wanted)
+        tasks = [msg_id for msg_id in named if is_task(msg_id)]
+        if tasks:
+            raise UsageError(
+                f"The arguments of tasks are not kept, so {tasks[0]} cannot be sent "
+                "again; set `retries`, or apply the function anew."
+            )
         question = self._link.ask("fetch", msg_ids=named)
         found = {r["msg_id"]: r for r in self._answer(question)["records"]}
         records = _whole(named, found)
@@ -117,7 +132,7 @@ class Queries:
         if (doomed is None and outstanding) or outstanding & (doomed or set()):
             raise RuntimeError(f"Can't purge outstanding tasks: {sorted(outstanding)}")
         for msg_id in self._sent.msg_ids() if doomed is None else doomed:
-            self._memory.forget(msg_id.rpartition("_")[0])
+            self._memory.forget(parsed(msg_id)[0])
         self._sent.forget(doomed)
 
     def _doomed(self, jobs: Any, targets: Any) -> set[str] | None:
@@ -128,11 +143,15 @@ class Queries:
             return None
         doomed = set() if _is_nothing(jobs) else set(self._msg_ids(jobs))
         if not _is_nothing(targets):
-            engines = {str(engine) for engine in self._resolve(targets)[0]}
-            doomed |= {
-                i for i in self._sent.msg_ids() if i.rpartition("_")[2] in engines
-            }
+            engines = set(self._resolve(targets)[0])
+            doomed |= {i for i in self._sent.msg_ids() if self._engine_of(i) in engines}
         return doomed
+
+    def _engine_of(self, msg_id: str) -> int | None:
+        place = self._memory.find(msg_id)
+        if place is not None:
+            return place[0].engine_of(place[1])
+        return None if is_task(msg_id) else parsed(msg_id)[2]
 
     def purge_hub_results(self, jobs: Any = (), targets: Any = ()) -> None:
         """Forget results in the journal."""

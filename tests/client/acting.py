@@ -218,6 +218,8 @@ class ActingLink:
                     for engine in pending.missing:
                         owed[engine].append(f"{name}_{engine}")
                 return {"engines": list(owed.items())}
+            case "tasks":
+                return {"engines": [], "ready": 0}
             case "status":
                 return {
                     "pending": [i for i in arguments["ids"] if i in self.core.pending]
