@@ -119,7 +119,7 @@ class Farm:
             who: str, message: Any, frames: Sequence[Any], now: float
         ) -> list[Action]:
             if who not in self.clients:  # it sends all again when we know it
-                return self._ask_name(who)
+                return self._ask_name(who) + _unused(message)
             return do(who, message, frames, now)
 
         return handle
@@ -294,18 +294,20 @@ class Farm:
     def engine_gone(self, engine: Engine, how: str, now: float) -> list[Action]:
         """An engine died or left; `how` is a sentence."""
         self.functions.engine_gone(engine.uuid)
-        for table in (self._held, self._before, self._early):
-            table.pop(engine.uuid, None)
+        self._held.pop(engine.uuid, None)
+        self._before.pop(engine.uuid, None)
+        early = self._early.pop(engine.uuid, ())
+        actions = [a for message, _ in early for a in _unused(message)]
         why = self.sender.why.pop(engine.uuid, "")
         if why:
             how = f"{how.rstrip('.')}: {why}."
-        return self._feed(ev.EngineGone(engine.id, how), now)
+        return actions + self._feed(ev.EngineGone(engine.id, how), now)
 
     def resend(self, engine: Engine) -> list[Action]:
         """It could not be reached: send again what it should have. It drops doubles."""
         facts = self.scheduler.tables.engines.get(engine.id)
         self.functions.engine_gone(engine.uuid)
-        gives: list[Action] = []
+        gives: list[ev.Give] = []
         for record in facts.held.values() if facts is not None else ():
             if record.engine < 0:
                 self.scheduler.gangs.lost_rank(record)
@@ -315,8 +317,9 @@ class Farm:
             values = record.extra.values if record.extra else {}
             tasks = (record.task,)
             gives.append(ev.Give(engine.id, record.client, tasks, options, values))
-        gives += self.scheduler.tables.flush()
-        return self.sender.send(gives)
+        return self.sender.send_again(gives) + self.sender.send(
+            self.scheduler.tables.flush()
+        )
 
     # -- from engines
 
@@ -326,7 +329,7 @@ class Farm:
         ) -> list[Action]:
             engine = self.registry.engines.get(who)
             if engine is None:
-                return []
+                return _unused(message)
             engine.heard = now
             if who in self._held:
                 self._early.setdefault(who, []).append((message, frames))
@@ -346,10 +349,13 @@ class Farm:
         (outcome,) = message.outcomes
         key = (message.client, outcome.id)
         payload = Payload(frames, outcome.store)
-        actions = self.data.hold_value(key, engine.id, payload)
-        actions += self._feed(event, now)
-        if not self._keeps(key, engine.id, outcome):
-            actions += self.data.drop_value(key, engine.id)
+        before = self.data.hold_value(key, engine.id, payload)
+        actions = self._feed(event, now)
+        if self._keeps(key, engine.id, outcome):
+            return actions + (before.drop() if before is not None else [])
+        actions += self.data.drop_value(key, engine.id)
+        if before is not None:  # it came twice
+            self.data.hold_value(key, engine.id, before)
         return actions
 
     def _keeps(self, key: ev.Key, engine: int, outcome: wire.Outcome) -> bool:
@@ -399,6 +405,16 @@ class Farm:
             return []
         piece = wire.Piece(message.id, str(engine.id), message.stream)
         return [Send((peer,), wire.Outputs((piece,)), (frame,))]
+
+
+def _unused(message: Message) -> list[Action]:
+    """Drop what the shell has got hold of for a message that is not heard."""
+    if isinstance(message, wire.RankTask):
+        return Payload((), message.store).drop()
+    if isinstance(message, wire.Outcomes):
+        stores = [outcome.store for outcome in message.outcomes]
+        return [action for s in stores for action in Payload((), s).drop()]
+    return []
 
 
 def _validate(options: TaskOptions | None) -> None:

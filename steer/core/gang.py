@@ -201,10 +201,9 @@ class Gangs:
         if self._for is record:
             self._for = None
         self._new_tag(record)
-        self.tables.actions.append(self.again(record))
+        self.tables.actions.append(self._give(record))
 
-    def again(self, record: Record) -> GiveRanks:
-        """Give it once more: one of its engines perhaps did not get it."""
+    def _give(self, record: Record, again: bool = False) -> GiveRanks:
         extra = record.more()
         assert extra.gang is not None
         tag = next(t for t, number in self._tags.items() if number == record.number)
@@ -215,6 +214,7 @@ class Gangs:
             record.options,
             tag,
             dict(extra.values),
+            again,
         )
 
     def _new_tag(self, record: Record) -> None:
@@ -250,7 +250,7 @@ class Gangs:
     def lost_rank(self, record: Record) -> None:
         """After a cut an engine has not got it: give it again, the others drop it."""
         if self._tags_of(record):  # or it is from the time of an earlier hub
-            self.tables.actions.append(self.again(record))
+            self.tables.actions.append(self._give(record, again=True))
 
     def regrouped(self, record: Record, gang: Gang) -> bool:
         """A task was found on its ranks after a restart; says whether all ended."""

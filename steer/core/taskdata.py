@@ -87,12 +87,12 @@ class TaskData:
 
     # -- values
 
-    def hold_value(self, key: Key, engine: int, payload: Payload) -> list[Action]:
-        """An outcome came with a large value; perhaps in the place of an earlier."""
+    def hold_value(self, key: Key, engine: int, payload: Payload) -> Payload | None:
+        """An outcome came with a large value; returns one that came before it."""
         values = self.values.setdefault(key, {})
         old = values.get(engine)
         values[engine] = payload
-        return old.drop() if old is not None else []
+        return old
 
     def value(self, key: Key) -> Payload | None:
         """The value of a plain task, if it is a large one."""

@@ -144,6 +144,8 @@ class GiveRanks(Action, frozen=True):
     options: TaskOptions
     tag: int
     values: Mapping[int, Outcome]
+    again: bool = False
+    """Some of them have it."""
 
 
 class Answer(Action, frozen=True):

@@ -87,6 +87,15 @@ class Sender:
             actions += self._do[type(action)](action)
         return actions
 
+    def send_again(self, gives: Sequence[ev.Give]) -> list[Action]:
+        """Tasks that perhaps were not received: on control, where doubles are dropped
+        before the first copy can be settled."""
+        actions: list[Action] = []
+        for give in gives:
+            engine = self.registry.by_id[give.engine]
+            actions += self._give_on(engine, engine.control, give)
+        return actions
+
     # -- to clients
 
     def _tell(
@@ -213,6 +222,9 @@ class Sender:
         engine = self.registry.by_id[action.engine]
         busy = len(self.tables.engines[action.engine].held)
         peer = engine.control if busy > len(action.tasks) else engine.work
+        return self._give_on(engine, peer, action)
+
+    def _give_on(self, engine: Engine, peer: bytes, action: ev.Give) -> list[Action]:
         actions = self._teach(engine, {task.function for task in action.tasks}, peer)
         for message, frames in self._bundles(action, engine.info.turn):
             actions.append(Send((peer,), message, frames))
@@ -300,12 +312,11 @@ class Sender:
         by_id = self.registry.by_id
         engines = [by_id[number] for number in action.engines]
         key = (action.client, action.task.id)
-        record = self.tables.record(key)
-        gang = record.more().gang if record is not None else None
-        again = gang is not None and bool(gang.outcomes)
-        actions = [] if again else self.data.drop(key)  # of an earlier try
+        # What is there is of an earlier try.
+        actions = [] if action.again else self.data.drop(key)
         for engine in engines:
-            actions += self._teach(engine, {action.task.function}, engine.work)
+            peer = engine.control if action.again else engine.work
+            actions += self._teach(engine, {action.task.function}, peer)
         values = dict(action.values)
         parts, frames, store = self._frames(key, values)
         for turn in dict.fromkeys(e.info.turn for e in engines):
@@ -313,7 +324,8 @@ class Sender:
                 action.client, action.task, action.options, None, action.engines,
                 action.tag, store, False, values, parts, turn,
             )  # fmt: skip
-            peers = tuple([e.work for e in engines if e.info.turn == turn])
+            its = [e for e in engines if e.info.turn == turn]
+            peers = tuple([e.control if action.again else e.work for e in its])
             actions.append(Send(peers, message, frames))
         return actions
 

@@ -202,6 +202,22 @@ def test_a_value_that_is_late_is_dropped(farm):
     assert drops(farm.ended("e0", 1, store=STORE, frames=[b""])) == [STORE]
 
 
+def test_a_value_that_comes_twice_before_it_is_taken_is_still_there(farm):
+    farm.tasks(1)
+    actions = farm.ended("e0", 1, store=STORE, frames=[b""])
+    other = Store(50, 4, 1 << 20, ())
+    assert drops(farm.ended("e0", 1, store=other, frames=[b""])) == [other]
+    assert drops(farm.taken(actions)) == [STORE]
+
+
+def test_what_strangers_share_is_dropped(farm):
+    message = wire.RankTask("", Task(1, b"f", b""), store=STORE)
+    assert drops(farm.hear("oz", message, b"")) == [STORE]
+    outcome = Outcome(1, DONE, b"", 1.0, 1.0, STORE)
+    message = wire.Outcomes("a", (outcome,))
+    assert drops(farm.hear("we9", message, b"")) == [STORE]
+
+
 def test_a_bundle_with_a_large_value_has_its_number_at_the_end(farm):
     farm.tasks(1, 2)
     farm.ended("e0", 1, store=STORE, frames=[b""])

@@ -134,6 +134,7 @@ class ClientSide:
         self.outcomes: collections.Counter[int] = collections.Counter()
         self.hub = -1
         self.number = 0
+        self.next = 0
         self._frames: dict[int, Any] = {}
 
     def submit(self, *, large: bool = False, ranks: int = 0, retries: int = 0) -> int:
@@ -178,6 +179,7 @@ class ClientSide:
         if hub != self.hub:
             self.hub, self.number = hub, 0
         self.client.sockets["out"].send(Taken(self.number, count))
+        self.next = 0
 
     def heard(self, message: Message, frames: Sequence[Any]) -> None:
         """The hub says something about tasks."""
@@ -207,7 +209,8 @@ class ClientSide:
 
     def _taken(self, number: int) -> None:
         self.number = max(number, self.number)
-        if number:
+        if number and self.next in (number, 0):
+            self.next = number + 1
             self.client.sockets["out"].send(Taken(number))
 
     def _ended(self, outcome: Outcome, frames: Sequence[Any]) -> None:
