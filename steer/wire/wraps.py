@@ -32,7 +32,7 @@ class Batch:
 
     def bound(self, bind: Bind) -> Batch:
         """The same on an engine."""
-        return Batch(_bound(self.__wrapped__, bind), whole=self.whole)
+        return Batch(bind_inside(self.__wrapped__, bind), whole=self.whole)
 
     def __call__(self, *columns: Sequence[Any]) -> list[Any] | Broken:
         """The values in order; or those before an error, and the error."""
@@ -89,7 +89,7 @@ class Initialized:
         """The same on an engine."""
         return Initialized(
             self.executor, bind(self.initializer), self.initargs,
-            _bound(self.__wrapped__, bind),
+            bind_inside(self.__wrapped__, bind),
         )  # fmt: skip
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -109,6 +109,7 @@ class Initialized:
         return ""
 
 
-def _bound(function: Any, bind: Bind) -> Any:
+def bind_inside(function: Any, bind: Bind) -> Any:
+    """A function bound to an engine's variables, or one that carries another."""
     own = getattr(type(function), "bound", None)
     return own(function, bind) if own is not None else bind(function)
