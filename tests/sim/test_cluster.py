@@ -22,6 +22,8 @@ TROUBLE = 20.0
 """Virtual seconds of faults; then there is peace, and all has to come to its end."""
 
 PEACE = 20.0
+MOST_PEACE = 200
+"""So often it is given, as long as something is still at work."""
 SECONDS = float(os.environ.get("STEER_SIM_SECONDS", "5"))
 
 
@@ -153,7 +155,9 @@ def live(seed: int, patch: pytest.MonkeyPatch) -> World:
     patch.setattr(ledger, "shm", simulated_memory(world))
     Fate(world)
     world.net.run(TROUBLE + PEACE)
-    while any(e.alive and (e.queue or e.busy) for e in world.engines):
+    for _ in range(MOST_PEACE):
+        if not world.is_at_work():
+            break
         world.net.run(world.net.now + PEACE)
     world.net.run(world.net.now + PEACE)
     each_ran_once(world)

@@ -738,6 +738,12 @@ class World:
                 assert self.dead.issuperset(left), f"{submit.id} on {other} on {left}"
         self.cells.setdefault(submit.id, targets)
 
+    def is_at_work(self) -> bool:
+        """Whether engines run something, or living clients wait for tasks."""
+        return any(e.alive and (e.queue or e.busy) for e in self.engines) or any(
+            c.alive and c.tasks.core.sent for c in self.clients
+        )
+
     def kill(self, pid: int) -> None:
         """The hub ends a process."""
         for peer in self.peers.values():
