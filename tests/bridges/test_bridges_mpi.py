@@ -125,19 +125,16 @@ def iris():
 
 def test_scikit_learn_runs_on_ranks_with_the_same_outcome(ex, iris):
     from sklearn.ensemble import RandomForestClassifier
-    from sklearn.model_selection import GridSearchCV, cross_val_score
-    from sklearn.svm import SVC
+    from sklearn.model_selection import GridSearchCV
 
-    search = GridSearchCV(SVC(), {"C": [0.1, 10.0]}, cv=2)
-    forest = RandomForestClassifier(8, random_state=1, n_jobs=-1)
+    forest = RandomForestClassifier(4, random_state=1, n_jobs=-1)
+    search = GridSearchCV(forest, {"max_depth": [2, 4]}, cv=2)
 
     alone = search.fit(*iris).cv_results_["mean_test_score"]
     with joblib.parallel_config("steer", executor=ex):
         there = search.fit(*iris).cv_results_["mean_test_score"]
-        scores = cross_val_score(forest, *iris, cv=2)
 
     assert (alone == there).all()
-    assert (scores == cross_val_score(forest, *iris, cv=2)).all()
 
 
 # -- Pool
