@@ -289,7 +289,7 @@ def bundles(news: Iterable[tuple[str, Ended]], running: Key | None) -> list[Send
             its = open_[client] = []
             sizes[client] = 0
         its.append(outcome)
-        sizes[client] += len(outcome.body)
+        sizes[client] += len(outcome.body) + 64  # its other fields, and more
         if sizes[client] > BUNDLE:
             close(client)
     for client in list(open_):
