@@ -208,9 +208,10 @@ class Tasks:
             return
         now = time.monotonic()
         since = now - self._last_sent
-        if since > REST:
+        alone = not self._list.sent  # who waits for each task makes no flood
+        if since > REST or alone:
             self._gather = GATHER[0]
-        if since >= self._gather:
+        if since >= self._gather or alone:
             self._last_sent = now
             self._gather = min(2 * self._gather, GATHER[1])
             self._send_bundle()
