@@ -127,7 +127,7 @@ def _record(client: str, engines: Mapping[Any, str], task: Sequence[Any]) -> Rec
         "engine_uuid": engines.get(engine, ""),
         "client_uuid": client,
         "kind": "apply",
-        "label": "",
+        "label": name,
         "status": _status(status),
         "submitted": submitted,
         "started": started or None,
