@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from steer import shm
 from steer.core.enginetasks import EngineTasks, Job, Key
 from steer.loop import Loop
 from steer.shm import Shelf
@@ -106,6 +107,10 @@ class Desk:
             self._ring()
 
     def _rank_task(self, message: RankTask, frames: Sequence[Any]) -> None:
+        try:
+            message, frames = mapped(message, frames)
+        except FileNotFoundError:
+            return  # its hub is gone; the next one gives it again
         with self.lock:
             self.core.take_large(message, frames)
             self._ring()
@@ -220,3 +225,20 @@ class Desk:
                 return
             self.target = job.key
         self._wire.interrupt(signal.SIGINT)
+
+
+def mapped(message: RankTask, frames: Sequence[Any]) -> tuple[RankTask, Sequence[Any]]:
+    """The task with all that lies in shared memory mapped, so that its hub may go away
+    before it runs."""
+    stores = [message.store, *(outcome.store for outcome in message.values.values())]
+    if not any(stores):
+        return message, frames
+    counts = message.parts or (len(frames),)
+    whole: list[Any] = []
+    place = 0
+    for store, count in zip(stores, counts, strict=False):
+        whole += shm.take(store, frames[place : place + count])
+        place += count
+    replace = msgspec.structs.replace
+    values = {i: replace(o, store=None) for i, o in message.values.items()}
+    return replace(message, store=None, values=values), whole
