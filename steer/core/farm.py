@@ -105,6 +105,14 @@ class Farm:
         """What is going on, for those who ask."""
         return taskstats.describe(self.scheduler, client)
 
+    def is_pending(self, name: str) -> bool:
+        """Whether a task, by the name that it has among messages, has not ended."""
+        client, task, number = name.rpartition("-t")
+        if not task or not number.isdecimal():
+            return False
+        record = self.scheduler.tables.record((client, int(number)))
+        return record is not None and record.place is not Place.DONE
+
     def check(self) -> None:
         """Assert what must always hold."""
         self.scheduler.check()

@@ -457,19 +457,23 @@ class HubCore:
         return {"engines": [[engine, ids] for engine, ids in owed.items()]}
 
     def _watch_request(self, who: str, question: str, request_id: str) -> list[Action]:
-        """Answer when a request is finished, whoever sent it."""
-        request = self.fanout.requests.get(request_id)
-        if request is None or not request.pending:
+        """Answer when a request or a task is finished, whoever sent it."""
+        if not self._is_pending(request_id):
             return [self._answer(who, question, {"finished": request_id})]
         self.watchers.setdefault(request_id, []).append((who, question))
         return []
 
+    def _is_pending(self, name: str) -> bool:
+        request = self.fanout.requests.get(name)
+        if request is None:
+            return self.farm.is_pending(name)
+        return bool(request.pending)
+
     def _status(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Which of these requests are unfinished here."""
-        requests = self.fanout.requests
+        """Which of these requests and tasks are unfinished here."""
         ids = arguments.get("ids", [])
         asked = [str(id) for id in ids] if isinstance(ids, list) else []
-        return {"pending": [i for i in asked if i in requests and requests[i].pending]}
+        return {"pending": [i for i in asked if self._is_pending(i)]}
 
     # -- engines
 
@@ -584,12 +588,7 @@ class HubCore:
 
     def _answer_watchers(self) -> list[Action]:
         """Answer those who asked for the results of another client's request."""
-        requests = self.fanout.requests
-        finished = [
-            name
-            for name in self.watchers
-            if name not in requests or not requests[name].pending
-        ]
+        finished = [name for name in self.watchers if not self._is_pending(name)]
         return [
             self._answer(who, question, {"finished": name})
             for name in finished
