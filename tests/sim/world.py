@@ -306,7 +306,8 @@ class Engine(Peer):
         self.send(
             Register(
                 VERSION, self.who, self.pid, 0, "host", BOOT, job, rank, size,
-                self.core.engine, self.ready, self.core.known(), bool(held), turn,
+                self.core.engine, self.ready, self.core.known(), holding=bool(held),
+                turn=turn,
             )
         )  # fmt: skip
         for message in held:
