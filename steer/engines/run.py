@@ -97,7 +97,8 @@ class Runner:
         self._poller.register(self.desk.bell, zmq.POLLIN)
         self._over = False
         os.register_at_fork(after_in_child=self._in_child)
-        signal.signal(signal.SIGINT, self._on_sigint)
+        self._handler = self._on_sigint
+        signal.signal(signal.SIGINT, self._handler)
 
     # -- waiting
 
@@ -164,6 +165,11 @@ class Runner:
         if self._interruptible and (not self._interrupted or self._is_users(frame)):
             self._interrupted = True
             raise KeyboardInterrupt
+
+    def take_interrupts(self) -> None:
+        """Have interrupts again, whatever the code that ran has done to them."""
+        if signal.getsignal(signal.SIGINT) is not self._handler:
+            signal.signal(signal.SIGINT, self._handler)
 
     def _is_users(self, frame: FrameType | None) -> bool:
         """Whether a cell is on the stack, rather than our description of its error."""

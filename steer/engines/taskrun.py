@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from steer.blackbox import BlackBox
 from steer.core.enginetasks import BUNDLE, Job
 from steer.engines.calls import Callee, Calls
 from steer.engines.desk import EARLY, Desk
@@ -47,6 +48,7 @@ class TaskRunner:
 
     def __init__(self, runner: Runner, desk: Desk) -> None:
         self.desk = desk
+        self.box = BlackBox()
         self.calls = Calls(runner.namespace)
         self.gangs = Gangs(desk, runner.wire.core)
         self._runner = runner
@@ -100,6 +102,7 @@ class TaskRunner:
         client, number = job.key
         runner = self._runner
         runner.follow(f"{client}/t{number}")
+        self.box.runs(client, number)
         started = time.time()
         clock = time.monotonic()
         status = _DONE
@@ -108,6 +111,7 @@ class TaskRunner:
         except BaseException as error:  # noqa: BLE001  whatever user code raises
             frames, store = (), None
             status, body = self._failure(job, error)
+        runner.take_interrupts()
         self._now = time.monotonic()
         took = self._now - clock
         spoke = False
@@ -121,6 +125,7 @@ class TaskRunner:
         with desk.lock:
             desk.core.done(job, outcome, frames)
             desk.spoke |= spoke
+        self.box.rests()
 
     def _call(self, job: Job) -> Value:
         """Do it. An interrupt that comes while this is on the stack is the task's."""

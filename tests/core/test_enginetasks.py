@@ -205,7 +205,7 @@ def test_outcomes_leave_in_bundles() -> None:
     assert tasks.size == BUNDLE
     tasks.next()
     sent = tasks.take_news()
-    assert [[o.id for o in m.outcomes] for m, _ in sent] == [[1], [0, 2, 3], [4]]
+    assert [[o.id for o in m.outcomes] for m, _ in sent] == [[1], [0, 2], [3, 4]]
     assert [len(frames) for _, frames in sent] == [1, 0, 0]
     assert sent[-1][0].running == 5
 

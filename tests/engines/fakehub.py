@@ -46,7 +46,12 @@ class FakeHub:
         self.open()
         self.heard: list[tuple[str, Message, list[Any]]] = []
         self.uuid = ""
+        self.pid = 0
         self.turn = 0
+        self.numbers = 100
+        self.frames: list[Any] = []
+        self.passed: list[tuple[str, Message, list[Any]]] = []
+        """What came before the last message that `wait` has found."""
         self.taught: set[bytes] = set()
 
     def open(self) -> None:
@@ -65,6 +70,11 @@ class FakeHub:
         """Stop listening."""
         self.sock.close(linger=0)
         self.context.term()
+
+    def number(self) -> int:
+        """For a task."""
+        self.numbers += 1
+        return self.numbers
 
     # -- hearing
 
@@ -86,6 +96,7 @@ class FakeHub:
         while True:
             for place, (_, message, frames) in enumerate(self.heard):
                 if isinstance(message, kind) and fits(message):
+                    self.passed = self.heard[:place]
                     del self.heard[place]
                     return message, frames
             left = deadline - time.monotonic()
@@ -122,14 +133,19 @@ class FakeHub:
         return digest
 
     def give(
-        self, calls: dict[int, tuple[Any, ...]], role: str = "work", **more: Any
+        self,
+        calls: dict[int, tuple[Any, ...]],
+        role: str = "work",
+        client: str = "ann",
+        number: int = 0,
+        **more: Any,
     ) -> None:
-        """Send tasks: number to function and arguments."""
+        """Send tasks: number to function and arguments; the number of their options."""
         tasks = tuple(
-            Task(number, self.teach(call[0], role), arguments(*call[1:]))
-            for number, call in calls.items()
+            Task(i, self.teach(call[0], role), arguments(*call[1:]), number)
+            for i, call in calls.items()
         )
-        self.say(Tasks("ann", tasks, turn=self.turn, **more), role=role)
+        self.say(Tasks(client, tasks, turn=self.turn, **more), role=role)
 
     def enrol(self) -> Register:
         """Let the engine in."""

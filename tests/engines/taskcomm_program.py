@@ -1,4 +1,4 @@
-"""What `test_taskcomm` runs on several ranks: each call beside that of mpi4py itself."""
+"""What `test_gangs` runs on several ranks: each call beside that of mpi4py itself."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def pairs(task: TaskComm, plain: MPI.Intracomm) -> None:
         assert task.irecv(source=0, tag=9).wait() == "later"
         got = np.zeros(4)
         task.Recv(got, 0, status=status)
-        assert got.sum() == 6 and status.Get_count(MPI.DOUBLE) == 4
+        assert got.sum() == 6
+        assert status.Get_count(MPI.DOUBLE) == 4
     got = np.zeros(1, int)
     task.Sendrecv(np.array([rank]), right, 0, got, left, 0)
     assert got[0] == left
@@ -85,7 +86,8 @@ def divided(task: TaskComm, plain: MPI.Intracomm) -> None:
     assert type(half) is TaskComm
     assert sorted(half.allgather(plain.rank))[0] == plain.rank % 2
     twin = task.Dup()
-    assert type(twin) is TaskComm and twin.size == plain.size
+    assert type(twin) is TaskComm
+    assert twin.size == plain.size
     none = task.Split(MPI.UNDEFINED if plain.rank else 0)
     assert (none == MPI.COMM_NULL) == (plain.rank > 0)
 
