@@ -438,8 +438,12 @@ class AsyncResult(Described, Future[Any]):
         for request, key in self._in_turn():
             value = request.value(key)
             if request.status(key) in FAILED and not self._return_exceptions:
-                self._raise_any([value])
+                self._raise_at(value)
             yield value
+
+    def _raise_at(self, error: Any) -> None:
+        """Raise what iterating has come to."""
+        self._raise_any([error])
 
     def _in_turn(self) -> Iterator[Place]:
         """Each place when it is its turn and it has answered."""

@@ -39,6 +39,9 @@ class TaskMapResult(AsyncMapResult):
             else:
                 yield share
 
+    def _raise_at(self, error: BaseException) -> None:
+        raise error.with_traceback(None)  # it may have been raised before
+
     def _in_turn(self) -> Iterator[Place]:
         if self._ordered:
             yield from super()._in_turn()
