@@ -137,6 +137,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("mpi-steer")
+    if name == "comm":  # another one in each task
+        return importlib.import_module("steer.engines.here").communicator()
     if name not in _WHERE:
         raise AttributeError(f"module 'steer' has no attribute {name!r}")
     value = getattr(importlib.import_module(_WHERE[name]), name)

@@ -41,6 +41,10 @@ COMPUTING = 1.0
 """Seconds that a rank may compute on after another of its task has failed."""
 
 
+UNWANTED = 1000
+"""Interrupts that are remembered for tasks that have not come."""
+
+
 class Sender(Protocol):
     """The part of `io.Wire` that is needed here."""
 
@@ -71,6 +75,8 @@ class Desk:
         """Frees this task, if it waits for other ranks; in the loop's thread."""
         self.doom: Callable[[Key], None] = lambda key: None
         """Ends the wait of a task that has stepped aside; in the loop's thread."""
+        self._unwanted: dict[Key, None] = {}
+        """Tasks that were interrupted before they came."""
         self.spoke = False
         """Whether output of a task whose outcome is among the news is under way."""
         self._wire = wire
@@ -141,6 +147,9 @@ class Desk:
         """What to run now."""
         with self.lock:
             job = self.core.next()
+            if self._unwanted and job is not None and job.key in self._unwanted:
+                del self._unwanted[job.key]
+                self.target = job.key
             if self._armed or job is None or not self.core.news:
                 return job
             self._armed = True
@@ -208,6 +217,10 @@ class Desk:
             self.unstick(running)
         elif waits:
             self.doom(key)
+        elif key not in self.core.ended:  # it is under way on the other socket
+            self._unwanted[key] = None
+            if len(self._unwanted) > UNWANTED:
+                del self._unwanted[next(iter(self._unwanted))]
 
     def _unstick(self, message: Unstick, frames: Sequence[Any]) -> None:
         key = (message.client, message.id)

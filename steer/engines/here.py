@@ -24,6 +24,16 @@ comm: Any = None
 """The communicator of the task of several ranks that runs here."""
 
 
+def communicator() -> Any:
+    """`steer.comm`: that of the ranks which run this task together."""
+    if comm is None:
+        raise UsageError(
+            "steer.comm is there while a task of several ranks runs: submit it with "
+            "executor.options(ranks=k)."
+        )
+    return comm
+
+
 def publish_data(values: dict[str, Any]) -> None:
     """Send a dictionary to the client; it becomes `AsyncResult.data` there, merged."""
     if not isinstance(values, dict):

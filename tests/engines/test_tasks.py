@@ -425,7 +425,6 @@ def test_an_interrupt_ends_the_task_that_runs(hub: FakeHub, tmp_path: Path) -> N
     """And only that; one that comes late hits nobody."""
     running, behind = hub.number(), hub.number()
     hub.give({running: (wait_for, str(tmp_path / "never")), behind: (pow, 2, 3)})
-    hub.say(InterruptTask("ann", behind))
     hub.say(InterruptTask("bob", running))
     hub.say(InterruptTask("ann", running))
     outcomes = hub.outcomes(2)
@@ -433,6 +432,18 @@ def test_an_interrupt_ends_the_task_that_runs(hub: FakeHub, tmp_path: Path) -> N
     assert value(outcomes[behind]) == 8
     hub.say(InterruptTask("ann", running))
     assert value(one(hub, pow, 2, 3)) == 8
+
+
+def test_an_interrupt_may_overtake_its_task(hub: FakeHub) -> None:
+    """They come on two sockets; the task ends as soon as it begins."""
+    victim, other = hub.number(), hub.number()
+    hub.say(InterruptTask("ann", victim))
+    hub.say(Unsend("ann", ()))
+    hub.wait(Unsent)
+    hub.give({other: (pow, 2, 3), victim: (pow, 2, 3)})
+    outcomes = hub.outcomes(2)
+    assert error(outcomes[victim]).ename == "KeyboardInterrupt"
+    assert value(outcomes[other]) == 8
 
 
 def test_interrupts_never_hit_the_wrong_task(hub: FakeHub) -> None:
