@@ -98,11 +98,16 @@ def _open(store: Store, frames: int) -> int:
     for place, offset, size in store.spans:
         if place not in range(frames) or not 0 <= offset <= offset + size <= store.size:
             raise ValueError(f"there is no frame {place} in that shared memory")
-    fd = os.open(f"/proc/{store.pid}/fd/{store.fd}", os.O_RDWR | os.O_CLOEXEC)
-    if os.fstat(fd).st_size < store.size:
-        os.close(fd)
-        raise ValueError(f"the shared memory is shorter than its {store.size} bytes")
-    return fd
+    return opened(store.pid, store.fd, store.size)
+
+
+def opened(pid: int, fd: int, size: int) -> int:
+    """A descriptor of our own for another process's memory of at least this size."""
+    own = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
+    if os.fstat(own).st_size < size:
+        os.close(own)
+        raise ValueError(f"the shared memory is shorter than its {size} bytes")
+    return own
 
 
 def can_open(pid: int, fd: int) -> bool:

@@ -15,9 +15,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
+from steer.core.begun import Begun
 from steer.core.shares import Pool
 from steer.core.taskevents import Give, TakeBack
-from steer.core.taskstate import Engine, Place, Record
+from steer.core.taskstate import LOWEST, Engine, Place, Record
 from steer.core.tasktables import Alarm, Tables
 from steer.wire.messages import Outcome, Task, TaskOptions, TaskStatus
 
@@ -43,6 +44,11 @@ SCANNED = 16
 DEEP = 50
 """Tasks that may wait on one engine's stack while others run."""
 
+SHALLOW = 8
+"""So many may, and what runs on top of them may be any task. On top of more it must be
+one of higher priority than who waits, as tasks of tasks are: else a tree of tasks is
+walked in its breadth, and the stack has no end."""
+
 _NOBODY: frozenset[int] = frozenset()
 _Shape = tuple[frozenset[int] | None, frozenset[int], int]
 
@@ -51,6 +57,7 @@ class Dispatch:
     """The ready tasks and the engines' room."""
 
     def __init__(self, tables: Tables) -> None:
+        self.begun = Begun(tables)
         self.tables = tables
         self.plain = Pool()
         self.pools: dict[_Shape, Pool] = {}
@@ -159,7 +166,11 @@ class Dispatch:
     def settle(self, engine: Engine) -> None:
         """What an engine holds has changed."""
         number, held = engine.id, engine.held
-        may = engine.reserved < 0 and len(engine.away) < DEEP
+        away = engine.away
+        may = engine.reserved < 0 and len(away) < DEEP
+        engine.floor = LOWEST
+        if len(away) >= SHALLOW:
+            engine.floor = next(reversed(away.values())).options.priority
         if not held:
             engine.load, engine.bundles = 0.0, 0
             engine.asked.clear()
@@ -180,6 +191,8 @@ class Dispatch:
         else:
             self.room.pop(number, None)
         front = next(iter(held.values()))
+        if front.number != engine.oldest:
+            self.begun.note(engine, front.number)
         if front.options.timeout is not None:
             self.clock(front)
 
@@ -225,29 +238,33 @@ class Dispatch:
 
     def _engine(self, pool: Pool) -> Engine | None:
         """An engine with room for this pool's tasks: one that idles, if any."""
+        top = pool.priority()
         if pool.targets is not None:
             mine = [e for e in sorted(pool.targets) if e not in pool.avoid]
             for table in (self.idle, self.room):
                 for number in mine:
-                    if number in table and not self._late(table[number]):
+                    if number in table and self._takes(table[number], top):
                         return table[number]
             return None
         for table in (self.idle, self.room):
-            if pool.near in table and not self._late(table[pool.near]):
+            if pool.near in table and self._takes(table[pool.near], top):
                 return table[pool.near]
         for number, engine in self.idle.items():
-            if number not in pool.avoid:
+            if number not in pool.avoid and engine.floor < top:
                 return engine
         late, found = [], None
         for number, engine in self.room.items():
             if self._late(engine):
                 late.append(number)
-            elif number not in pool.avoid:
+            elif number not in pool.avoid and engine.floor < top:
                 found = engine
                 break
         for number in late:  # its next sign brings it back
             del self.room[number]
         return found
+
+    def _takes(self, engine: Engine, priority: int) -> bool:
+        return engine.floor < priority and not self._late(engine)
 
     def _late(self, engine: Engine) -> bool:
         return bool(engine.held) and (
@@ -316,8 +333,8 @@ class Dispatch:
         """The pool with the highest priority for this engine; of equals the one with
         the fewest engines to choose from."""
         best: Pool | None = None
-        top = 0
-        if self.plain.live:
+        top = floor = self.tables.engines[engine].floor
+        if self.plain.live and self.plain.priority() > floor:
             best, top = self.plain, self.plain.priority()
         if not self.pools:
             return best
@@ -328,10 +345,12 @@ class Dispatch:
         ):
             if pool.live and engine not in pool.avoid:
                 priority = pool.priority()
-                if best is None or priority >= top:
+                if priority > floor and (best is None or priority >= top):
                     best, top = pool, priority
-        if best is None and self._near:
-            best = next(iter(self._near.values()))
+        if best is None:
+            for pool in self._near.values():
+                if pool.priority() > floor:
+                    return pool
         return best
 
     def _give(self, engine: Engine, batch: Sequence[Record]) -> None:
@@ -357,7 +376,7 @@ class Dispatch:
     def steal(self) -> None:
         """Engines idle and nothing is ready for them: take back from a laden one."""
         now, soon = self.tables.now, 0.0
-        wanted = len(self.idle)
+        wanted, floor = len(self.idle), self._lowest_floor()
         for engine in list(itertools.islice(self.laden.values(), SCANNED)):
             if not wanted:
                 return
@@ -366,9 +385,9 @@ class Dispatch:
                 continue
             due = engine.heard + engine.load
             if now > due + WORTH:
-                mine = list(self._behind(engine))  # its first one runs for long
+                mine = list(self._behind(engine, floor))  # its first one runs for long
             elif due - now > WORTH:
-                mine = list(self._behind(engine))
+                mine = list(self._behind(engine, floor))
                 mine = mine[len(mine) // 2 :] if len(mine) > 1 else mine
             else:
                 soon = min(soon or due + 2 * WORTH, due + 2 * WORTH)
@@ -383,10 +402,21 @@ class Dispatch:
             self._look = soon
             self.tables.alarm(soon, Alarm.LOOK, ("", 0))
 
-    def _behind(self, engine: Engine) -> Iterator[Record]:
+    def _lowest_floor(self) -> int:
+        """What those that idle may all not run."""
+        lowest = -LOWEST
+        for engine in self.idle.values():
+            if engine.floor == LOWEST:
+                return LOWEST
+            lowest = min(lowest, engine.floor)
+        return lowest
+
+    def _behind(self, engine: Engine, floor: int) -> Iterator[Record]:
         """What an engine holds behind its first, and others could run as well."""
         for record in itertools.islice(engine.held.values(), 1, None):
             extra = record.extra
+            if record.options.priority <= floor:
+                continue
             if extra is None or (
                 extra.targets is None and extra.doom is None and extra.gang is None
             ):

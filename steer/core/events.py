@@ -45,6 +45,8 @@ class Died(Event, frozen=True):
     """Ends a sentence: "was killed by SIGKILL"."""
     signal: str = ""
     status: int | None = None
+    running: tuple[str, int] | None = None
+    """The task that an engine ran; None if that is unknown."""
 
 
 class JobBegan(Event, frozen=True):

@@ -132,6 +132,12 @@ class Farm:
 
         return handle
 
+    def bundle(self, who: str) -> int:
+        """The number of the last bundle of outcomes for this client."""
+        tables = self.scheduler.tables
+        client = tables.clients.get(who)
+        return client.number if client is not None else tables.first
+
     def client_here(self, who: str, now: float) -> list[Action]:
         """A client said hello."""
         client = self.scheduler.tables.clients.get(who)
@@ -299,7 +305,9 @@ class Farm:
         its = (*facts.held.values(), *facts.away.values()) if facts is not None else ()
         return {(record.client, record.task.id) for record in its}
 
-    def engine_gone(self, engine: Engine, how: str, now: float) -> list[Action]:
+    def engine_gone(
+        self, engine: Engine, how: str, now: float, running: ev.Key | None = None
+    ) -> list[Action]:
         """An engine died or left; `how` is a sentence."""
         self.functions.engine_gone(engine.uuid)
         self._held.pop(engine.uuid, None)
@@ -309,7 +317,7 @@ class Farm:
         why = self.sender.why.pop(engine.uuid, "")
         if why:
             how = f"{how.rstrip('.')}: {why}."
-        return actions + self._feed(ev.EngineGone(engine.id, how), now)
+        return actions + self._feed(ev.EngineGone(engine.id, how, running), now)
 
     def resend(self, engine: Engine) -> list[Action]:
         """It could not be reached: send again what it should have. It drops doubles."""

@@ -261,6 +261,7 @@ class HubCore:
             shares=self.shares.get(who, False),
             probe=self.probe,
             engines=tuple(e.public() for e in self.registry.here()),
+            bundle=self.farm.bundle(who),
         )
         actions: list[Action] = [Send((peer_name("in", who),), welcome)]
         actions += self.fanout.lend_again(who)
@@ -632,7 +633,7 @@ class HubCore:
         self.ending.remember(engine.segments)
         actions: list[Action] = []
         if not engine.left:
-            actions += self._lost(engine, event.how, now)
+            actions += self._lost(engine, event.how, now, event.running)
         if self.ending.step is Step.RUNNING and self.registry.world_is_empty(
             engine.world
         ):
@@ -641,12 +642,18 @@ class HubCore:
             actions.append(Sweep(names))
         return actions + self.ending.look(now)
 
-    def _lost(self, engine: Engine, how: str, now: float) -> list[Action]:
+    def _lost(
+        self,
+        engine: Engine,
+        how: str,
+        now: float,
+        running: tuple[str, int] | None = None,
+    ) -> list[Action]:
         text = f"{engine.describe()} {how}"
         text = text[0].upper() + text[1:]
         error = ErrorInfo("EngineError", text + ".")
         actions = self.fanout.fail(engine, error, now)
-        actions += self.farm.engine_gone(engine, text + ".", now)
+        actions += self.farm.engine_gone(engine, text + ".", now, running)
         actions += self._tell(Left((engine.id,), (text + ".",)))
         return [*actions, Say(text)]
 

@@ -108,7 +108,11 @@ class Scheduler:
 
     def deadline(self) -> float | None:
         """When a Tick is due."""
-        return self.tables.alarms[0][0] if self.tables.alarms else None
+        begun = self.dispatch.begun.deadline()
+        if not self.tables.alarms:
+            return begun
+        alarm = self.tables.alarms[0][0]
+        return alarm if begun is None else min(alarm, begun)
 
     # -- clients
 
@@ -582,6 +586,7 @@ class Scheduler:
 
     def _tick(self) -> None:
         alarms, now = self.tables.alarms, self.tables.now
+        self.dispatch.begun.tick()
         while alarms and alarms[0][0] <= now:
             _, _, why, key = heapq.heappop(alarms)
             if why is Alarm.LOOK:

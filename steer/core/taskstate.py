@@ -25,6 +25,10 @@ GUESS = 0.001
 """Seconds that a function is taken to need before it was measured."""
 
 
+LOWEST = -(1 << 62)
+"""Below all priorities."""
+
+
 class Place(enum.Enum):
     """Where a task is."""
 
@@ -188,5 +192,9 @@ class Engine:
         """When it last gave a sign: its first task runs since then at the latest."""
         self.reserved: int = -1
         """Number of the task of several ranks that it is kept for."""
+        self.oldest = -1
+        """Number of the task that it runs, if it holds any."""
         self.asked: set[int] = set()
         """Numbers of tasks that it was asked to give back."""
+        self.floor = LOWEST
+        """It may run only tasks of a higher priority than this."""

@@ -73,6 +73,7 @@ class Life:
             engine=engine,
             ready=self.ready,
             known=known,
+            box=self.runner.tasks.box.fd,
         )
 
     def run(self) -> int:

@@ -5,11 +5,11 @@ not leave the stack: `wait_until` runs tasks, one after the other, until what is
 for has happened *and* the task on top has ended. The hub is told (`Seceded`,
 `Rejoined`), so that it counts the rank as free meanwhile.
 
-No deadlock comes of it. Take tasks that all wait, and the deepest that has not begun:
-tasks of tasks have a higher priority than what waits for them, so the hub gives it to
-the next rank that has stepped aside, and every rank with a waiting task has. Only a
-stack that is too high would end that: then the last one raises RecursionError instead
-of waiting.
+No deadlock comes of it. Tasks of tasks have a higher priority than what waits for them.
+When all ranks wait, some task that is waited for has not begun, and the rank where the
+one waits that waits for it may always run it. On top of a few that wait a rank runs any
+task, on top of more only such deeper ones, so that a tree is walked in its depth. If
+the tree itself is too deep, the last one raises RecursionError instead of waiting.
 
 What is no task comes on the same socket (cells, applied functions). It stays aside
 until the rank has ended the task at the bottom, as it would if nothing waited.
@@ -24,9 +24,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from steer.core.dispatch import DEEP
+from steer.core.dispatch import DEEP, SHALLOW
 from steer.core.enginetasks import Job, Key
-from steer.wire.messages import Rejoined, Seceded
+from steer.wire.messages import Rejoined, Seceded, Unsent
 
 if TYPE_CHECKING:
     from steer.engines.run import Runner
@@ -118,11 +118,15 @@ class Nesting:
         finally:
             with desk.lock:
                 desk.core.step_back(job)
+            runner.tasks.box.runs(*job.key)
             runner.reply(Rejoined(*job.key))
 
     def _run_others(self, over: Callable[[], bool], deadline: float | None) -> None:
         runner = self._runner
+        away = self._desk.core.away
         while not over():
+            if len(away) >= SHALLOW:
+                self._hand_back(away[-1].options.priority)
             if runner.tasks.run_one():
                 continue
             left = None if deadline is None else deadline - time.monotonic()
@@ -132,6 +136,19 @@ class Nesting:
                 runner.tasks.flush()
                 runner.pause(left)
         runner.tasks.flush()
+
+    def _hand_back(self, floor: int) -> None:
+        """Let others run what must not run on top of a stack of this height."""
+        desk = self._desk
+        given: dict[str, list[int]] = {}
+        with desk.lock:
+            for (client, number), job in desk.core.queue.items():
+                if job.options.priority <= floor and not job.engines:
+                    given.setdefault(client, []).append(number)
+            for client, ids in given.items():
+                desk.core.give_back(client, ids)
+        for client, ids in given.items():
+            self._runner.reply(Unsent(client, tuple(ids)))
 
     def _ends(self, job: Job | None) -> bool:
         doomed = job is not None and job.key in self._doomed

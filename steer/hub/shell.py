@@ -17,6 +17,7 @@ import msgspec
 import zmq
 
 from steer import shm, sockets
+from steer.blackbox import Reader
 from steer.core import events as ev
 from steer.core.hub import RETURN_WITHIN, HubCore, request_of
 from steer.errors import InternalError, ProtocolError, SteerError
@@ -36,6 +37,7 @@ from steer.wire.messages import (
     Outcomes,
     RankTask,
     Refused,
+    Register,
     Result,
     Store,
     Submit,
@@ -74,6 +76,7 @@ class Shell:
             began=time.time_ns() // 1000,  # bundles are never so many
         )
         self.watches: dict[str, Watch] = {}
+        self.boxes: dict[str, Reader] = {}
         self._tick_at: float | None = None
         self._do: dict[type, Callable[[Any], None]] = {
             ev.Send: self._send,
@@ -139,6 +142,8 @@ class Shell:
             self._refuse(peer, request_of(message), error)
             return
         self.feed(ev.Heard(peer, message, frames))
+        if isinstance(message, Register) and message.uuid in self.watches:
+            self._open_box(message)
 
     def _reach(
         self, peer: bytes, message: Submit | Result | Hello, frames: list[Any]
@@ -236,7 +241,20 @@ class Shell:
         watch = self.watches.get(uuid)
         how = watch.how() if watch is not None else None
         self._unwatch(uuid)
-        self.feed(ev.Died(uuid, describe(how or Exit())))
+        box = self.boxes.pop(uuid, None)
+        running = box.running() if box is not None else None
+        if box is not None:
+            box.close()
+        self.feed(ev.Died(uuid, describe(how or Exit()), running=running))
+
+    def _open_box(self, message: Register) -> None:
+        """Map what the engine writes down, while there is an engine."""
+        if message.box < 0 or message.uuid in self.boxes:
+            return
+        try:
+            self.boxes[message.uuid] = Reader(message.pid, message.box)
+        except (OSError, ValueError) as error:
+            log.debug("no black box of %s: %s", message.uuid, error)
 
     def _unwatch(self, uuid: str) -> None:
         watch = self.watches.pop(uuid, None)

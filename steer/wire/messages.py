@@ -225,6 +225,9 @@ class Welcome(Message, frozen=True):
     """Whether hub and client can open each other's shared memory."""
     probe: int
     engines: tuple[EngineInfo, ...]
+    bundle: int = 0
+    """The number of the last bundle of outcomes sent to it: what it has not got of
+    them is lost."""
 
 
 class Joined(Message, frozen=True):
@@ -305,6 +308,8 @@ class Register(Message, frozen=True):
     """Requests it has got and whose results the hub has not acknowledged."""
     holding: bool = False
     """Whether HeldTasks follow."""
+    box: int = -1
+    """The descriptor of its `steer.blackbox`."""
     turn: int = 0
     """How often it has registered. Tasks bear it: those of an earlier turn, which
     HeldTasks did not name, are not to be run."""

@@ -325,7 +325,7 @@ def test_an_engine_may_hold_tasks_of_several_clients(farm):
 def test_what_could_not_be_reached_is_sent_again(farm):
     farm.tasks(1)
     farm.feed(ev.Unreached("e0"))
-    farm.now = farm.core.deadline()
+    farm.now += 1.0
     actions = farm.feed(ev.Tick())
     assert sent(actions, wire.Functions)
     assert [m.tasks[0].id for _, m in sent(actions, wire.Tasks)] == [1]
