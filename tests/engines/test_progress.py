@@ -168,4 +168,5 @@ def test_an_item_costs_little(rank):
 
     plain = min(cost(range(200_000)) for _ in range(5))
     shown = min(cost(steer.progress(range(200_000))) for _ in range(5))
-    assert shown - plain < 200e-9
+    # 60 ns on an idle machine; a message for each would be a hundred times that.
+    assert shown - plain < 2e-6
