@@ -147,7 +147,8 @@ def test_an_answer_is_a_sign_of_life(hub):
 
 def test_hello(hub):
     hub.join(1)
-    send, watch = hub.hello()
+    send, watch, window = hub.hello()
+    assert isinstance(window.message, wire.Window)
     assert send.peers == (b"ia",)
     assert [e.id for e in send.message.engines] == [0]
     assert (send.message.pid, send.message.cluster) == (7, "x")
