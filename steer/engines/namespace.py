@@ -8,6 +8,7 @@ defined in its `__main__` see the engine's variables here (`bind`).
 from __future__ import annotations
 
 import builtins
+import collections
 import functools
 import sys
 import types
@@ -25,6 +26,9 @@ class Namespace:
         self.on_clear: list[Callable[[], object]] = []
         """Who keeps something of its own among the variables puts it back here."""
         self._kept = set(self.variables)
+        self._lent: collections.Counter[str] = collections.Counter()
+        """Names that are lent to functions that run; several may, one on top of the
+        other."""
         sys.modules["__main__"] = self.module
 
     def evaluate(self, expression: str) -> Any:
@@ -76,7 +80,8 @@ class Namespace:
         lent = {
             name: move(value)
             for name, value in brought.items()
-            if name not in self.variables and not name.startswith("__")
+            if (name not in self.variables or name in self._lent)
+            and not name.startswith("__")
         }
         bound = move(function)
         return self._lending(bound, lent) if lent else bound
@@ -86,12 +91,22 @@ class Namespace:
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
+            # One that waits below may have been lent others of these names.
+            before = {name: variables[name] for name in lent if name in variables}
             variables.update(lent)
+            self._lent.update(lent.keys())
             try:
                 return function(*args, **kwargs)
             finally:
+                self._lent.subtract(lent.keys())
                 for name, value in lent.items():
-                    if variables.get(name, variables) is value:
+                    if not self._lent[name]:
+                        del self._lent[name]
+                    if variables.get(name, variables) is not value:
+                        continue
+                    if name in before:
+                        variables[name] = before[name]
+                    else:
                         del variables[name]
 
         return call

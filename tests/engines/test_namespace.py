@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import pickle
 import subprocess
@@ -165,3 +166,19 @@ def test_other_functions_are_left_alone(namespace):
         assert namespace.bind(function) is function
     here = pickle.loads(cloudpickle.dumps(from_client))
     assert namespace.bind(here) is here
+
+
+def test_what_is_lent_to_one_function_stays_while_another_runs_on_top_of_it():
+    namespace = Namespace()
+    brought = {"__name__": "__main__", "__builtins__": builtins, "tool": "lent"}
+    exec(
+        "def outer(run):\n    run()\n    return tool\ndef inner():\n    return tool\n",
+        brought,
+    )
+    outer = namespace.bind(brought["outer"])
+    inner = []
+
+    assert outer(lambda: inner.append(namespace.bind(brought["inner"]))) == "lent"
+    assert outer(inner[0]) == "lent"
+    assert inner[0]() == "lent"
+    assert "tool" not in namespace.variables
