@@ -40,7 +40,7 @@ class TaskFuture(Future[Any]):
     """What a task will give."""
 
     _on_wake: Callable[[], object] | None = None
-    _on_output: Callable[[Piece, Any], object] | None = None
+    _on_output: Callable[[TaskFuture, Piece, Any], object] | None = None
 
     def __init__(self, tasks: Tasks) -> None:
         super().__init__()
@@ -193,7 +193,7 @@ class TaskFuture(Future[Any]):
     def output(self, piece: Piece, frame: Any) -> None:
         """The task printed or displayed something."""
         if self._on_output is not None:
-            self._on_output(piece, frame)
+            self._on_output(self, piece, frame)
         elif piece.stream in (Stream.STDOUT, Stream.STDERR):
             text = bytes(frame).decode(errors="replace")
             self.printed = (self.printed + text)[-PRINTED:]
