@@ -11,6 +11,7 @@ communicator, and is `steer.comm` while the task runs.
 
 from __future__ import annotations
 
+import collections
 import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,14 @@ from steer.errors import TaskAborted
 if TYPE_CHECKING:
     from mpi4py import MPI
 
+WAITING = 64
+"""Communicators that wait to be given back. A message that nobody received may still be
+on its way, and would reach the next communicator that gets this one's place (seen with
+MPICH)."""
+
 KEPT = 256
-"""Communicators of tasks that failed, which are kept: messages may still come to them,
-and would reach the next one that gets their place."""
+"""Communicators of tasks that failed, or with such a message, which are kept as long as
+there is room: MPICH has about 2,000."""
 
 
 class Gangs:
@@ -35,7 +41,8 @@ class Gangs:
 
     def __init__(self, desk: Desk, core: EngineCore) -> None:
         self._core = core
-        self._spoiled: list[MPI.Intracomm] = []
+        self._old: collections.deque[MPI.Intracomm] = collections.deque()
+        self._spoiled: collections.deque[MPI.Intracomm] = collections.deque()
         self._group: MPI.Group | None = None
         self._running: Job | None = None
         self._stopped: Job | None = None
@@ -101,21 +108,26 @@ class Gangs:
             group.Free()
 
     def _free(self, comm: MPI.Intracomm) -> None:
-        """Give a communicator back, unless somebody has sent what nobody received."""
+        """Give a communicator back some tasks later, if nobody has sent to it what
+        nobody received."""
         from mpi4py import MPI
 
-        if comm == MPI.COMM_NULL:  # the task has freed it
+        self._old.append(comm)
+        if len(self._old) <= WAITING:
             return
-        if comm.Iprobe(MPI.ANY_SOURCE, MPI.ANY_TAG):
-            self._keep(comm)
+        oldest = self._old.popleft()
+        if oldest == MPI.COMM_NULL:  # its task has freed it
+            return
+        if oldest.Iprobe(MPI.ANY_SOURCE, MPI.ANY_TAG):
+            self._keep(oldest)
         else:
-            comm.Free()
+            oldest.Free()
 
     def _keep(self, comm: MPI.Intracomm) -> None:
         from mpi4py import MPI
 
         self._spoiled.append(comm)
         if len(self._spoiled) > KEPT:
-            oldest = self._spoiled.pop(0)
+            oldest = self._spoiled.popleft()
             if oldest != MPI.COMM_NULL:
                 oldest.Free()
