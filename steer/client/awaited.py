@@ -46,6 +46,8 @@ def _find(value: Any, found: dict[Any, None]) -> None:
     if isinstance(value, Future):
         found[value] = None
     elif kind in (list, tuple, set, frozenset):
+        if _SIMPLE.issuperset(map(type, value)):
+            return  # a chunk of a map has thousands of numbers
         for item in value:
             if type(item) not in _SIMPLE:
                 _find(item, found)

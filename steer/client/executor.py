@@ -49,6 +49,8 @@ class _State:
         self.broken = ""
         self.cluster: Cluster | None = None
         self.wrap: Callable[[Any], Any] | None = None
+        self.paces: dict[object, float] = {}
+        """Seconds that an item of a map took, for each function."""
 
     def ended(self, future: TaskFuture) -> None:
         """One of its tasks has an outcome; in the I/O thread."""

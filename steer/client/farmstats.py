@@ -79,8 +79,8 @@ class FarmStats:
             count = f"{engine.tasks:,} {'task' if engine.tasks == 1 else 'tasks'}"
             lines.append(f"rank {engine.engine}: {count}{load}")
         if rest := busy[MOST_LINES:]:
-            count = sum(e.tasks for e in rest)
-            lines.append(f"{describe(e.engine for e in rest)}: {count:,} tasks")
+            held = sum(e.tasks for e in rest)
+            lines.append(f"{describe(e.engine for e in rest)}: {held:,} tasks")
         if self.idle:
             verb = "is" if len(self.idle) == 1 else "are"
             lines.append(f"{describe(self.idle)} {verb} idle")

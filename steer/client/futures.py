@@ -11,9 +11,9 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from steer.client.lightfuture import ENDED, LightFuture
 from steer.wire.frames import unpack
 from steer.wire.messages import ErrorInfo, Piece, Stream, TaskStatus
 
@@ -32,41 +32,44 @@ Raw = tuple[Callable[["TaskFuture", Any], Any], Any]
 """What makes the value, or raises the error, and of what."""
 
 
+_making = threading.Lock()
+"""Held while a future gets the lock that its value is made with."""
+
+
 class _Unmade(Exception):
     """Stands for an error that nobody has unpickled yet."""
 
 
-class TaskFuture(Future[Any]):
+class TaskFuture(LightFuture):
     """What a task will give."""
 
     _on_wake: Callable[[], object] | None = None
     _on_output: Callable[[TaskFuture, Piece, Any], object] | None = None
 
+    _raw: Raw | None = None
+    _on_end: Callable[[TaskFuture], object] | None = None
+    _making: threading.Lock | None = None
+    _refused = 0
+    """How often the hub has said that the task runs, and goes on."""
+    id = -1
+    name = ""
+    classic = False
+    """Whether errors come as ipyparallel's RemoteError, and not as they were raised."""
+    gather: Callable[[list[Any]], Any] = list
+    """Makes the value of a task of several ranks of those of the ranks."""
+    engine: int | None = None
+    """Where it ran; the first of its ranks if there were several."""
+    engines: tuple[int, ...] = ()
+    status: TaskStatus | None = None
+    printed = ""
+    """What it has printed; of much the end."""
+    submitted = started = took = received = 0.0
+
+    # What all tasks have alike stands above, in the class: a million wait.
+
     def __init__(self, tasks: Tasks) -> None:
         super().__init__()
         self._tasks = tasks
-        self._raw: Raw | None = None
-        self._on_end: Callable[[TaskFuture], object] | None = None
-        self._making = threading.Lock()
-        self._refused = 0
-        """How often the hub has said that the task runs, and goes on."""
-        self.id = -1
-        self.name = ""
-        self.classic = False
-        """Whether errors come as ipyparallel's RemoteError, and not as they were
-        raised."""
-        self.gather: Callable[[list[Any]], Any] = list
-        """Makes the value of a task of several ranks of those of the ranks."""
-        self.engine: int | None = None
-        """Where it ran; the first of its ranks if there were several."""
-        self.engines: tuple[int, ...] = ()
-        self.status: TaskStatus | None = None
-        self.printed = ""
-        """What it has printed; of much the end."""
-        self.submitted = 0.0
-        self.started = 0.0
-        self.took = 0.0
-        self.received = 0.0
 
     def said(self, ename: str) -> str:
         """The text of its error, if that is of this name and was not taken yet."""
@@ -91,6 +94,8 @@ class TaskFuture(Future[Any]):
     def result(self, timeout: float | None = None) -> Any:
         """The value, or raise what the task raised."""
         self._wait(timeout)
+        if self._state == "FINISHED" and self._exception is None:
+            return self._result
         return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -105,7 +110,7 @@ class TaskFuture(Future[Any]):
             self._make()
 
     def _make(self) -> None:
-        with self._making:
+        with self._maker():
             raw = self._raw
             if raw is None:
                 return
@@ -115,12 +120,19 @@ class TaskFuture(Future[Any]):
                 value = make(self, of)
             except BaseException as failure:  # noqa: BLE001  users' classes run here
                 error = failure
-            with self._condition:
-                self._result, self._exception = value, error
-                self._raw = None
+            self._result, self._exception = value, error
+            self._raw = None
+
+    def _maker(self) -> threading.Lock:
+        """What only one thread at a time makes the value with."""
+        if self._making is None:
+            with _making:
+                if self._making is None:
+                    self._making = threading.Lock()
+        return self._making
 
     def _invoke_callbacks(self) -> None:
-        if self._done_callbacks:  # type: ignore[attr-defined]
+        if self._done_callbacks:
             self._tasks.callbacks.put(self)
 
     def call_back(self) -> None:
@@ -135,22 +147,26 @@ class TaskFuture(Future[Any]):
 
     def begun(self) -> None:
         """A rank runs it."""
+        if self._begin_unseen():
+            return
         with self._condition:
             if self._state == "PENDING":
                 self._state = "RUNNING"
 
     def settle(self, raw: Raw, *, failed: bool) -> None:
         """The outcome is here."""
-        with self._condition:
-            if self._state not in ("PENDING", "RUNNING"):
-                return
-            self._raw = raw
-        end, self._on_end = self._on_end, None
-        if failed:
-            self.set_exception(_Unmade())
-        else:
-            self.set_result(None)
+        if self._state in ENDED:
+            return
+        self._raw = raw
+        error = _Unmade() if failed else None
+        if not self._end_unseen(None, error):
+            if error is not None:
+                self.set_exception(error)
+            else:
+                self.set_result(None)
+        end = self._on_end
         if end is not None:
+            self._on_end = None
             end(self)
 
     def fail(self, error: BaseException) -> None:
@@ -210,16 +226,13 @@ class TaskFuture(Future[Any]):
         """Wait until it is done, or ready for another reason."""
         with self._condition:
             return self._condition.wait_for(
-                lambda: self._state in _ENDED or ready(), timeout
+                lambda: self._state in ENDED or ready(), timeout
             )
 
     @property
     def refusals(self) -> int:
         """How often the hub has refused to cancel it."""
         return self._refused
-
-
-_ENDED = ("CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED")
 
 
 class Callbacks:
