@@ -476,7 +476,8 @@ class AsyncResult(Described, Future[Any]):
         headings, as ipyparallel has it.
         """
         self._finish(None)
-        if groupby is None and not showing.is_one(self):
+        together = all(request.together for request in self._requests)
+        if groupby is None and together and not showing.is_one(self):
             showing.show(self, result_only=result_only)
             return
         places = self._places

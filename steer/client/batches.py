@@ -43,7 +43,7 @@ class Batch(Filed):
         future.classic = True
         future._on_end = self.ended
         future._on_wake = self.notify
-        future._on_output = self.output
+        future._on_output = self.printed_in
         return future
 
     def add(self, future: TaskFuture) -> None:
@@ -68,11 +68,13 @@ class Batch(Filed):
         if not self._left:
             self.let_go()
 
-    def output(self, piece: Piece, frame: Any) -> None:
+    def printed_in(self, future: TaskFuture, piece: Piece, frame: Any) -> None:
         """File what a task printed or displayed."""
-        number = int(piece.id.rpartition("/t")[2])
-        if piece.stream is not Stream.PROMPT:
-            self.file_output([number], piece.stream, frame)
+        if piece.stream is Stream.PROMPT:
+            return
+        if future.engine is None:  # it runs still, so this is the first that we hear
+            future.engine = RankSet.parse(piece.ranks).min()
+        self.file_output([future.id], piece.stream, frame)
 
     # -- its places
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from steer.client.replies import Output, collapse
 from steer.wire import payload
 from steer.wire.frames import unpack
-from steer.wire.messages import Piece, Stream
+from steer.wire.messages import Stream
 
 if TYPE_CHECKING:
     from steer.client.asyncresult import AsyncResult
@@ -183,10 +183,6 @@ class Filed(ABC):
             if result is not None:
                 result._heard([(key, stream, content) for key in keys])
         return content
-
-    def output(self, piece: Piece, frame: Any) -> None:
-        """Take what some engines printed or displayed."""
-        raise NotImplementedError
 
     def notify(self) -> None:
         """Wake those who wait: the connection changed."""
