@@ -169,7 +169,7 @@ class ClientSide:
             for message, frames in self.core.next():
                 self.client.sockets["out"].send(message, frames)
 
-    def welcome(self, hub: int) -> None:
+    def welcome(self, hub: int, bundle: int) -> None:
         """The hub knows us: send again what was not answered."""
         count = 0
         for message, frames in self.core.again():
@@ -179,7 +179,7 @@ class ClientSide:
         if hub != self.hub:
             self.hub, self.number = hub, 0
         self.client.sockets["out"].send(Taken(self.number, count))
-        self.next = 0
+        self.next = bundle + 1
 
     def heard(self, message: Message, frames: Sequence[Any]) -> None:
         """The hub says something about tasks."""
@@ -209,7 +209,7 @@ class ClientSide:
 
     def _taken(self, number: int) -> None:
         self.number = max(number, self.number)
-        if number and self.next in (number, 0):
+        if number and number == self.next:
             self.next = number + 1
             self.client.sockets["out"].send(Taken(number))
 

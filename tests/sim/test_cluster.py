@@ -230,6 +230,8 @@ def each_task_ran_once(world: World) -> None:
     for (who, number), engines in world.task_ends.items():
         client = world.peers[who]
         assert isinstance(client, Client)
+        if client.left:
+            continue  # what it had was the journal's when it said once more who it is
         if client.tasks.wanted[number].options.ranks:
             continue  # each rank once, and all again if one fails and may be retried
         living = [engine for engine in engines if engine.alive]

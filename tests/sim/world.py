@@ -429,6 +429,7 @@ class Client(Peer):
         self.core = ClientCore(who)
         self.requests: dict[str, Request] = {}
         self.tasks = ClientSide(self)
+        self.left = False
 
     def introduce(self) -> None:
         self.introductions += 1
@@ -470,7 +471,7 @@ class Client(Peer):
             case Welcome():
                 self.core.engines = {}
                 self.core.joined(message.engines)
-                self.tasks.welcome(message.pid)
+                self.tasks.welcome(message.pid, message.bundle)
             case Window() | Outcomes() | RankOutcomes() | Begun() | Uncancelled():
                 self.tasks.heard(message, frames)
             case _:
@@ -503,6 +504,7 @@ class Client(Peer):
             self.sockets["in"].send(Release(message.id, str(lent)))
 
     def leave(self) -> None:
+        self.left = True
         self.sockets["out"].send(Goodbye(self.who))
         self.world.net.call_later(0.5, lambda: self.alive and self.die())
 
