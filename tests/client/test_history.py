@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-from steer.client.history import History, Memory
+import pytest
+
+from steer.client.history import History, Memory, is_task, parsed
 from steer.client.replies import Output
 from steer.client.requests import About, Answer, Printed, Request
 from steer.ranks import RankSet
@@ -101,3 +103,23 @@ def test_text_and_displays_count_too() -> None:
     printed.streams["stdout"] = ["abc", "de"]
     printed.displays.append(Output.received({"image/png": "x" * 100}, {}, {}, False))
     assert printing.size() == 115
+
+
+@pytest.mark.parametrize(
+    ("msg_id", "found"),
+    [
+        ("ab-12_3", ("ab-12", "ab-12_", 3)),
+        ("ab-t17", ("ab-t17", "ab-t", 17)),
+        ("a-t1_0", ("a-t1", "a-t1_", 0)),
+    ],
+)
+def test_names_of_messages(msg_id: str, found: tuple[str, str, int]) -> None:
+    assert parsed(msg_id) == found
+    assert is_task(msg_id) is (msg_id == "ab-t17")
+
+
+@pytest.mark.parametrize("nonsense", ["", "x", "ab-12", "ab-12_", "ab-t", "_3", "ab_x"])
+def test_what_is_no_name_of_a_message(nonsense: str) -> None:
+    with pytest.raises(KeyError, match="No such message"):
+        parsed(nonsense)
+    assert not is_task(nonsense)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import json
-import types
 from collections.abc import Iterator
 
 import pytest
 
 from steer.client.client import Client
-from steer.client.needs import require
 from steer.client.remote import interactive, parallel, remote
-from steer.errors import UnmetDependency
 
 from .acting import ActingLink, acting
 
@@ -73,19 +69,3 @@ def test_a_parallel_function_refuses_what_it_cannot_divide(four: Acting) -> None
 def test_interactive_functions_are_mains() -> None:
     assert interactive(lambda: 1).__module__ == "__main__"
     assert interactive(3) == 3
-
-
-def test_require_brings_modules_and_objects() -> None:
-    def elsewhere():
-        return colorsys.hls_to_rgb(0, 0, 0), add(1), answer  # noqa: F821
-
-    fresh = types.FunctionType(elsewhere.__code__, {"__builtins__": __builtins__})
-    fresh.__module__ = "not_main"
-    needing = require("colorsys", json, add, answer=42)(fresh)
-    assert needing() == ((0, 0, 0), 3, 42)
-    assert fresh.__globals__["json"] is json
-
-
-def test_a_module_that_is_not_there_is_an_unmet_dependency() -> None:
-    with pytest.raises(UnmetDependency, match="no_such_module cannot be imported"):
-        require("no_such_module")(add)(1)
