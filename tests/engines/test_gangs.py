@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -50,7 +51,15 @@ def test_the_calls_of_a_tasks_communicator() -> None:
     program = Path(__file__).with_name("taskcomm_program.py")
     folder = Path(sys.executable).parent
     command = [str(folder / "mpiexec"), "-n", "3", sys.executable, str(program)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    environment = {
+        **os.environ,
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    }
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env=environment
+    )
     assert done.stdout == "good\n", done.stdout + done.stderr
 
 
