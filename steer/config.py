@@ -158,6 +158,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     started: float = 0.0
     server_secret_key: bytes = b""
     jobs: list[Any] = []
+    respawn: bool = False
+    """Whether an engine that is a world of its own is started again when it dies."""
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Connection:

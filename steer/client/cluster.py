@@ -122,6 +122,8 @@ class Cluster:
         owner: a process's pid: the cluster ends with it, however it ends, also if it is
             killed, and leaves no files; without one, ranks outlive a killed program.
         log_level: of the hub's log.
+        respawn: start an engine again when it dies, if it is a world of its own, as
+            with engines="local".
     """
 
     def __init__(
@@ -142,6 +144,7 @@ class Cluster:
         shutdown_atexit: bool = True,
         owner: int | None = None,
         log_level: int | str = "info",
+        respawn: bool = False,
         **others: Any,
     ) -> None:
         others = _without_ipyparallels(others)
@@ -168,6 +171,7 @@ class Cluster:
             ip=ip or settings.get("ip", ""),
             port=port or settings.get("port", 0),
             owner=owner,
+            respawn=respawn,
             location=location or settings.get("location", ""),
             log_level=_LEVELS.get(log_level, "info")
             if isinstance(log_level, int)

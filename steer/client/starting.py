@@ -76,6 +76,8 @@ class Request:
     log_level: str = "info"
     owner: int | None = None
     """The process that the hub does not outlive."""
+    respawn: bool = False
+    """Whether engines without MPI are started again when they die."""
 
 
 @dataclass
@@ -146,6 +148,7 @@ def new_connection(files: ClusterFiles, request: Request) -> Connection:
         port=request.port,
         boot=kernel(),
         started=time.time(),
+        respawn=request.respawn,
     )
     if not request.ip:
         return connection

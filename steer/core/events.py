@@ -123,6 +123,12 @@ class Kill(Action, frozen=True):
     signum: int
 
 
+class Respawn(Action, frozen=True):
+    """Start an engine in the place of one that died, as its job did."""
+
+    job: str
+
+
 class KillJobs(Action, frozen=True):
     """Send a signal to the launchers of all jobs, or of one."""
 

@@ -31,6 +31,7 @@ from steer.core.events import (
     Look,
     Recall,
     Recalled,
+    Respawn,
     Saved,
     SavedTasks,
     Say,
@@ -111,10 +112,12 @@ class HubCore:
         probe: int = -1,
         restoring_until: float | None = None,
         began: int = 0,
+        respawn: bool = False,
     ) -> None:
         self.pid = pid
         self.cluster = cluster
         self.probe = probe
+        self.respawn = respawn
         self.registry = Registry(boot)
         self.fanout = Fanout()
         self.jobs: dict[str, int] = {}
@@ -640,6 +643,9 @@ class HubCore:
             names = tuple(self.ending.segments)
             self.ending.segments.clear()
             actions.append(Sweep(names))
+            # One that never was ready would die again and again.
+            if self.respawn and engine.here and engine.info.size == 1:
+                actions.append(Respawn(engine.info.job))
         return actions + self.ending.look(now)
 
     def _lost(

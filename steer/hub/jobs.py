@@ -17,6 +17,8 @@ from steer.launch.start import start_engines
 from steer.loop import Loop
 from steer.node.watch import describe
 
+_How = tuple[str, dict[str, str] | None, str | None, dict[str, str] | None]
+
 
 class Jobs:
     """What this hub has started."""
@@ -30,6 +32,8 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._sizes: dict[str, int] = {}
         self._ended: dict[str, str] = {}
+        self._how: dict[str, _How] = {}
+        """How jobs were started, to start more of the same."""
         self._loop: Loop | None = None
         self._feed: Callable[[Event], None] | None = None
         self.verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -59,14 +63,25 @@ class Jobs:
             environment=environment,
             cwd=Path(cwd) if cwd else None,
         )
+        self._how[name] = (recipe, options, cwd, environment)
         self._hold(job, n)
         self._save()
         return name
 
+    def respawn(self, name: str) -> None:
+        """Start one more engine as this job did; raises LaunchError."""
+        recipe, options, cwd, environment = self._how[name]
+        self.start(recipe, 1, options, cwd, environment)
+
     def adopt(self, saved: Sequence[Any]) -> None:
         """Take over what an earlier hub started."""
         for facts in saved:
-            self._hold(Job.adopt(facts["job"]), int(facts["n"]))
+            job = Job.adopt(facts["job"])
+            recipe, options, cwd, environment = (
+                facts.get("how") or (job.recipe,) + (None,) * 3
+            )
+            self._how[job.id] = (recipe, options, cwd, environment)
+            self._hold(job, int(facts["n"]))
 
     def _hold(self, job: Job, n: int) -> None:
         self._jobs[job.id] = job
@@ -76,7 +91,10 @@ class Jobs:
 
     def _save(self) -> None:
         self._store(
-            [{"job": j.to_dict(), "n": self._sizes[j.id]} for j in self._jobs.values()]
+            [
+                {"job": j.to_dict(), "n": self._sizes[j.id], "how": self._how[j.id]}
+                for j in self._jobs.values()
+            ]
         )
 
     # -- once there is a loop

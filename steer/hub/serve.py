@@ -55,8 +55,9 @@ def serve(
         journal = Journal(folder / "journal.sqlite", on_error=_warn)
         ledger = Ledger(journal, loop)
         shell = Shell(
-            context, sock, ledger, jobs, loop, connection.cluster_id, restored
-        )
+            context, sock, ledger, jobs, loop, connection.cluster_id, restored,
+            connection.respawn,
+        )  # fmt: skip
         ledger.saved = shell.saved
         ledger.saved_tasks = lambda client, number: shell.feed(
             SavedTasks(client, number)

@@ -60,6 +60,7 @@ class Shell:
         loop: Loop,
         cluster: str,
         restored: bool = False,
+        respawn: bool = False,
     ) -> None:
         self.loop = loop
         self.sock = sock
@@ -74,6 +75,7 @@ class Shell:
             probe=self.shelf.probe(),
             restoring_until=until,
             began=time.time_ns() // 1000,  # bundles are never so many
+            respawn=respawn,
         )
         self.watches: dict[str, Watch] = {}
         self.boxes: dict[str, Reader] = {}
@@ -84,6 +86,7 @@ class Shell:
             ev.Unwatch: lambda action: self._unwatch(action.uuid),
             ev.Kill: self._kill,
             ev.KillJobs: self._kill_jobs,
+            ev.Respawn: self._respawn,
             ev.Sweep: self._sweep,
             ev.Note: self._note,
             ev.NoteTasks: self.ledger.note_tasks,
@@ -267,6 +270,12 @@ class Shell:
 
     def _kill_jobs(self, action: ev.KillJobs) -> None:
         self.jobs.signal(action.signum, action.job)
+
+    def _respawn(self, action: ev.Respawn) -> None:
+        try:
+            self.jobs.respawn(action.job)
+        except SteerError as error:
+            log.error("the engine was not started again: %s", error)
 
     def _sweep(self, action: ev.Sweep) -> None:
         sweep(action.names)

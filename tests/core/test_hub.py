@@ -351,6 +351,26 @@ def test_any_arguments_get_an_answer(what, key, value):
 # -- jobs
 
 
+def test_who_died_is_started_again_if_that_is_wanted():
+    hub = Hub(respawn=True)
+    hub.join(1)
+    hub.register("e5")  # not ready yet
+    assert ev.Respawn("j") in hub.feed(ev.Died("e0", "was killed"))
+    assert ev.Respawn("j") not in hub.feed(ev.Died("e5", "was killed"))
+
+
+def test_but_not_a_rank_of_a_world_or_at_the_end():
+    hub = Hub(respawn=True)
+    hub.join(2)
+    assert ev.Respawn("j") not in hub.feed(ev.Died("e0", "was killed"))
+    assert ev.Respawn("j") not in hub.feed(ev.Died("e1", "was killed"))
+    hub = Hub(respawn=True)
+    hub.join(1)
+    hub.hello()
+    hub.hear("oa", wire.Shutdown("q", "", hub=True))
+    assert ev.Respawn("j") not in hub.feed(ev.Died("e0", "was killed"))
+
+
 def test_a_job_that_ends_is_told_and_its_orphans_are_ended(ready):
     ready.feed(ev.JobBegan("j", 2, "mpiexec"))
     actions = ready.feed(ev.JobEnded("j", "exited with status 1", "log"))

@@ -25,14 +25,14 @@ from steer.wire.peers import peer_name
 class Cluster:
     """The files and the hub of one cluster."""
 
-    def __init__(self) -> None:
+    def __init__(self, **more: Any) -> None:
         self.files = ClusterFiles("", new_cluster_id()).make()
         public, secret = zmq.curve_keypair()
         server, server_secret = zmq.curve_keypair()
         self.connection = Connection(
             cluster_id=self.files.cluster_id, host=host_name(), boot=kernel(),
             ipc=self.files.new_socket(), public_key=public, secret_key=secret,
-            server_key=server, server_secret_key=server_secret,
+            server_key=server, server_secret_key=server_secret, **more,
         )  # fmt: skip
         self.connection.write(self.files.connection)
         self.hub: subprocess.Popen[bytes] | None = None

@@ -183,6 +183,24 @@ def test_tasks_and_requests_share_the_engines(cluster):
     assert values(futures, 10) == [2**i for i in range(500)]
 
 
+def test_an_engine_that_dies_is_started_again_if_that_is_wanted():
+    cluster = Cluster(respawn=True)
+    cluster.start("--start", "local", "--n", "1")
+    try:
+        link = cluster.link(1)
+        future = link.tasks.submit(os._exit, (3,))
+        with pytest.raises(EngineError, match="exited with status 3"):
+            future.result(10)
+        assert link.tasks.submit(pow, (2, 3)).result(15) == 8
+        cluster.kill_hub()
+        cluster.start("--restore")
+        with pytest.raises(EngineError):
+            link.tasks.submit(os._exit, (3,)).result(15)
+        assert link.tasks.submit(pow, (2, 3)).result(15) == 8
+    finally:
+        cluster.stop()
+
+
 def test_the_last_engine_may_die(cluster):
     link = cluster.link(N)
     pids = [engine.pid for engine in link.core.engines.values()]
