@@ -107,6 +107,7 @@ class Link:
         self.trouble: SteerError | None = None
         self.shares = False
         self.welcome: Future[Welcome] = Future()
+        self._bundle = 0
         self.changed = threading.Condition()
         """Notified when engines join or leave, the hub says something, or is gone."""
         self.notices: list[tuple[str, dict[str, Any]]] = []
@@ -238,7 +239,7 @@ class Link:
     def _begin_tasks(self) -> None:
         assert self._tasks is not None
         if self.welcome.done():
-            self._tasks.welcome(self.connection.hub_pid)
+            self._tasks.welcome(self.connection.hub_pid, self._bundle)
         if self._window is not None:
             self._tasks.heard(self._window, [])
 
@@ -270,6 +271,8 @@ class Link:
         """Leave; what is under way goes on without us."""
         if self._closed:
             return
+        if self._tasks is not None:
+            self._tasks.tell_taken()
         self._send(Goodbye(self.client))
         self._closed = True
         if self._cut_timer is not None:  # nobody is there to take our last words
@@ -433,6 +436,7 @@ class Link:
 
     def _on_welcome(self, message: Welcome) -> None:
         self.connection = self.connection.replace(hub_pid=message.pid)
+        self._bundle = message.bundle
         self.shares = message.shares and shm.can_open(message.pid, message.probe)
         self.core.engines = {}
         self.core.joined(message.engines)
@@ -440,7 +444,7 @@ class Link:
             self.welcome.set_result(message)
         self.trouble = None
         if self._tasks is not None:
-            self._tasks.welcome(message.pid)
+            self._tasks.welcome(message.pid, message.bundle)
         self._notify()
 
     # -- the hub comes and goes

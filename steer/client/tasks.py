@@ -49,6 +49,9 @@ with bundle after bundle, and ends with REST seconds without one."""
 
 REST = 0.01
 
+TAKE = 0.01
+"""Seconds until the hub hears that outcomes have come."""
+
 MOST_WAITING = 2_000_000
 MOST_BYTES = 1 << 30
 """Who submits beyond this waits until the ranks have caught up."""
@@ -70,7 +73,10 @@ class Tasks:
         self._number = 0
         """Of the last bundle of outcomes of this hub."""
         self._next = 0
-        """Of the bundle that has to be the next; 0 if it may be any."""
+        """Of the bundle that has to be the next."""
+        self._untold = 0
+        """The last bundle that came, if the hub was not told so yet."""
+        self._taking = False
         self._closed: BaseException | None = None
         self.callbacks = Callbacks()
         self.future_class: type[TaskFuture] = TaskFuture
@@ -287,7 +293,7 @@ class Tasks:
             future.engine = message.engine if message.engine >= 0 else None
             _note(future, outcome, now)
             _settle(entry, outcome, whole or [outcome.body])
-        self._took(message.number, ended)
+        self._took(message.number, ended, bool(whole))
 
     def _rank_outcomes(self, message: RankOutcomes, frames: list[Any]) -> None:
         values: list[list[Any]] = []
@@ -309,27 +315,54 @@ class Tasks:
                 future.end_cancelled()
             else:
                 future.settle(raw, failed=message.status is not TaskStatus.DONE)
-        self._took(message.number, ended)
+        self._took(message.number, ended, any(o.store for o in message.outcomes))
 
     def _ended(self, numbers: list[int]) -> list[Entry | None]:
         with self._lock:
             return [self._list.ended(number) for number in numbers]
 
-    def _took(self, number: int, ended: Sequence[Entry | None]) -> None:
+    def _took(
+        self, number: int, ended: Sequence[Entry | None], at_once: bool
+    ) -> None:
         with self._lock:
             if number:
                 # One that is not the next shows that others were lost in a cut: they
                 # come again behind the next Welcome, and until then are not taken.
-                if self._next in (number, 0):
+                if number == self._next:
                     self._next = number + 1
-                    self._send(Taken(number))
+                    self._untold = number
+                    self._take_soon(at_once)
                 self._number = max(number, self._number)
             self._send_all()
         for entry in ended:
             if entry is not None and entry.store is not None:
                 self._link.unshare(entry.store)
 
-    def welcome(self, hub: int) -> None:
+    def _take_soon(self, at_once: bool) -> None:
+        """Say that a bundle is here: at once if the hub holds memory for it, else with
+        others. Nobody waits for that word, but it would wake the hub and an engine
+        just when the caller has its value and goes on."""
+        if at_once:
+            self._take()
+        elif not self._taking:
+            self._taking = True
+            self._link.call_later(TAKE, self._take_late)
+
+    def _take_late(self) -> None:
+        self._taking = False
+        self.tell_taken()
+
+    def tell_taken(self) -> None:
+        """Say now which outcomes have come; from any thread."""
+        with self._lock:
+            self._take()
+
+    def _take(self) -> None:
+        number, self._untold = self._untold, 0
+        if number and self._closed is None:
+            self._send(Taken(number))
+
+    def welcome(self, hub: int, bundle: int) -> None:
         """A hub knows us: it gets again what it, or the one before, has not
         answered."""
         with self._lock:
@@ -338,8 +371,9 @@ class Tasks:
             count = len(self._list.sent)
             for message, frames in self._list.again():
                 self._send(message, frames)
+            self._untold = 0
             self._send(Taken(self._number, count))
-            self._next = 0
+            self._next = bundle + 1
             self._send_all()
 
     def printed(self, message: Outputs, frames: Sequence[Any]) -> None:
