@@ -111,6 +111,17 @@ class AsyncResult(Described, Future[Any]):
         """Look whether a result made of others' places is finished."""
         raise NotImplementedError
 
+    def _invoke_callbacks(self) -> None:
+        # Those of tasks run where those of their futures do: they may ask for more.
+        if self._done_callbacks and not all(r.together for r in self._requests):
+            self._client.link.tasks.callbacks.put(self)
+        else:
+            self.call_back()
+
+    def call_back(self) -> None:
+        """Run the callbacks, in their thread."""
+        super()._invoke_callbacks()  # type: ignore[misc]
+
     # -- its places
 
     @property

@@ -101,17 +101,18 @@ class Batch(Filed):
         future = self.futures[key]
         if not future.done():
             return ""
-        if future.cancelled():
-            return "aborted"
-        return "ok" if future.status is TaskStatus.DONE else "error"
+        if future.status is TaskStatus.DONE:
+            return "ok"
+        return "aborted" if future.cancelled() else "error"
 
     def value(self, key: int) -> Any:
         """What the future of a task has, as a result has it."""
         future = self.futures[key]
+        if future.status is TaskStatus.DONE:
+            return future.result(0)
         if future.cancelled():
             return self.values.setdefault(key, TaskAborted(ABORTED))
-        error = future.exception(0)
-        return future.result(0) if error is None else error
+        return future.exception(0)
 
     def times(self, key: int) -> Times:
         """When a task was sent, began, ended, and its outcome came."""

@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from steer.client.lightfuture import ENDED, LightFuture
 from steer.wire.frames import unpack
@@ -235,15 +235,22 @@ class TaskFuture(LightFuture):
         return self._refused
 
 
+class CallsBack(Protocol):
+    """A future whose callbacks are run."""
+
+    def call_back(self) -> None:
+        """Run them."""
+
+
 class Callbacks:
     """The thread in which callbacks run."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[TaskFuture | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[CallsBack | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def put(self, future: TaskFuture) -> None:
+    def put(self, future: CallsBack) -> None:
         """Run the callbacks of a future."""
         self._queue.put(future)
         if self._thread is None:

@@ -748,10 +748,15 @@ def test_joblib_runs_on_the_view(rc: Client) -> None:
 
 def test_a_callback_may_ask_for_more(view: LoadBalancedView) -> None:
     heard: list[Any] = []
-    first = view.apply_async(abs, -1)
-    first.add_done_callback(lambda f: heard.append(view.apply_async(abs, -2)))
-    wait_until(lambda: len(heard) == 1, LONG, "the callback ran")
-    assert heard[0].get(LONG) == 2
+
+    def ask(first: Any) -> None:
+        second = view.apply_async(abs, first.get() - 3)
+        heard.append((threading.current_thread().name, second.get(LONG)))
+
+    view.apply_async(abs, -1).add_done_callback(ask)
+    view.map_async(abs, [-1]).split()[0].add_done_callback(ask)
+    wait_until(lambda: len(heard) == 2, LONG, "the callbacks ran")
+    assert heard == [("steer-callbacks", 2)] * 2
 
 
 def test_nobody_keeps_what_is_over(view: LoadBalancedView) -> None:
