@@ -27,6 +27,21 @@ def test_tasks_of_tasks_end_on_fewer_ranks_than_wait(ex):
     assert ex.submit(fibonacci, 6).result(30) == 8
 
 
+def fibonacci_on(here, n):
+    if n < 2:
+        return n
+    ex = steer.get_executor().options(targets=[here])
+    futures = [ex.submit(fibonacci_on, here, n - i) for i in (1, 2)]
+    return sum(future.result() for future in futures)
+
+
+def test_a_tree_of_tasks_on_one_rank_is_walked_in_its_depth(rc, ex):
+    here = rc.ids[0]
+
+    # 287 tasks; in its breadth the stack would be too high.
+    assert ex.options(targets=[here]).submit(fibonacci_on, here, 11).result(50) == 89
+
+
 def parent(i):
     return steer.get_executor().submit(pow, i, 2).result()
 
