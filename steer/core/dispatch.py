@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from steer.core.begun import Begun
 from steer.core.shares import Pool
 from steer.core.taskevents import Give, TakeBack
+from steer.core.stacks import DEEP, SHALLOW
 from steer.core.taskstate import LOWEST, Engine, Place, Record
 from steer.core.tasktables import Alarm, Tables
 from steer.wire.messages import Outcome, Task, TaskOptions, TaskStatus
@@ -40,14 +41,6 @@ WORTH = 0.002
 
 SCANNED = 16
 """Engines that are looked at, at a time, for what could be taken back."""
-
-DEEP = 50
-"""Tasks that may wait on one engine's stack while others run."""
-
-SHALLOW = 8
-"""So many may, and what runs on top of them may be any task. On top of more it must be
-one of higher priority than who waits, as tasks of tasks are: else a tree of tasks is
-walked in its breadth, and the stack has no end."""
 
 _NOBODY: frozenset[int] = frozenset()
 _Shape = tuple[frozenset[int] | None, frozenset[int], int]
