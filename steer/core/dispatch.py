@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 
 from steer.core.begun import Begun
 from steer.core.shares import Pool
-from steer.core.taskevents import Give, TakeBack
 from steer.core.stacks import DEEP, SHALLOW
+from steer.core.taskevents import Give, TakeBack
 from steer.core.taskstate import LOWEST, Engine, Place, Record
 from steer.core.tasktables import Alarm, Tables
 from steer.wire.messages import Outcome, Task, TaskOptions, TaskStatus
