@@ -31,6 +31,9 @@ FLEETING = frozenset({"complete", "inspect"})
 """Kinds that are asked at every key: nobody looks for them later."""
 
 BATCH_SECONDS = 0.1
+MOST_UNWRITTEN = 200_000
+"""Tasks that wait for the disk."""
+
 KEPT_REQUEST = 1 << 20
 """Bytes of arguments that are kept for `resubmit`; larger ones are not."""
 
@@ -121,6 +124,8 @@ class Ledger:
         self._full: set[str] = set()
         self._scheduled = False
         self._tasks: list[NoteTasks] = []
+        self._unwritten = 0
+        """Tasks that were noted and are not on the disk."""
         self.saved: Callable[[Sequence[tuple[str, int]]], None] = lambda results: None
         self.saved_tasks: Callable[[str, int], None] = lambda client, number: None
 
@@ -134,7 +139,14 @@ class Ledger:
         self._schedule()
 
     def note_tasks(self, note: NoteTasks) -> None:
-        """Write with the next batch how these tasks ended."""
+        """Write with the next batch how these tasks ended.
+
+        A disk that is too slow for them must not fill our memory: then those are left
+        out that their client has.
+        """
+        if self._unwritten > MOST_UNWRITTEN and not note.keep:
+            return
+        self._unwritten += len(note.tasks)
         self._tasks.append(note)
         self._schedule()
 
@@ -158,8 +170,13 @@ class Ledger:
     def _write_tasks(self, notes: list[NoteTasks]) -> None:
         offset = time.time() - time.monotonic()
         kept = {note.client: note.number for note in notes if note.keep}
+        count = sum(len(note.tasks) for note in notes)
+
+        def written() -> None:
+            self._unwritten -= count
 
         def committed() -> None:
+            self._loop.call_soon(written)
             for client, number in kept.items():
                 self._loop.call_soon(lambda c=client, n=number: self.saved_tasks(c, n))  # type: ignore[misc]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,7 @@ from steer.wire.messages import Shutdown
 log = logging.getLogger("steer.hub")
 
 MOST_SOCKETS = 65_000
+MOST_FILES = 262_144
 JOURNAL_SECONDS = 2.0
 
 
@@ -43,6 +45,7 @@ def serve(
 
     With an owner it ends no later than that process, however that one ends.
     """
+    _raise_limit()
     context: zmq.Context[Any] = zmq.Context()
     context.set(zmq.MAX_SOCKETS, MOST_SOCKETS)
     loop = Loop()
@@ -78,6 +81,15 @@ def serve(
         context.term()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(connection.ipc.removeprefix("ipc://"))
+
+
+def _raise_limit() -> None:
+    """As many descriptors as we may: each peer is some, and so is each large argument
+    and value that is under way."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _bind(sock: zmq.Socket[bytes], connection: Connection) -> int:
