@@ -71,7 +71,7 @@ class Shared:
                 if store is not None:
                     stores[place] = store
                     frames[place] = b""
-        return Packed(frames, stores) if len(frames) > 1 else batch
+        return Packed(frames, stores)
 
     def ended(self) -> None:
         """A batch needs its memory no more."""
