@@ -47,7 +47,6 @@ from steer.wire.messages import (
     Submit,
 )
 
-
 _SIGINT = int(signal.SIGINT)
 # The module `signal` makes enums of what goes in and comes out: 3 us, after each task.
 _handler_of: Callable[[int], Any] = getattr(
