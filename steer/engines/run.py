@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import importlib
 import math
 import os
 import signal
@@ -48,10 +49,8 @@ from steer.wire.messages import (
 )
 
 _SIGINT = int(signal.SIGINT)
-# The module `signal` makes enums of what goes in and comes out: 3 us, after each task.
-_handler_of: Callable[[int], Any] = getattr(
-    signal.getsignal, "__wrapped__", signal.getsignal
-)
+# signal.getsignal makes enums of what goes in and comes out: 3 us, after each task.
+_handler_of: Callable[[int], Any] = importlib.import_module("_signal").getsignal
 
 
 class Outer(NamedTuple):
