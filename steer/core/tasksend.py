@@ -24,6 +24,7 @@ from steer.core.registry import Engine, Registry
 from steer.core.scheduler import Scheduler
 from steer.core.taskdata import Payload, TaskData
 from steer.core.taskoutput import Printed
+from steer.core.taskstate import Record
 from steer.wire import messages as wire
 from steer.wire.messages import Message, Outcome, Store, Task
 
@@ -144,24 +145,34 @@ class Sender:
         keep = who not in self.clients
         most = HEAVY if keep else SMALL
         tasks = self.tables.clients[who].tasks
-        rows: list[tuple[Any, ...]] = []
-        for outcome in outcomes:
-            i = outcome.id
-            record = tasks[i]
-            body: Any = outcome.body if len(outcome.body) <= most else None
-            printed = None
-            if self.printed:
-                printed = self.printed.pop((who, i), None)
-            if keep and self.data:
-                body = self.data.value_of((who, i), engine) or body
-            rows.append((
-                i, outcome.status, outcome.started, outcome.took, record.submitted,
-                record.options.name, record.task.function, body,
-                printed.texts() if printed is not None else None,
-            ))  # fmt: skip
+        plain = not self.printed and not (keep and self.data)
+        rows = [
+            (
+                o.id, o.status, o.started, o.took, (r := tasks[o.id]).submitted,
+                r.options.name, r.task.function,
+                o.body if len(o.body) <= most else None, None,
+            )
+            if plain
+            else self._row((who, o.id), tasks[o.id], engine, o, most)
+            for o in outcomes
+        ]  # fmt: skip
         there = self.registry.by_id.get(engine)
         uuid = there.uuid if there is not None else ""
         return NoteTasks(who, number, engine, uuid, rows, keep, again)
+
+    def _row(
+        self, key: ev.Key, record: Record, engine: int, outcome: Outcome, most: int
+    ) -> tuple[Any, ...]:
+        """A task for the journal that has something beside its body."""
+        value: Any = outcome.body if len(outcome.body) <= most else None
+        if most == HEAVY:
+            value = self.data.value_of(key, engine) or value
+        printed = self.printed.pop(key, None)
+        return (
+            key[1], outcome.status, outcome.started, outcome.took, record.submitted,
+            record.options.name, record.task.function, value,
+            printed.texts() if printed is not None else None,
+        )  # fmt: skip
 
     def _pieces(
         self, who: str, outcomes: Sequence[Outcome]
@@ -236,7 +247,9 @@ class Sender:
         """The tasks as messages: one, unless some of them are large."""
         who, tasks = action.client, action.tasks
         client = self.tables.clients[who]
-        if client.size < HEAVY and not self.data:
+        if not self.data and (
+            client.size < HEAVY or sum([len(task.body) for task in tasks]) < HEAVY
+        ):
             yield self._bundle(action, tasks, turn), ()
             return
         piece: list[Task] = []
