@@ -17,6 +17,7 @@ from steer.errors import (
     HubUnreachable,
     InternalError,
     LaunchError,
+    MPITaskError,
     NoEnginesRegistered,
     RemoteError,
     SteerError,
@@ -354,6 +355,7 @@ SAMPLES: list[SteerError] = [
     EngineError("dead", ranks="3", host="n", signal="SIGKILL", exit_status=-9),
     composite(3),
     AlreadyDisplayedError(composite(2)),
+    MPITaskError.of("f", [(0, 4, None), (1, 5, ValueError("v"))]),
 ]
 
 
@@ -378,7 +380,11 @@ def test_samples_cover_what_needs_arguments() -> None:
     "error",
     [
         *SAMPLES,
-        *(c("text") for c in _tree(SteerError) if not issubclass(c, RemoteError)),
+        *(
+            c("text")
+            for c in _tree(SteerError)
+            if not issubclass(c, RemoteError | ExceptionGroup)
+        ),
         from_wire(wire(FileNotFoundError(2, "No", "f"), "tb"), HERE),
         from_wire(wire(Stubborn("no"), "tb"), HERE),
     ],
@@ -395,3 +401,21 @@ def test_survives_pickling(error: SteerError) -> None:
     for name, value in error.__dict__.items():
         if isinstance(value, plain):
             assert getattr(again, name) == value
+
+
+def test_a_task_of_several_ranks_tells_what_became_of_each() -> None:
+    lost = EngineError("Engine 6 was killed by SIGKILL.")
+    told = [(0, 4, None), (1, 5, ValueError("v")), (2, 6, lost)]
+    error = MPITaskError.of("simulate", told)
+    assert error.message == "simulate failed on ranks 1-2 of 3"
+    assert error.ranks[0] == (4, "ok")
+    assert error.ranks[1] == (5, "ValueError: v")
+    assert error.exceptions[0].__notes__ == ["on rank 1 of 3, engine 5"]
+    seen = []
+    try:
+        raise error
+    except* ValueError as group:
+        seen.append(group)
+    except* EngineError as group:
+        seen.append(group)
+    assert [type(group) for group in seen] == [MPITaskError] * 2
