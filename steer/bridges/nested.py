@@ -70,5 +70,7 @@ def _connected() -> Any:
 
             client = Client(os.environ["STEER_CONNECTION"])
             client.link.tasks.future_class = NestedFuture
+            # An engine ends when it is told to.
+            client.link.tasks.outlives_calls = False
             _client = (os.getpid(), client)
         return _client[1]

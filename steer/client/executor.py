@@ -12,11 +12,13 @@ which gives a face of the same executor.
 
 from __future__ import annotations
 
+import atexit
 import copy
 import functools
 import os
 import threading
 import uuid
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures import Executor as StandardExecutor
@@ -45,12 +47,18 @@ class _State:
         self.workers = workers
         self.lock = threading.Condition()
         self.pending: dict[TaskFuture, None] = {}
-        self.closed = False
+        self.closed = ""
+        """Why it takes no more calls."""
         self.broken = ""
         self.cluster: Cluster | None = None
         self.wrap: Callable[[Any], Any] | None = None
         self.paces: dict[object, float] = {}
         """Seconds that an item of a map took, for each function."""
+
+    def is_alone(self) -> bool:
+        """Whether nobody is there who could end its calls."""
+        link = self.client.link
+        return link.trouble is not None or not link.core.engines
 
     def ended(self, future: TaskFuture) -> None:
         """One of its tasks has an outcome; in the I/O thread."""
@@ -67,6 +75,7 @@ class Executor(StandardExecutor):
 
     Args:
         n: how many ranks to start, if no client is given; default: one for each core.
+        max_workers: the standard library's name for n.
         client: the client of a running cluster, which goes on without the executor.
         targets: the ranks to use, like "0-3"; all if left out.
         initializer: is called on each rank before its first task, with `initargs`.
@@ -82,8 +91,10 @@ class Executor(StandardExecutor):
         client: Client | None = None,
         targets: Any = None,
         engines: Any = None,
+        max_workers: int | None = None,
         **cluster_options: Any,
     ) -> None:
+        n = max_workers if n is None else n
         if n is not None and n <= 0:
             raise ValueError("max_workers must be greater than 0")
         if initializer is not None and not callable(initializer):
@@ -111,6 +122,7 @@ class Executor(StandardExecutor):
             self._state.wrap = functools.lru_cache(maxsize=256)(
                 lambda fn: Initialized(name, initializer, initargs, fn)
             )
+        _end_with_python(self._state)
 
     # -- options
 
@@ -181,6 +193,8 @@ class Executor(StandardExecutor):
                 return future
         foreign = [f for f in futures_in((args, kwargs)) if _is_foreign(f, tasks)]
         with state.lock:
+            if state.closed:
+                self._refuse()
             state.pending[future] = None
         future._on_end = state.ended
         wrapped = state.wrap(fn) if state.wrap is not None else fn
@@ -257,7 +271,7 @@ class Executor(StandardExecutor):
         """Take no more calls; with `wait`, return when all have ended."""
         state = self._state
         with state.lock:
-            state.closed = True
+            state.closed = state.closed or "shutdown"
             pending = list(state.pending)
         if cancel_futures and pending:
             state.tasks.cancel(pending)
@@ -277,10 +291,31 @@ class Executor(StandardExecutor):
     def _refuse(self) -> None:
         if self._state.broken:
             raise BrokenExecutor(self._state.broken)
-        raise RuntimeError("cannot schedule new futures after shutdown")
+        raise RuntimeError(f"cannot schedule new futures after {self._state.closed}")
 
     def __repr__(self) -> str:
         return f"<Executor: {self._state.workers()} ranks>"
+
+
+_alive: weakref.WeakSet[_State] = weakref.WeakSet()
+"""Executors that a program may end without shutting down."""
+
+
+def _end_with_python(state: _State) -> None:
+    """Let a program end when its calls have, as the standard library does."""
+    _alive.add(state)
+    # Once more behind what its cluster has registered: the last one goes first.
+    atexit.unregister(_end_all)
+    atexit.register(_end_all)
+
+
+def _end_all() -> None:
+    for state in list(_alive):
+        with state.lock:
+            state.closed = state.closed or "interpreter shutdown"
+            pending = list(state.pending) if state.tasks.outlives_calls else []
+        for future in pending:
+            future.wait_for(state.is_alone, None)
 
 
 def _is_foreign(future: Future[Any], tasks: Any) -> bool:

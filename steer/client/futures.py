@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steer.client.lightfuture import ENDED, LightFuture
@@ -102,6 +102,11 @@ class TaskFuture(LightFuture):
         """What the task raised, or None."""
         self._wait(timeout)
         return super().exception(0)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        import asyncio  # slow to import, and seldom needed
+
+        return asyncio.wrap_future(self).__await__()
 
     def _wait(self, timeout: float | None) -> None:
         if not self.done():

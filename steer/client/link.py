@@ -349,6 +349,8 @@ class Link:
                 self.core.left(message)
                 self.gone.update(zip(message.engines, message.why, strict=True))
                 self._notify()
+                if self._tasks is not None:
+                    self._tasks.wake()
             case Notice():
                 self._on_notice(message.what, unpack(frames[0]))
             case Outcomes() | RankOutcomes() | Begun() | Uncancelled():

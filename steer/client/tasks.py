@@ -80,6 +80,8 @@ class Tasks:
         self._closed: BaseException | None = None
         self.callbacks = Callbacks()
         self.future_class: type[TaskFuture] = TaskFuture
+        self.outlives_calls = True
+        """Whether this process, when it ends, waits for what its executors call."""
 
     # -- for everybody
 
@@ -109,6 +111,8 @@ class Tasks:
         frames = _dumps(function, slotted(call) if awaited else call)
         with self._lock:
             self._wait_for_room()
+            if future.done():  # cancelled while it waited for others
+                return future
             future.id = number = self._list.new_id()
             future.submitted = time.time()
             entry = self._entry(number, digest, body, options, future, frames)
@@ -134,6 +138,9 @@ class Tasks:
             task = Task(number, digest, frames[0], code)
             return Entry(task, function, options, future)
         store, rest = self._link.share(frames)
+        # It may wait for long, and be sent again: what the caller changes meanwhile
+        # must not change it.
+        rest = [frame if isinstance(frame, bytes) else bytes(frame) for frame in rest]
         task = Task(number, digest, b"", code)
         return Entry(task, function, options, future, frames=rest, store=store)
 
@@ -143,7 +150,7 @@ class Tasks:
         with self._lock:
             for future in futures:
                 entry = self._list.withdraw(future.id)
-                if entry is not None:
+                if entry is not None or future.id < 0:  # not here yet
                     future.end_cancelled()
                 elif future.id in self._list.sent:
                     asked.append((future, future.refusals))

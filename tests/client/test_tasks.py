@@ -1,0 +1,122 @@
+"""What the tasks of a client promise besides the executor's letter."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import Future
+
+import pytest
+
+from steer.client.cluster import Cluster
+from steer.testing import wait_until
+
+
+@pytest.fixture(scope="module")
+def rc(private_home):
+    with Cluster(n=2, engines="local", cluster_id="tasks") as client:
+        yield client
+
+
+@pytest.fixture
+def ex(rc):
+    with rc.executor() as executor:
+        yield executor
+
+
+def test_a_future_can_be_awaited(ex):
+    async def main():
+        first = await ex.submit(pow, 2, 3)
+        with pytest.raises(ZeroDivisionError):
+            await ex.submit(divmod, 1, 0)
+        return first, await asyncio.gather(*(asyncio.wrap_future(f) for f in more))
+
+    more = [ex.submit(abs, -i) for i in range(3)]
+    assert asyncio.run(main()) == (8, [0, 1, 2])
+
+
+@pytest.mark.parametrize("size", [1, 4_000, 8_000, 40_000, 400_000])
+def test_arguments_are_what_they_were_at_the_call(ex, tmp_path, size):
+    np = pytest.importorskip("numpy")
+    go = tmp_path / "go"
+
+    def wait():
+        import time
+
+        while not go.exists():
+            time.sleep(0.005)
+
+    busy = [ex.submit(wait) for _ in range(ex.num_workers * 2)]
+    numbers = np.zeros(size)
+    future = ex.submit(np.sum, numbers)
+    numbers[:] = 1
+    go.touch()
+    assert future.result(10) == 0
+    assert [f.result(10) for f in busy] == [None] * len(busy)
+
+
+def test_what_waits_for_a_future_of_another_kind_can_be_cancelled(ex, tmp_path):
+    ran = tmp_path / "ran"
+    awaited: Future[object] = Future()
+    future = ex.submit(lambda path: path.touch(), awaited)
+    assert future.cancel()
+    assert future.cancelled()
+    awaited.set_result(ran)
+    assert ex.submit(pow, 2, 3).result(10) == 8  # it would have run before
+    assert not ran.exists()
+    assert not ex._state.pending
+
+
+def test_nothing_is_open_when_all_have_ended(rc, ex):
+    futures = [ex.submit(pow, i, 2) for i in range(2_000)]
+    assert [f.result(10) for f in futures] == [i * i for i in range(2_000)]
+    wait_until(lambda: rc.link.tasks.unfinished == 0, 5, "all tasks to be forgotten")
+    assert not rc.link.tasks._list.sent
+
+
+def run_program(text: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(text)],
+        capture_output=True, text=True, timeout=40, check=False,
+    )  # fmt: skip
+
+
+def test_a_program_ends_when_its_calls_have(tmp_path):
+    done = run_program(f"""
+        import time
+        import steer
+
+        def slow(path):
+            time.sleep(0.5)
+            open(path, "w").close()
+
+        ex = steer.Executor(n=1, engines="local", cluster_id="ends")
+        for i in range(3):
+            ex.submit(slow, {str(tmp_path)!r} + f"/{{i}}")
+    """)
+    assert done.stderr == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
+
+
+def test_nothing_can_be_submitted_when_the_program_has_ended():
+    done = run_program("""
+        import atexit
+
+        @atexit.register
+        def late():
+            try:
+                ex.submit(pow, 2, 3)
+            except RuntimeError as error:
+                print(error)
+
+        import steer
+
+        ex = steer.Executor(max_workers=1, engines="local", cluster_id="late")
+        print(ex.submit(pow, 2, 3).result())
+    """)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "8", "cannot schedule new futures after interpreter shutdown",
+    ]  # fmt: skip
