@@ -272,3 +272,40 @@ def test_the_notebook_of_the_kernel_runs(
     assert "rank 2 says no" in ran.texts("assert rank")
     assert ran.texts("%%local") == "[0, 1, 2, 3]"
     assert len(ran.errors()) == 1, ran.errors()
+
+
+@pytest.mark.mpi
+@pytest.mark.timeout(120)
+def test_the_farm_runs(tmp_path: Path):
+    picture = tmp_path / "farm.svg"
+    done = subprocess.run(
+        [
+            sys.executable, EXAMPLES / "farm.py", "--steps", "10", "--tasks", "40",
+            "--picture", picture,
+        ],
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert "the calmest of 16 ponds: depth" in done.stdout
+    assert re.search(r"pi is about 3\.1[34]", done.stdout)
+    assert "a dry pond: MPITaskError" in done.stdout
+    assert "58 tasks on ranks 0-3" in done.stdout
+    assert "1 failed" in done.stdout
+    assert "pond: 32 runs" in picture.read_text()
+
+
+@pytest.mark.mpi
+@pytest.mark.either_mpi
+@pytest.mark.timeout(120)
+def test_the_notebook_of_the_farm_runs(run_notebook: Callable[[str], Ran]):
+    ran = run_notebook("farm.ipynb")
+
+    assert ran.texts("pow, 2, 10") == "1024"
+    assert "the longest way has 278 steps, from 17673" in ran.texts("collatz(n)")
+    assert "19999 of 19999 items" in ran.texts("collatz(n)")
+    assert "'left'" in ran.texts("def simulate")
+    assert float(ran.texts("halves = ")) < 0.5
+    assert "33 tasks on ranks 0-3" in ran.texts("stream = ")
+    assert "MPITaskError" in ran.texts("dry = ")
+    assert ran.errors() == []

@@ -124,11 +124,13 @@ class TaskStream:
         """How much ran, where, how long, and how busy the ranks were; one line."""
         if not self.runs:
             return "no task has run"
-        count = len({run.id or number for number, run in enumerate(self.runs)})
+        names = [run.id or number for number, run in enumerate(self.runs)]
+        count = len(set(names))
         share = statistics.fmean(self.busy.values())
         text = f"{count:,} {'task' if count == 1 else 'tasks'} on "
         text += f"{describe(self.engines)} in {short(self.seconds)}, {share:.0%} busy"
-        failed = sum(function.failed for function in self.functions)
+        pairs = zip(names, self.runs, strict=True)
+        failed = len({name for name, run in pairs if not run.fine})
         return f"{text}, {failed:,} failed" if failed else text
 
     def __len__(self) -> int:

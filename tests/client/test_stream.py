@@ -39,6 +39,9 @@ def test_a_task_of_several_ranks_is_one() -> None:
 
     assert TaskStream(ranks).summary == "1 task on ranks 0-3 in 1.0 s, 100% busy"
 
+    failed = [run._replace(status="raised") for run in ranks]
+    assert TaskStream(failed).summary.endswith("100% busy, 1 failed")
+
 
 def test_nothing_has_run() -> None:
     stream = TaskStream([])
