@@ -58,8 +58,9 @@ def test_examples_run(code: str, tmp_path: Path):
     script.write_text(code)
 
     done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=50
-    )
+        [sys.executable, script],
+        capture_output=True, text=True, timeout=50, cwd=tmp_path,
+    )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
 
