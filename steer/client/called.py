@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import hashlib
+import operator
 import types
 from collections import OrderedDict
 from typing import Any
@@ -36,6 +37,8 @@ class Functions:
         """The digest and the pickle of a callable; raises Unpicklable."""
         kept = self._kept.get(id(function))
         if kept is not None and kept[0] is function:
+            if not kept[1]:  # nothing that could be another thing by now
+                return kept[2]
             brings = _brings(function)
             if brings is not None and _same(brings, kept[1]):
                 return kept[2]
@@ -61,15 +64,17 @@ def _dumps(function: Any) -> bytes:
 def _brings(function: Any) -> tuple[Any, ...] | None:
     """All that a function's pickle holds besides its code, if none of it can change;
     None if something can."""
-    if isinstance(function, Batch | Initialized):
+    if isinstance(function, (Batch, Initialized)):
         parts = [_carried(one) for one in function.carried]
         return None if None in parts else (type(function), *parts)
     if isinstance(function, types.BuiltinFunctionType):
         return () if isinstance(function.__self__, types.ModuleType) else None
-    if not isinstance(function, types.FunctionType) or function.__dict__:
+    if not isinstance(function, types.FunctionType):
         return None
     if function.__module__ != "__main__" and "<" not in function.__qualname__:
-        return (function.__code__,)
+        return ()
+    if function.__dict__:
+        return None
     found: list[Any] = [function.__code__, *(function.__defaults__ or ())]
     found += (function.__kwdefaults__ or {}).values()
     for cell in function.__closure__ or ():
@@ -100,6 +105,8 @@ def _names(code: types.CodeType) -> list[str]:
 
 
 def _same(new: tuple[Any, ...], old: tuple[Any, ...]) -> bool:
-    return len(new) == len(old) and all(
+    if len(new) != len(old):
+        return False
+    return all(map(operator.is_, new, old)) or all(
         a is b or (type(a) is type(b) and a == b) for a, b in zip(new, old, strict=True)
     )
