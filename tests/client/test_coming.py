@@ -30,7 +30,7 @@ def four() -> Iterator[Acting]:
 
 def run(rc: Client, code: str, targets: object = None) -> object:
     result = rc[:].execute(code, silent=False, targets=targets)
-    result.wait(5)
+    result.wait(30)
     return result
 
 
