@@ -459,7 +459,8 @@ class AsyncResult(Described, Future[Any]):
     def _in_turn(self) -> Iterator[Place]:
         """Each place when it is its turn and it has answered."""
         for request, key in self._places:
-            self._await(functools.partial(_is_in, request, key), None)
+            if not request.status(key):
+                self._await(functools.partial(_is_in, request, key), None)
             yield request, key
 
     def __getitem__(self, key: Any) -> Any:
