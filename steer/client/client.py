@@ -179,9 +179,7 @@ class Client(Queries):
         """The same fan-out by ipyparallel's other name."""
         return BroadcastView(self, targets, is_coalescing, **flags)
 
-    def load_balanced_view(
-        self, targets: Any = None, **flags: Any
-    ) -> LoadBalancedView:
+    def load_balanced_view(self, targets: Any = None, **flags: Any) -> LoadBalancedView:
         """A view whose calls are tasks: each runs on one engine, whichever is free."""
         from steer.client.balanced import LoadBalancedView
 
