@@ -17,6 +17,7 @@ import copy
 import functools
 import os
 import threading
+import types
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures import Executor as StandardExecutor
 from typing import TYPE_CHECKING, Any, Self
 
-from steer.client.awaited import futures_in
+from steer.client.awaited import futures_in, settled
 from steer.client.futures import TaskFuture
 from steer.client.mapping import map_items
 from steer.client.settings import Settings
@@ -118,10 +119,7 @@ class Executor(StandardExecutor):
         if ids is not None:
             self._settings = self._settings.changed({"targets": ids})
         if initializer is not None:
-            name = uuid.uuid4().hex
-            self._state.wrap = functools.lru_cache(maxsize=256)(
-                lambda fn: Initialized(name, initializer, initargs, fn)
-            )
+            self._state.wrap = _wrapper(initializer, initargs)
         _end_with_python(self._state)
 
     # -- options
@@ -186,33 +184,41 @@ class Executor(StandardExecutor):
         future = tasks.future_class(tasks)
         future.gather = settings.gather
         future.name = settings.name or getattr(fn, "__qualname__", type(fn).__name__)
-        if settings.memo:
-            from steer.client.memo import recalled
-
-            if recalled(state.client, fn, args, kwargs, future):
-                return future
-        foreign = [f for f in futures_in((args, kwargs)) if _is_foreign(f, tasks)]
+        awaited = futures_in((args, kwargs))
+        if not settings.memo:  # which knows a call by the values of its arguments
+            awaited = [f for f in awaited if _is_foreign(f, tasks)]
         with state.lock:
             if state.closed:
                 self._refuse()
             state.pending[future] = None
         future._on_end = state.ended
-        wrapped = state.wrap(fn) if state.wrap is not None else fn
-        if foreign:
-            _when_all(foreign, lambda: self._send(future, wrapped, args, kwargs))
+        if awaited:
+            _when_all(awaited, lambda: self._send(future, fn, args, kwargs))
         else:
-            self._send(future, wrapped, args, kwargs)
+            self._send(future, fn, args, kwargs)
         return future
 
     def _send(
         self, future: TaskFuture, fn: Any, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> None:
+        state, settings = self._state, self._settings
         try:
-            self._state.tasks.submit(
-                fn, args, kwargs, self._settings.options, future=future
-            )
+            if settings.memo and self._is_known(future, fn, args, kwargs):
+                return
+            wrapped = state.wrap(fn) if state.wrap is not None else fn
+            state.tasks.submit(wrapped, args, kwargs, settings.options, future=future)
         except Exception as error:  # noqa: BLE001  whatever pickling raises
             future.fail(error)
+
+    def _is_known(
+        self, future: TaskFuture, fn: Any, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> bool:
+        """Whether the call was made before; its value is then the future's."""
+        from steer.client.memo import recalled
+
+        call = args, kwargs
+        (args, kwargs), _ = settled(call, futures_in(call))
+        return recalled(self._state.client, fn, args, kwargs, future)
 
     def map(
         self,
@@ -318,8 +324,28 @@ def _end_all() -> None:
             future.wait_for(state.is_alone, None)
 
 
+def _wrapper(
+    initializer: Callable[..., object], initargs: Sequence[Any]
+) -> Callable[[Any], Any]:
+    """What makes calls wait for an initializer; the same for the same function, so
+    that it is pickled once."""
+    name = uuid.uuid4().hex
+
+    def wrap(fn: Any) -> Any:
+        return Initialized(name, initializer, initargs, fn)
+
+    wrap_once = functools.lru_cache(maxsize=256)(wrap)
+
+    def wrap_any(fn: Any) -> Any:
+        return wrap_once(fn) if isinstance(fn, types.FunctionType) else wrap(fn)
+
+    return wrap_any
+
+
 def _is_foreign(future: Future[Any], tasks: Any) -> bool:
-    return not isinstance(future, TaskFuture) or future._tasks is not tasks
+    if not isinstance(future, TaskFuture) or future._tasks is not tasks:
+        return True
+    return future.id < 0 and not future.done()  # it waits for others itself
 
 
 def _when_all(futures: Sequence[Future[Any]], job: Callable[[], object]) -> None:

@@ -1,8 +1,8 @@
 """Values of earlier calls, kept in a file of the profile: `ex.options(memo=True)`.
 
 A call is known by its function's source, what the function brings along (closure,
-defaults, plain globals and functions that it names) and its arguments. What it reads
-elsewhere, a file or the time, is not part of that.
+defaults, globals of Python's own types and functions that it names) and its arguments.
+What it reads elsewhere is not part of that: a file, the time, a module's functions.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ LIMIT = 1 << 30
 """Bytes of values; those unused for longest go first."""
 
 _PLAIN = (int, float, complex, str, bytes, bool, type(None), tuple)
+_KNOWN = (*_PLAIN, list, dict, set, frozenset)
+"""What a call is known by, if it is a global."""
 _SCHEMA = """
 create table if not exists memo (
     key blob primary key, value blob not null, size integer not null,
@@ -143,7 +145,6 @@ def key_of(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bytes:
 
 def _parts(function: Any, seen: set[int]) -> Iterator[bytes]:
     """The source of a function and what it brings along, of those it names too."""
-    function = inspect.unwrap(function) if callable(function) else function
     if id(function) in seen:
         return
     seen.add(id(function))
@@ -158,13 +159,14 @@ def _parts(function: Any, seen: set[int]) -> Iterator[bytes]:
             yield from _parts(value, seen)
         elif isinstance(value, types.ModuleType):
             yield value.__name__.encode()
-        else:
+        elif not isinstance(value, types.BuiltinFunctionType):
             yield payload.dumps_whole(value)
 
 
 def _source(function: types.FunctionType) -> bytes:
     try:
-        return inspect.getsource(function).encode()
+        # Of the code: the function may be another one's wrapper.
+        return inspect.getsource(function.__code__).encode()
     except (OSError, TypeError):  # typed at a prompt without history
         code = function.__code__
         consts = [c for c in code.co_consts if isinstance(c, _PLAIN)]
@@ -175,7 +177,15 @@ def _brought(function: types.FunctionType) -> Iterator[Any]:
     for cell in function.__closure__ or ():
         with contextlib.suppress(ValueError):  # an empty one
             yield cell.cell_contents
-    for name in function.__code__.co_names:
+    for name in _names(function.__code__):
         value = function.__globals__.get(name)
-        if isinstance(value, (*_PLAIN, types.FunctionType, types.ModuleType)):
+        if isinstance(value, (*_KNOWN, types.FunctionType, types.ModuleType)):
             yield value
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """What a function's code names, and that of the functions in it."""
+    yield from code.co_names
+    for const in code.co_consts:
+        if isinstance(const, types.CodeType):
+            yield from _names(const)

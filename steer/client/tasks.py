@@ -32,6 +32,8 @@ from steer.wire.messages import (
     Outcomes,
     Outputs,
     RankOutcomes,
+    RankTask,
+    Store,
     Taken,
     Task,
     TaskOptions,
@@ -51,6 +53,10 @@ REST = 0.01
 
 TAKE = 0.01
 """Seconds until the hub hears that outcomes have come."""
+
+SHARED = 128
+"""So many tasks' arguments lie in shared memory at once: each takes a descriptor, here
+and in the hub, and of these a process may have few. Others wait in our own memory."""
 
 MOST_WAITING = 2_000_000
 MOST_BYTES = 1 << 30
@@ -77,6 +83,8 @@ class Tasks:
         self._untold = 0
         """The last bundle that came, if the hub was not told so yet."""
         self._taking = False
+        self._shared = 0
+        """Tasks whose arguments lie in shared memory."""
         self._closed: BaseException | None = None
         self.callbacks = Callbacks()
         self.future_class: type[TaskFuture] = TaskFuture
@@ -137,12 +145,24 @@ class Tasks:
         if len(frames) == 1 and len(frames[0]) < LARGE:
             task = Task(number, digest, frames[0], code)
             return Entry(task, function, options, future)
-        store, rest = self._link.share(frames)
+        store, rest = self._share(frames)
         # It may wait for long, and be sent again: what the caller changes meanwhile
         # must not change it.
         rest = [frame if isinstance(frame, bytes) else bytes(frame) for frame in rest]
         task = Task(number, digest, b"", code)
         return Entry(task, function, options, future, frames=rest, store=store)
+
+    def _share(self, frames: Sequence[Any]) -> tuple[Store | None, list[Any]]:
+        if self._shared >= SHARED:
+            return None, list(frames)
+        store, rest = self._link.share(frames)
+        self._shared += store is not None
+        return store, rest
+
+    def _unshare(self, entry: Entry) -> None:
+        if entry.store is not None:
+            self._link.unshare(entry.store)
+            self._shared -= 1
 
     def cancel(self, futures: Iterable[TaskFuture], running: bool = False) -> None:
         """Cancel these, and wait until it is known which of them could be."""
@@ -150,7 +170,10 @@ class Tasks:
         with self._lock:
             for future in futures:
                 entry = self._list.withdraw(future.id)
-                if entry is not None or future.id < 0:  # not here yet
+                if entry is not None:
+                    self._unshare(entry)
+                    future.end_cancelled()
+                elif future.id < 0:  # it is not here yet
                     future.end_cancelled()
                 elif future.id in self._list.sent:
                     asked.append((future, future.refusals))
@@ -234,7 +257,18 @@ class Tasks:
 
     def _send_bundle(self) -> None:
         for message, frames in self._list.next():
-            self._send(message, frames)
+            if frames and isinstance(message, RankTask) and message.store is None:
+                self._send(*self._shared_now(message, frames))
+            else:
+                self._send(message, frames)
+
+    def _shared_now(
+        self, message: RankTask, frames: Sequence[Any]
+    ) -> tuple[RankTask, Sequence[Any]]:
+        """The same in shared memory, if that had to wait until it is sent."""
+        entry = self._list.sent[message.task.id]
+        entry.store, entry.frames = self._share(frames)
+        return msgspec.structs.replace(message, store=entry.store), entry.frames
 
     def _send(self, message: Message, frames: Sequence[Any] = ()) -> None:
         self._link.send_out(message, frames)
@@ -328,9 +362,7 @@ class Tasks:
         with self._lock:
             return [self._list.ended(number) for number in numbers]
 
-    def _took(
-        self, number: int, ended: Sequence[Entry | None], at_once: bool
-    ) -> None:
+    def _took(self, number: int, ended: Sequence[Entry | None], at_once: bool) -> None:
         with self._lock:
             if number:
                 # One that is not the next shows that others were lost in a cut: they
@@ -340,10 +372,10 @@ class Tasks:
                     self._untold = number
                     self._take_soon(at_once)
                 self._number = max(number, self._number)
+            for entry in ended:
+                if entry is not None:
+                    self._unshare(entry)
             self._send_all()
-        for entry in ended:
-            if entry is not None and entry.store is not None:
-                self._link.unshare(entry.store)
 
     def _take_soon(self, at_once: bool) -> None:
         """Say that a bundle is here: at once if the hub holds memory for it, else with
@@ -406,8 +438,7 @@ class Tasks:
             self._room.notify_all()
         for entry in left:
             entry.future.fail(HubUnreachable(str(why)))
-            if entry.store is not None:
-                self._link.unshare(entry.store)
+            self._unshare(entry)
         self.callbacks.close()
 
 

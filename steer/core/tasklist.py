@@ -70,6 +70,8 @@ class Entry:
         still run."""
         self.level = options.priority
         self.size = len(task.body) + sum(memoryview(f).nbytes for f in frames)
+        if store is not None:
+            self.size += store.size
 
     def needed(self) -> set[int]:
         """The tasks that it waits for."""
@@ -98,6 +100,8 @@ class TaskList:
         self._levels: dict[int, collections.deque[Entry]] = {}
         self._queued: dict[int, Entry] = {}
         """Those that wait and that others may need."""
+        self._left = 0
+        """Those withdrawn that still stand in a queue."""
         self._numbers: dict[TaskOptions, int] = {PLAIN: 0}
         self._known: collections.OrderedDict[bytes, None] = collections.OrderedDict()
         self.numbered = 0
@@ -132,11 +136,26 @@ class TaskList:
 
     def withdraw(self, number: int) -> Entry | None:
         """Take back one that was not sent; None if it was."""
+        entry = self._unqueue(number)
+        if entry is not None:
+            self._left += 1
+            if self._left > len(self._queued) + MOST:
+                self._sweep()
+        return entry
+
+    def _unqueue(self, number: int) -> Entry | None:
         entry = self._queued.pop(number, None)
         if entry is not None:
             self.waiting -= 1
             self.bytes_waiting -= entry.size
         return entry
+
+    def _sweep(self) -> None:
+        """Let go of what was withdrawn, and of its arguments."""
+        for level, queue in self._levels.items():
+            there = (entry for entry in queue if entry.task.id in self._queued)
+            self._levels[level] = collections.deque(there)
+        self._left = 0
 
     def ended(self, number: int) -> Entry | None:
         """The outcome of a task is here; None if it was here before."""
@@ -160,7 +179,7 @@ class TaskList:
         self.sent.clear()
         self._queued.clear()
         self._levels.clear()
-        self.waiting = self.size = self.bytes_waiting = 0
+        self.waiting = self.size = self.bytes_waiting = self._left = 0
         return left
 
     # -- what goes
@@ -196,8 +215,9 @@ class TaskList:
             queue = self._levels[level]
             while queue:
                 entry = queue.popleft()
-                if self.withdraw(entry.task.id) is not None:
+                if self._unqueue(entry.task.id) is not None:
                     return entry
+                self._left -= 1
             del self._levels[level]
         return None
 

@@ -6,7 +6,9 @@ import asyncio
 import subprocess
 import sys
 import textwrap
+import threading
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 
@@ -120,3 +122,58 @@ def test_nothing_can_be_submitted_when_the_program_has_ended():
     assert done.stdout.splitlines() == [
         "8", "cannot schedule new futures after interpreter shutdown",
     ]  # fmt: skip
+
+
+def test_a_future_may_wait_for_one_that_waits_for_a_stranger(ex):
+    stranger: Future[int] = Future()
+    first = ex.submit(pow, stranger, 2)
+    second = ex.submit(divmod, first, 4)
+    stranger.set_result(3)
+    assert second.result(10) == (2, 1)
+
+
+def test_large_arguments_that_wait_do_not_use_up_descriptors(ex, tmp_path):
+    go = tmp_path / "go"
+
+    def wait():
+        import time
+
+        while not go.exists():
+            time.sleep(0.005)
+
+    def descriptors() -> int:
+        """Of shared memory; sockets have others."""
+        links = Path("/proc/self/fd").iterdir()
+        return sum("/memfd:steer" in str(link.readlink()) for link in links)
+
+    before = descriptors()
+    busy = [ex.submit(wait) for _ in range(ex.num_workers)]
+    futures = [ex.submit(len, bytes(1 << 20)) for _ in range(300)]
+    assert 0 < descriptors() - before < 200
+    assert all(future.cancel() for future in futures[250:])
+    go.touch()
+    assert [f.result(30) for f in futures[:250]] == [1 << 20] * 250
+    assert [f.result(10) for f in busy] == [None] * len(busy)
+    wait_until(lambda: descriptors() == before, 10, "descriptors to be closed")
+
+
+def test_a_memory_knows_futures_by_their_values(ex, tmp_path):
+    ran = tmp_path / "ran"
+
+    def f(x):
+        with ran.open("a") as file:
+            file.write("x")
+        return x + 1
+
+    known = ex.options(memo=True)
+    assert known.submit(f, ex.submit(pow, 2, 3)).result(10) == 9
+    wait_until(lambda: known.submit(f, 8).result(10) == 9, 10, "the value")
+    first = ran.read_text()
+    assert known.submit(f, ex.submit(pow, 2, 3)).result(10) == 9
+    assert known.submit(f, 8).result(10) == 9
+    assert ran.read_text() == first
+
+
+def test_what_cannot_be_pickled_fails_its_future_with_a_memory_too(ex):
+    error = ex.options(memo=True).submit(id, threading.Lock()).exception(10)
+    assert isinstance(error, TypeError)
