@@ -283,16 +283,13 @@ class Executor(StandardExecutor):
             state.tasks.cancel(pending)
         if wait:
             for future in pending:
-                future.wait_for(self._is_cut_off, None)
+                future.wait_for(state.tasks.in_vain, None)
             with state.lock:
-                state.lock.wait_for(lambda: not state.pending or self._is_cut_off())
+                state.lock.wait_for(lambda: not state.pending or state.tasks.in_vain())
         if state.cluster is not None and wait:
             state.client.close()
             state.cluster.stop_cluster_sync()
             state.cluster = None
-
-    def _is_cut_off(self) -> bool:
-        return self._state.client.link.trouble is not None
 
     def _refuse(self) -> None:
         if self._state.broken:

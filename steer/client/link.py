@@ -31,7 +31,13 @@ from steer.client.prompts import Prompts
 from steer.client.undisturbed import Undisturbed
 from steer.config import Connection
 from steer.core.client import ClientCore, Pending, Sink, split_parts
-from steer.errors import HubUnreachable, ProtocolError, SteerError, from_wire
+from steer.errors import (
+    HubUnreachable,
+    NoEnginesRegistered,
+    ProtocolError,
+    SteerError,
+    from_wire,
+)
 from steer.hosts import kernel
 from steer.loop import Loop, Timer
 from steer.node.processes import start_time
@@ -75,6 +81,10 @@ TROUBLE_AFTER = 2.0
 """Seconds without a hub after which waiting calls say so. A restart may take as
 long."""
 
+ALONE_AFTER = 10.0
+"""Seconds without any engine after which those who wait for tasks hear so. Others may
+be on their way meanwhile."""
+
 ASK_TIMEOUT = 10.0
 
 ONCE = frozenset({"start", "signal_job"})
@@ -117,6 +127,8 @@ class Link:
         self.prompts = Prompts(self._send_typed)
         self._tasks: Tasks | None = None
         self._window: Window | None = None
+        self._left_alone = 0.0
+        """When the last engine left."""
         self._lock = threading.Lock()
         self._questions: dict[str, Question] = {}
         self._shelf = shm.Shelf()
@@ -249,6 +261,23 @@ class Link:
             if not self._closed:
                 sockets.send(self._out, [encode(message), *frames])
 
+    @property
+    def alone(self) -> SteerError | None:
+        """Why tasks will hardly come to run: all engines have been gone for a while."""
+        if self.core.engines or not self.gone:
+            return None
+        if time.monotonic() - self._left_alone < ALONE_AFTER:
+            return None
+        why = list(self.gone.values())[-1]
+        return NoEnginesRegistered(
+            f"No engine is left: {why} What waits goes on when others come, with "
+            "`steer engines` or `cluster.start_engines()`."
+        )
+
+    def _wake_tasks(self) -> None:
+        if self._tasks is not None:
+            self._tasks.wake()
+
     def call_soon(self, job: Callable[[], object]) -> None:
         """Do it in the I/O thread."""
         self._loop.call_soon(job)
@@ -313,7 +342,10 @@ class Link:
         try:
             self._loop.run()
         except BaseException as error:  # a bug of ours: nobody may wait for ever
-            self._troubled(HubUnreachable(f"The client's I/O thread failed: {error!r}"))
+            failed = HubUnreachable(f"The client's I/O thread failed: {error!r}")
+            self._troubled(failed)
+            if self._tasks is not None:
+                self._tasks.close(failed)
             raise
         finally:
             sockets.unmonitor(sock, monitors["in"])
@@ -349,8 +381,10 @@ class Link:
                 self.core.left(message)
                 self.gone.update(zip(message.engines, message.why, strict=True))
                 self._notify()
-                if self._tasks is not None:
-                    self._tasks.wake()
+                if not self.core.engines:
+                    self._left_alone = time.monotonic()
+                    self._loop.call_later(ALONE_AFTER, self._wake_tasks)
+                self._wake_tasks()
             case Notice():
                 self._on_notice(message.what, unpack(frames[0]))
             case Outcomes() | RankOutcomes() | Begun() | Uncancelled():

@@ -189,13 +189,17 @@ class Tasks:
         return future.refusals > before or self._trouble()
 
     def await_one(self, future: TaskFuture, timeout: float | None) -> None:
-        """Wait until it is done; raises TimeoutError, or HubUnreachable."""
-        future.wait_for(self._trouble, timeout)
+        """Wait until it is done; raises TimeoutError, HubUnreachable, or
+        NoEnginesRegistered."""
+        future.wait_for(self.in_vain, timeout)
         if future.done():
             return
         trouble = self._link.trouble
         if trouble is not None:
             raise HubUnreachable(str(trouble))
+        alone = self._link.alone
+        if alone is not None:
+            raise alone
         raise TimeoutError(f"The task has not ended in {timeout:g} s; it goes on.")
 
     def engine_info(self, engine: int | None) -> dict[str, Any]:
@@ -206,6 +210,10 @@ class Tasks:
             facts |= {"engine_uuid": known.uuid, "rank": known.rank}
             facts |= {"size": known.size, "host": known.host}
         return facts
+
+    def in_vain(self) -> bool:
+        """Whether waiting is no use for now: no hub, or no engine for a while."""
+        return self._link.trouble is not None or self._link.alone is not None
 
     def _trouble(self) -> bool:
         return self._link.trouble is not None

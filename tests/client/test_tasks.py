@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 import textwrap
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 import pytest
 
+from steer.client import link
 from steer.client.cluster import Cluster
+from steer.errors import EngineError, HubUnreachable, NoEnginesRegistered
 from steer.testing import wait_until
 
 
@@ -145,9 +148,9 @@ def test_large_arguments_that_wait_do_not_use_up_descriptors(ex, tmp_path):
     def descriptors() -> int:
         """Of shared memory; sockets have others."""
         found = 0
-        for link in Path("/proc/self/fd").iterdir():
+        for file in Path("/proc/self/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-                found += "/memfd:steer" in str(link.readlink())
+                found += "/memfd:steer" in str(file.readlink())
         return found
 
     before = descriptors()
@@ -181,3 +184,38 @@ def test_a_memory_knows_futures_by_their_values(ex, tmp_path):
 def test_what_cannot_be_pickled_fails_its_future_with_a_memory_too(ex):
     error = ex.options(memo=True).submit(id, threading.Lock()).exception(10)
     assert isinstance(error, TypeError)
+
+
+def test_who_waits_hears_that_no_engine_is_left(private_home, monkeypatch):
+    monkeypatch.setattr(link, "ALONE_AFTER", 0.3)
+    with Cluster(n=1, engines="local", cluster_id="alone") as client:
+        ex = client.executor()
+        lost = ex.submit(os._exit, 3)
+        with pytest.raises(EngineError, match="exited with status 3"):
+            lost.result(10)
+        wait_until(lambda: not client.ids, 10, "the engine to be gone")
+        waits = ex.submit(pow, 2, 3)
+        with pytest.raises(NoEnginesRegistered, match=r"^No engine is left: .*3\."):
+            waits.result(20)
+        client.cluster.start_engines_sync(1)
+        client.wait_for_engines(1, timeout=20)
+        assert waits.result(20) == 8
+        ex.submit(os._exit, 3).exception(10)
+        wait_until(lambda: not client.ids, 10, "the engine to be gone")
+        ex.submit(pow, 2, 3)
+        ex.shutdown(wait=True)  # returns: nobody could end it
+
+
+def test_a_bug_in_the_thread_that_receives_fails_what_waits(private_home, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("a bug")
+
+    with Cluster(n=1, engines="local", cluster_id="bug") as client:
+        tasks = client.link.tasks
+        monkeypatch.setattr(tasks, "heard", fail)
+        monkeypatch.setattr(threading, "excepthook", lambda _: None)
+        future = client.executor().submit(pow, 2, 3)
+        done, _ = wait([future], 10)
+        assert done == {future}
+        with pytest.raises(HubUnreachable, match=r"I/O thread failed: .*a bug"):
+            future.result(0)
