@@ -44,7 +44,7 @@ from steer.wire.messages import (
 
 from .fakehub import FakeHub, arguments, error, name_of, start_engine, value
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.either_mpi]
 
 
 @contextlib.contextmanager

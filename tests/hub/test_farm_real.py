@@ -21,7 +21,7 @@ from steer.wire.messages import TaskOptions
 
 from .hubs import Cluster, run, wait_gone
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.either_mpi]
 
 N = 3
 
