@@ -98,6 +98,8 @@ def test_a_terminal_shows_every_line_once(rc: Client) -> None:
     said: dict[str, set[int]] = {}
     ranks: set[int] = set()
     for line in lines[:-1]:
+        if line.strip().startswith("missing: "):
+            continue  # one rank was that far behind the others
         if line.startswith("["):
             head, _, line = line.partition("  ")
             pieces = head[1 : head.index("]")].split(",")
