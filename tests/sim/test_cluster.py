@@ -281,9 +281,14 @@ def test_a_seed_that_once_failed(seed, monkeypatch):
     live(seed, monkeypatch)
 
 
+def _first_seed() -> int:
+    """In CI always the same: what fails there shall have come with the change."""
+    return 1_000_000 if os.environ.get("CI") else time.time_ns() % 10**9
+
+
 def test_new_histories(monkeypatch):
     """As many as fit into some seconds, each from a seed never seen before."""
-    first = int(os.environ.get("STEER_SIM_SEED", time.time_ns() % 10**9))
+    first = int(os.environ.get("STEER_SIM_SEED") or _first_seed())
     end = time.monotonic() + SECONDS
     seed = first
     while time.monotonic() < end:
