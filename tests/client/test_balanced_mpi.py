@@ -738,12 +738,17 @@ def test_the_view_as_an_executor(rc: Client) -> None:
 
 def test_joblib_runs_on_the_view(rc: Client) -> None:
     joblib = pytest.importorskip("joblib")
+    from steer.bridges.joblib import register
+
     view = rc.load_balanced_view([0, 2])
     view.register_joblib_backend()
-    for name in ("steer", "ipyparallel"):
-        with joblib.parallel_config(backend=name):
-            pids = joblib.Parallel(n_jobs=1 + 1)(joblib.delayed(here)() for _ in "ab")
-        assert set(pids) <= set(rc[[0, 2]].apply_sync(here))
+    try:
+        for name in ("steer", "ipyparallel"):
+            with joblib.parallel_config(backend=name):
+                pids = joblib.Parallel(n_jobs=2)(joblib.delayed(here)() for _ in "ab")
+            assert set(pids) <= set(rc[[0, 2]].apply_sync(here))
+    finally:
+        register()  # the name means nobody's ranks again
 
 
 def test_a_callback_may_ask_for_more(view: LoadBalancedView) -> None:
