@@ -56,13 +56,13 @@ class Gangs:
         record.engine = -1
         record.more().gang = Gang()
         heapq.heappush(self.queue, (-record.options.priority, record.number, record))
-        if len(self.queue) == 1:
+        if record.options.ranks > self._biggest(record):
             self.changed()
 
     def _refuse(self, record: Record, joining: bool = True) -> bool:
         """Fail it if no world is large enough, unless one may still come."""
         engines = self.tables.engines
-        biggest = max((len(w) for w in self._worlds(record).values()), default=0)
+        biggest = self._biggest(record)
         wanted = record.options.ranks
         if not engines or wanted <= biggest:
             return False
@@ -75,6 +75,10 @@ class Gangs:
             f"{biggest}; ask for fewer, or start a larger one",
         )
         return True
+
+    def _biggest(self, record: Record) -> int:
+        """How many ranks the largest world has that it may run on."""
+        return max((len(w) for w in self._worlds(record).values()), default=0)
 
     def _worlds(self, record: Record) -> dict[str, list[Engine]]:
         worlds: dict[str, list[Engine]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from steer.core import taskevents as ev
+from steer.core.gang import JOINING
 from steer.wire.messages import TaskStatus
 
 from .farm import Farm
@@ -164,3 +165,18 @@ def test_tags_under_way_differ():
     assert len({r.tag for r in farm.ranks}) == 2
     farm.finish()
     assert farm.core.gangs._tags == {}
+
+
+def test_what_became_impossible_is_found_so_however_many_wait():
+    """The world has lost ranks; tasks for all of them come one after the other."""
+    farm = world(size=3)
+    farm.die(2)
+    first = farm.submit(1, ranks=3)
+    farm.tick(5.0)
+    second = farm.submit(1, ranks=3)
+    farm.tick(JOINING)
+    third = farm.submit(1, ranks=3)
+    farm.tick(JOINING)
+    farm.tick(JOINING)
+    for key in (*first, *second, *third):
+        assert farm.got[key] == [TaskStatus.IMPOSSIBLE]
