@@ -23,6 +23,7 @@ import linecache
 import operator
 import os
 import re
+import signal
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
@@ -98,10 +99,15 @@ class Shell:
     def warm(self) -> SteerShell:
         """Have IPython ready."""
         if self._ipython is None:
-            from steer.engines.ipython import make
+            # An interrupt waits: half an import of IPython would stay for ever.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                from steer.engines.ipython import make
 
-            self._ipython = make(self._namespace, self._on_display)
-            self._ipython.compile.flags |= self._flags
+                self._ipython = make(self._namespace, self._on_display)
+                self._ipython.compile.flags |= self._flags
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return self._ipython
 
     def get_ipython(self) -> SteerShell:

@@ -390,3 +390,33 @@ def test_reset_forgets_variables_and_keeps_the_shell(rank):
     assert rank.value("__name__") == "'__main__'"
     assert rank("exit")["out"].startswith("This rank goes on")
     assert rank.loud("1", store_history=True)["ok"]
+
+
+INTERRUPTED = """
+import os, signal, sys
+from steer.engines.namespace import Namespace
+from steer.engines.shell import Shell
+
+class CtrlC:
+    def find_spec(self, name, path, target=None):
+        if name == "IPython.core.displayhook":
+            os.kill(os.getpid(), signal.SIGINT)
+
+shell = Shell(Namespace(), lambda *_: None)
+sys.meta_path.insert(0, CtrlC())
+try:
+    shell.warm()
+except KeyboardInterrupt:
+    print("interrupted")
+print(shell.run("%lsmagic", silent=False).error, shell.run("1 + 1", silent=False).error)
+"""
+
+
+def test_an_interrupt_of_the_first_cell_leaves_ipython_whole():
+    """It may come while IPython is imported, which takes a quarter of a second."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.stdout.startswith("interrupted\n"), done.stderr
+    assert done.stdout.endswith("None None\n"), done.stderr
