@@ -155,6 +155,7 @@ def test_work_of_a_killed_client_goes_on(rc, cluster):
         "import sys, time, steer\n"
         "rc = steer.Client(sys.argv[1])\n"
         "result = rc[:].apply_async(lambda: (time.sleep(0.5), 'kept')[1])\n"
+        "rc.queue_status()\n"  # what is answered shows that it has left the process
         "print(*result.msg_ids, flush=True)\n"
         "time.sleep(60)\n"
     )

@@ -193,9 +193,14 @@ def test_input_of_a_rank_is_asked_here(front):
     assert "it is me" in front.hear_until(msg_id, "it is me")
 
 
-def test_cells_behind_a_failed_one_are_aborted(front):
-    first = front.send("import time; time.sleep(0.3); 1 / 0", stop_on_error=True)
+def test_cells_behind_a_failed_one_are_aborted(front, tmp_path):
+    go = tmp_path / "go"
+    waits = f"while not os.path.exists({str(go)!r}): time.sleep(0.005)"
+    code = f"import os, time\nprint('waits', flush=True)\n{waits}\n1 / 0"
+    first = front.send(code, stop_on_error=True)
+    front.hear_until(first, "waits")
     second = front.send("x = 'not to be run'")
+    go.touch()
     assert front.reply(first)["status"] == "error"
     assert front.reply(second)["status"] == "aborted"
     assert front.run("x = 'runs'; print(x)").reply["status"] == "ok"
