@@ -29,7 +29,7 @@ IDLE, COLLECT, WAIT, STOPPED, ENDING, OVER = range(6)
 ARM, COMMIT, RELEASE, END = "arm", "commit", "release", "end"
 NEXT, HELD, FINISHED, WITHDRAW = "next", "held", "finished", "withdraw"
 
-_PLACES = "run inside check set hold leave look late done".split()
+_PLACES = ["run", "inside", "check", "set", "hold", "leave", "look", "late", "done"]
 
 Rank = tuple[int, int, int, int]
 """Where main is, `c`, `at`, `fence`."""
@@ -177,7 +177,7 @@ class Model:
     def _controller(self, state: State, r: int, found: list[tuple[str, State]]) -> None:
         ranks, ctls, downs, ups, hub = state
         rank, ctl = ranks[r], ctls[r]
-        place, c, at, fence = rank
+        place, c, at, _fence = rank
         e, target, told, arming, k, n = ctl
 
         def add(label: str, rank: Rank, ctl: Ctl, say: Any = None, took: int = 0):
@@ -232,7 +232,7 @@ class Model:
             add("lets it end", (place, c, at, FREE), (e, 0, told, 0, k, 0), took=1)
 
     def _go_on_arming(self, rank: Rank, ctl: Ctl, add: Any, took: int = 0) -> None:
-        place, c, at, fence = rank
+        place, c, at, _fence = rank
         e, target, told, arming, k, n = ctl
         if not self.v.fine:
             k = c
