@@ -34,7 +34,12 @@ class Rank:
         self.told = 0
         self.plans = {}
         """plan -> [point, sure, every, until]"""
+        self.ends = {}
+        """plan -> the plan that it ends, or 0"""
         self.did = []
+        self.up = 0.0
+        self.down = 0.0
+        """When the last message from and to it arrives: they keep their order."""
         self.due = False
         """Whether its next step is under way."""
 
@@ -137,10 +142,10 @@ class World:
                 done = ev.Applied(FAMILY, plan, RankSet([rank.number]), rank.c)
                 self.later(self.trip(), lambda done=done: self.feed(done))
         if rank.c >= rank.hold:
-            if rank.target and (rank.c == rank.target or self.logical):
-                if rank.told != rank.target:
-                    rank.told = rank.target
-                    self.say(rank, ev.Held, rank.epoch, point=rank.c)
+            there = rank.target and (rank.c == rank.target or self.logical)
+            if there and rank.told != rank.target:
+                rank.told = rank.target
+                self.say(rank, ev.Held, rank.epoch, point=rank.c)
             return
         rank.held = False
         self.passed()
@@ -161,12 +166,12 @@ class World:
 
     def answer(self, rank, event):
         """What a rank's controller says arrives in the order in which it was said."""
-        at = max(self.now + self.trip(), getattr(rank, "up", 0.0))
+        at = max(self.now + self.trip(), rank.up)
         rank.up = at
         self.later(at - self.now, lambda: rank.dead or self.feed(event))
 
     def order(self, rank, call):
-        at = max(self.now + self.trip(), getattr(rank, "down", 0.0))
+        at = max(self.now + self.trip(), rank.down)
         rank.down = at
         self.later(at - self.now, lambda: rank.dead or (call(), self.wake(rank)))
 
@@ -205,9 +210,7 @@ class World:
             point = max(self.next_of(rank), action.goal)
             voted = ev.Voted(FAMILY, action.plan, ranks, point)
             rank.plans[action.plan] = [point, False, action.every, FREE]
-            rank.plans[action.plan].append(action.ends)
-            rank.plans[action.plan] = rank.plans[action.plan][:4]
-            rank.ends = {**getattr(rank, "ends", {}), action.plan: action.ends}
+            rank.ends[action.plan] = action.ends
         self.answer(rank, voted)
 
     def confirm(self, rank, action):
