@@ -279,6 +279,7 @@ class Round:
     def _stopped(self, now: float) -> None:
         self._move(Turn.ALL_HELD)
         self.look = None
+        self.actions.append(ev.Rest(self.family, self.epoch, self.ranks))
         took = now - self.began
         sites = self._groups("site")
         site = next(iter(sites)) if len(sites) == 1 else ""

@@ -275,6 +275,14 @@ class Commit(Action, frozen=True):
     point: int
 
 
+class Rest(Action, frozen=True):
+    """All are held: they need not let MPI go on any more, and may sleep."""
+
+    family: str
+    epoch: int
+    ranks: RankSet
+
+
 class Release(Action, frozen=True):
     """Let them go."""
 

@@ -236,7 +236,7 @@ class World:
             ev.Arm: self.arm, ev.Commit: self.commit, ev.Release: self.release,
             ev.Prepare: self.prepare, ev.Confirm: self.confirm,
             ev.Withdraw: lambda rank, a: rank.plans.pop(a.plan, None),
-            ev.Thaw: lambda rank, a: None,
+            ev.Thaw: lambda rank, a: None, ev.Rest: lambda rank, a: None,
         }  # fmt: skip
         if type(action) in calls:
             for number in action.ranks:

@@ -177,7 +177,8 @@ def test_the_messages_of_a_round():
     assert m.feed(ev.Next("f", 1, rank(0), 7)) == []
     assert m.feed(ev.Next("f", 1, rank(1), 9)) == [ev.Commit("f", 1, both, 9)]
     assert m.feed(ev.Held("f", 1, rank(0), 9)) == []
-    tell, note = m.feed(ev.Held("f", 1, rank(1), 9), 0.02)
+    rest, tell, note = m.feed(ev.Held("f", 1, rank(1), 9), 0.02)
+    assert rest == ev.Rest("f", 1, both)
     assert (tell.kind, tell.point, tell.answers) == (Kind.STOPPED, 9, ("1",))
     assert tell.facts["drift"] == 2
     assert note.verb == "stop"
