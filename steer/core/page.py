@@ -48,7 +48,6 @@ RING_LENGTH = 64
 RING_WORDS = 6
 
 
-
 class Words(Protocol):
     """A page, as `memoryview(...).cast("q")`; or anything that looks like one."""
 
@@ -57,7 +56,6 @@ class Words(Protocol):
 
     def __setitem__(self, place: int, value: int, /) -> None:
         """Write a word."""
-
 
 
 class Head(enum.IntEnum):
@@ -292,8 +290,8 @@ def add_family(words: Words, label: str, logical: bool) -> int:
     base = family_base(number)
     first = NOWHERE if logical else 0
     for place, value in (
-        (Family.C, first), (Family.AT, NOWHERE), (Family.DONE, first), (Family.DID, NOWHERE),
-        (Family.LOGICAL, int(logical)),
+        (Family.C, first), (Family.AT, NOWHERE), (Family.DONE, first),
+        (Family.DID, NOWHERE), (Family.LOGICAL, int(logical)),
     ):  # fmt: skip
         words[base + place] = value
     write_text(words, base + Family.LABEL, LABEL_WORDS, label)
@@ -337,13 +335,14 @@ def look(words: Words) -> Picture | None:
         return None
     number = min(max(words[Head.FAMILIES], 0), FAMILIES)
     state = words[Head.STATE]
+    known = state in State.__members__.values()
     return Picture(
         words[Head.PID],
         words[Head.BEGAN],
         words[Head.RANK],
         words[Head.SIZE],
         read_text(words, *Text.RUN.value),
-        State(state) if state in State else State.STARTING,
+        State(state) if known else State.STARTING,
         bool(words[Head.FIN]),
         read_text(words, *Text.SITE.value),
         read_text(words, *Text.SAYS.value),

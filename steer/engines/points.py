@@ -54,10 +54,22 @@ class Engine(Protocol):
 
 _off = True
 """Points do nothing: no session, or something is being run while the rank holds."""
-_plain: Words = [0] * 32
-"""The words of the first family without a name, from its base on."""
-_C, _FENCE = int(Family.C), int(Family.FENCE)
 _session: Session | None = None
+_count = 0
+"""The last point of the family without a name, also where the page has it."""
+_NOBODY: Words = [0] * 32
+_plain: Words = _NOBODY
+"""That family's words; before there is one, words whose fence lets a point look."""
+
+# Numbers, because a member of an enum costs as much as the whole point.
+_C, _AT, _DONE, _FROZEN, _LOGICAL, _DID, _FENCE, _HOLD, _CALM, _THAWED = map(
+    int,
+    (
+        Family.C, Family.AT, Family.DONE, Family.FROZEN, Family.LOGICAL, Family.DID,
+        Family.FENCE, Family.HOLD, Family.CALM, Family.THAWED,
+    ),
+)  # fmt: skip
+_POINT, _SURE = int(Plan.POINT), int(Plan.SURE)
 
 
 def point(
@@ -68,16 +80,19 @@ def point(
     Points of one `label` and communicator are a family: they are counted, or numbered
     by `step`, which must grow. Without a session this does nothing.
     """
+    global _count
     if _off:
         return
     if label is None and step is None and comm is None:
-        words = _plain
-        count = words[_C] + 1
-        words[_C] = count
-        if count < words[_FENCE]:
+        _count = count = _count + 1
+        _plain[0] = count  # _C, and below _FENCE: as constants they are faster
+        if count < _plain[16]:
             return
     assert _session is not None
     _session.point(label, step, comm)
+
+
+assert (_C, _FENCE) == (0, 16)
 
 
 def loop(
@@ -100,7 +115,12 @@ class Session:
     def __init__(self, words: Words, engine: Engine) -> None:
         self._words = words
         self._engine = engine
-        self._families: dict[tuple[str, object], int] = {}
+        self._families: dict[object, int] = {}
+        """By label; with a communicator, by both."""
+        self._comms: dict[int, Any] = {}
+        """Communicators by id; held, so that no other can get the same."""
+        self._default = 0
+        """Where the family without a name begins; 0: there is none yet."""
         self._done: dict[int, set[tuple[int, int]]] = {}
         """Plans that were done at a point, by family; only of its last point."""
         self._thread = threading.get_ident()
@@ -108,76 +128,80 @@ class Session:
 
     def begin(self) -> None:
         """From now on points count; to be called on the main thread."""
-        global _off, _plain, _session
-        _session = self
-        # The fence 0 lets the first point come to us, who then make the family.
-        _plain = [0] * 32
-        _off = False
+        global _off, _plain, _session, _count
+        _session, _plain, _count, _off = self, _NOBODY, 0, False
         self._words[Head.STATE] = State.RUNNING
 
     def end(self) -> None:
         """The program is over: no more points."""
-        global _off, _session
-        _off, _session = True, None
+        global _off, _session, _plain
+        _off, _session, _plain = True, None, _NOBODY
         self._words[Head.FIN] = 1
         self._words[Head.STATE] = State.ENDED
         self._engine.ring()
 
     def point(self, label: str | None, step: int | None, comm: Any) -> None:
         """Come to a point that is not one of those where nothing is to be done."""
-        plain = label is None and step is None and comm is None
-        if threading.get_ident() != self._thread:
-            self._warn("Steering points count on the main thread only.")
-            return
-        key = (label or LABEL, None if comm is None else self._identity(comm))
+        global _count
+        key: object = label or LABEL
+        if comm is not None:
+            key = key, id(comm)
         base = self._families.get(key)
+        new = base is None
         if base is None:
-            base = self._make(key, step is not None, comm)
-            plain = False
+            base = self._make(key, label or LABEL, step is not None, comm)
         words = self._words
         if step is not None:
-            if not words[base + Family.LOGICAL] or step <= words[base + Family.C]:
+            if not words[base + _LOGICAL] or step <= words[base]:
                 self._warn(
                     f"point(step={step}) does nothing: steps of one family all have "
                     "numbers, and these grow."
                 )
                 return
-            words[base + Family.C] = step
-        elif words[base + Family.LOGICAL]:
+            count = step
+        elif words[base + _LOGICAL]:
             self._warn("point() does nothing where other points say step=.")
             return
-        elif not plain:
-            words[base + Family.C] += 1
-        count = words[base + Family.C]
-        if count >= words[base + Family.FENCE]:
+        elif base == self._default:
+            if label is not None or new:
+                _count = words[base] + 1
+            count = _count
+        else:
+            count = words[base] + 1
+        words[base] = count
+        if count >= words[base + _FENCE]:
             self.point_at(base, count)
 
     def hold(self, why: str, label: str | None = None) -> None:
         """Hold here until a user lets go, whatever the others do."""
-        base = self._families.get((label or LABEL, None))
+        base = self._families.get(label or LABEL)
         if base is None:
             return
         words = self._words
         page.write_text(words, *page.Text.SAYS.value, why)
-        words[base + Family.FROZEN] += 1
-        self.point_at(base, words[base + Family.C])
+        words[base + _FROZEN] += 1
+        self.point_at(base, words[base])
 
     # -- families
 
-    def _make(self, key: tuple[str, object], logical: bool, comm: Any) -> int:
-        label = key[0] if comm is None else f"{key[0]}@{key[1]}"
-        base = page.add_family(self._words, label, logical)
+    def _make(self, key: object, label: str, logical: bool, comm: Any) -> int:
+        name = label if comm is None else f"{label}@{self._identity(comm)}"
+        base = page.add_family(self._words, name, logical)
+        if comm is not None:
+            self._comms[id(comm)] = comm
         self._families[key] = base
         self._done[base] = set()
-        self._engine.family_here(label, logical, comm)
-        if key == (LABEL, None) and not logical:
+        self._engine.family_here(name, logical, comm)
+        if key == LABEL and not logical:
             global _plain
-            # A view that begins at the family: one index less at each point.
+            self._default = base
             words = self._words
-            _plain = words[base:] if isinstance(words, memoryview) else _From(base, words)
+            _plain = (
+                words[base:] if isinstance(words, memoryview) else _From(base, words)
+            )
         return base
 
-    def _identity(self, comm: Any) -> object:
+    def _identity(self, comm: Any) -> str:
         """What a communicator is known by on all its ranks: its members."""
         from mpi4py import MPI
 
@@ -196,39 +220,41 @@ class Session:
 
     def point_at(self, base: int, c: int) -> None:
         """Do and wait for what there is at the point `c` of the family at `base`."""
-        words = self._words
-        done = self._done[base]
+        if threading.get_ident() != self._thread:
+            self._warn("Steering points are for the main thread only.")
+            return
+        words, done = self._words, self._done[base]
         while True:
-            hold = words[base + Family.HOLD]  # before the plans: see Fences.prepare
+            hold = words[base + _HOLD]  # before the plans: see Fences.prepare
             wait, due = self._look(base, c)
             if wait or hold == 0:
                 self._hold(base, c)
             elif due:
-                words[base + Family.DID] = c
+                words[base + _DID] = c
                 for plan in due:
                     done.add((plan, c))
                     self._apply(plan, c)
-            elif c >= hold or words[base + Family.FROZEN] > words[base + Family.THAWED]:
+            elif c >= hold or words[base + _FROZEN] > words[base + _THAWED]:
                 self._hold(base, c)
             else:
                 break
         done.clear()
-        words[base + Family.DONE] = c
+        words[base + _DONE] = c
 
     def _look(self, base: int, c: int) -> tuple[bool, list[int]]:
         """Whether it has to wait for a plan, and the plans that are due."""
         words, slots = self._words, page.plan_bases(base)
         for slot in slots:
             number = words[slot]
-            unsure = number and words[slot + Plan.SURE] == NOWHERE
-            if unsure and words[slot + Plan.POINT] <= c and words[slot] == number:
+            unsure = number and words[slot + _SURE] == NOWHERE
+            if unsure and words[slot + _POINT] <= c and words[slot] == number:
                 return True, []
         # Only now: what was not sure a moment ago may have ended another plan.
-        done, last = self._done[base], words[base + Family.DONE]
+        done, last = self._done[base], words[base + _DONE]
         due = []
         for slot in slots:
             number = words[slot]
-            if not number or (number, c) in done or words[slot + Plan.SURE] == NOWHERE:
+            if not number or (number, c) in done or words[slot + _SURE] == NOWHERE:
                 continue
             if page.plan_due(words, slot, last) > c:
                 continue
@@ -251,27 +277,25 @@ class Session:
         words, engine = self._words, self._engine
         before, words[Head.STATE] = words[Head.STATE], State.HELD
         was, _off = _off, True  # what users run now must not count
-        words[base + Family.AT] = c
+        words[base + _AT] = c
         try:
             engine.ring()
             while self._has_to_hold(base, c):
-                engine.wait(bool(words[base + Family.CALM]))
+                engine.wait(bool(words[base + _CALM]))
         finally:
-            words[base + Family.AT] = NOWHERE
+            words[base + _AT] = NOWHERE
             words[Head.STATE] = before
             _off = was
 
     def _has_to_hold(self, base: int, c: int) -> bool:
         words = self._words
-        hold = words[base + Family.HOLD]
+        hold = words[base + _HOLD]
         wait, due = self._look(base, c)
         if wait or hold == 0:
             return True
         if due:
             return False
-        return (
-            c >= hold or words[base + Family.FROZEN] > words[base + Family.THAWED]
-        )
+        return c >= hold or words[base + _FROZEN] > words[base + _THAWED]
 
 
 class _From:

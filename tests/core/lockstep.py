@@ -32,7 +32,7 @@ class Lockstep:
             gate.acquire()
             try:
                 call()
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001
                 self.errors.append(error)
                 self.free = True
             del self.gates[name]
