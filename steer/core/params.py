@@ -326,7 +326,7 @@ def _ask(name: str, depends: Check, would: dict[str, Any]) -> None:
     raise."""
     try:
         said = depends(_View(would))
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         raise UsageError(f"{name} may not be so: {error}") from error
     if isinstance(said, str) and said:
         raise UsageError(f"{name} may not be so: {said}")
