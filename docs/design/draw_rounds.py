@@ -20,7 +20,7 @@ PLACES = {
     Phase.ARMING: (400, 80),
     Phase.ALIGNING: (830, 90),
     Phase.STOPPED: (830, 450),
-    Phase.HERE: (590, 260),
+    Phase.HERE: (590, 290),
     Phase.ENDING: (400, 560),
     Phase.OVER: (110, 560),
 }

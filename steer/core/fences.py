@@ -121,6 +121,7 @@ class Fences:
             # Only the other plan's end is to be agreed on; nothing is done there. But
             # main may not pass the point before it knows whether the other is over.
             self._ends[plan] = ends
+        self._forget()
         free = [slot for slot in self._slots() if not self._words[slot]]
         if not free:
             return FREE

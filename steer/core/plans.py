@@ -26,14 +26,15 @@ import msgspec
 
 from steer.core import roundevents as ev
 from steer.core.events import Action
-from steer.core.roundevents import NOBODY, Asker, Kind
+from steer.core.page import PLANS
+from steer.core.roundevents import FREE, NOBODY, Asker, Kind
 from steer.ranks import RankSet, describe
 
 PATIENCE = 0.5
 """Seconds after which it is said who has not voted."""
 
-SLOTS = 8
-"""Plans that a rank's page has room for."""
+SLOTS = PLANS - 1
+"""Plans that a rank's page has room for, besides one that ends another."""
 
 SOON = 2
 """Points that a plan lies ahead at least."""
@@ -128,6 +129,9 @@ class Plans:
             return
         if event.finished:
             self._drop(plan, "the run ends before")
+            return
+        if event.point >= FREE:
+            self._drop(plan, "there is no room for more plans; take one back")
             return
         plan.voted |= event.ranks
         if event.point > plan.point:

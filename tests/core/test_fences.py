@@ -254,3 +254,14 @@ def test_a_page_has_room_for_so_many_plans():
     fences.withdraw(1)
     assert words[FIRST + Family.FENCE] == 20
     assert fences.prepare(77, 15) == 15
+
+
+def test_what_was_done_at_a_point_is_not_ended_there():
+    words = [0] * page.WORDS
+    base = page.add_family(words, "step", False)
+    fences = Fences(words, base)
+    fences.adopt()
+    for word in (Family.C, Family.AT, Family.DID):
+        words[base + word] = 12
+    assert fences.prepare(1, 0) == 12
+    assert fences.prepare(2, 0, ends=1) == 13
