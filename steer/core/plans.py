@@ -1,0 +1,257 @@
+"""What a family's ranks do at a point without stopping: set a parameter, run code.
+
+::
+
+    waiting --its turn--> preparing --all voted--> sure --all did it--> done
+
+*preparing*: no rank passes the point that it voted for without knowing. *sure*: the
+highest vote is the point; a rank that comes there does it and walks on. So nobody waits
+longer than the last vote needs to come, and if all voted for the point that was asked
+for, nobody waits at all. The margin by which that point lies ahead is learned: the
+fastest rank's rate, times the last negotiation, times three.
+
+A plan that recurs is over when it is taken back, which is a plan of its own: that from
+some point on it is not done any more, on all ranks.
+
+One plan of a family is negotiated at a time.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+
+import msgspec
+
+from steer.core import roundevents as ev
+from steer.core.events import Action
+from steer.core.page import PLANS
+from steer.core.roundevents import FREE, NOBODY, Asker, Kind
+from steer.ranks import RankSet, describe
+
+PATIENCE = 0.5
+"""Seconds after which it is said who has not voted."""
+
+SLOTS = PLANS - 1
+"""Plans that a rank's page has room for, besides one that ends another."""
+
+SOON = 2
+"""Points that a plan lies ahead at least."""
+
+
+@dataclasses.dataclass
+class Planned:
+    """One plan."""
+
+    number: int
+    asker: Asker
+    event: ev.Plan
+    ends: int = 0
+    ranks: RankSet = NOBODY
+    voted: RankSet = NOBODY
+    did: RankSet = NOBODY
+    errors: dict[str, RankSet] = dataclasses.field(default_factory=dict)
+    point: int = 0
+    sure: bool = False
+    began: float = 0.0
+    last: int = 0
+    """When one that recurs was noted last."""
+
+
+class Plans:
+    """The plans of one family."""
+
+    def __init__(self, family: str) -> None:
+        self.family = family
+        self.plans: dict[int, Planned] = {}
+        """Those prepared or sure, by number."""
+        self.waiting: collections.deque[Planned] = collections.deque()
+        self.preparing: Planned | None = None
+        self.high = 0
+        self.rate = 0.0
+        self.trip = 0.005
+        self.due: float | None = None
+        self.actions: list[Action] = []
+
+    def position(self, high: int, rate: float) -> None:
+        """How far the ranks are."""
+        self.high = max(self.high, high)
+        self.rate = rate
+
+    def ask(self, number: int, event: ev.Plan, base: int) -> None:
+        """Plan it; `base` is where the ranks are, if that is known for sure."""
+        if event.ahead:
+            point = (base or self.high) + event.ahead
+            event = msgspec.structs.replace(event, point=point, ahead=0)
+        self.waiting.append(Planned(number, event.asker, event))
+
+    def end(self, number: int, ends: int, asker: Asker) -> None:
+        """Do a plan no more, from a point on that all agree about."""
+        was = self.plans[ends]
+        text = f"no more {was.event.text}"
+        event = ev.Plan(asker, self.family, "end", text)
+        self.waiting.append(Planned(number, asker, event, ends))
+
+    def serve(self, ranks: RankSet, stopped_at: int, now: float) -> None:
+        """Begin with the next one, if none is being negotiated."""
+        while self.preparing is None:
+            full = sum(not plan.ends for plan in self.plans.values()) >= SLOTS
+            plan = next((p for p in self.waiting if p.ends or not full), None)
+            if plan is None:
+                return
+            self.waiting.remove(plan)
+            self._prepare(plan, ranks, stopped_at, now)
+
+    def _prepare(
+        self, plan: Planned, ranks: RankSet, stopped_at: int, now: float
+    ) -> None:
+        event = plan.event
+        goal = event.point or stopped_at
+        if not goal:
+            margin = math.ceil(self.rate * self.trip * 3)
+            goal = self.high + max(SOON, margin)
+        plan.ranks, plan.began, plan.point = ranks, now, goal
+        self.preparing = plan
+        self.plans[plan.number] = plan
+        self.due = now + PATIENCE
+        self.actions.append(
+            ev.Prepare(
+                self.family, plan.number, ranks, goal, event.verb, event.body,
+                event.every, plan.ends,
+            )
+        )  # fmt: skip
+
+    def voted(self, event: ev.Voted, now: float) -> None:
+        """Some said the first point at which they can."""
+        plan = self.preparing
+        if plan is None or plan.number != event.plan:
+            return
+        if event.finished:
+            self._drop(plan, "the run ends before")
+            return
+        if event.point >= FREE:
+            self._drop(plan, "there is no room for more plans; take one back")
+            return
+        plan.voted |= event.ranks
+        if event.point > plan.point:
+            plan.point = event.point
+            self.high = max(self.high, event.point - 1)
+        self._count(now)
+
+    def _count(self, now: float) -> None:
+        plan = self.preparing
+        if plan is None or plan.ranks - plan.voted:
+            return
+        self.preparing, self.due = None, None
+        self.trip = max(0.5 * self.trip, now - plan.began)
+        plan.sure = True
+        event = plan.event
+        self.actions.append(
+            ev.Confirm(self.family, plan.number, plan.ranks, plan.point)
+        )
+        when = f"at point {plan.point}"
+        if event.every:
+            when += f" and every {event.every} points from there"
+        facts = {"plan": plan.number, "every": event.every}
+        self._tell(Kind.PLANNED, plan, f"{event.text}: {when}", True, facts)
+        self._note(plan, plan.point)
+        if plan.ends:
+            del self.plans[plan.number]
+            ended = self.plans.get(plan.ends)
+            if ended is not None and (ended.event.every or plan.point <= ended.point):
+                del self.plans[plan.ends]
+
+    def applied(self, event: ev.Applied) -> None:
+        """Some did it."""
+        plan = self.plans.get(event.plan)
+        if plan is None or not plan.sure:
+            return
+        self.high = max(self.high, event.point)
+        if event.error:
+            known = plan.errors.get(event.error, NOBODY)
+            plan.errors[event.error] = known | event.ranks
+            text = f"{plan.event.text} failed on {describe(event.ranks)} at point "
+            self._tell(Kind.DONE, plan, f"{text}{event.point}: {event.error}")
+        if plan.event.every:
+            return
+        plan.did |= event.ranks
+        self._maybe_done(plan)
+
+    def _maybe_done(self, plan: Planned) -> None:
+        if not plan.sure or plan.ranks - plan.did:
+            return
+        del self.plans[plan.number]
+        if not plan.errors:
+            text = f"{plan.event.text}: done at point {plan.point}"
+            self._tell(Kind.DONE, plan, text)
+
+    def lose(self, ranks: RankSet, now: float) -> None:
+        """These ranks will do nothing any more."""
+        for plan in list(self.plans.values()):
+            plan.ranks -= ranks
+            if plan.ranks or plan is self.preparing:
+                self._maybe_done(plan)
+        self._count(now)
+
+    def drop_all(self, why: str) -> None:
+        """The run is over."""
+        for plan in [*self.plans.values(), *self.waiting]:
+            self._drop(plan, why)
+
+    def withdraw(self, number: int, why: str) -> bool:
+        """Take one back that is not sure yet; whether that was possible."""
+        for plan in [*self.plans.values(), *self.waiting]:
+            if plan.number == number and not plan.sure:
+                self._drop(plan, why)
+                return True
+        return False
+
+    def _drop(self, plan: Planned, why: str) -> None:
+        if plan in self.waiting:
+            self.waiting.remove(plan)
+        elif self.plans.pop(plan.number, None) and not plan.sure:
+            self.actions.append(ev.Withdraw(self.family, plan.number, plan.ranks))
+        if plan is self.preparing:
+            self.preparing, self.due = None, None
+        if plan.sure and plan.event.every:
+            return  # it was done until here
+        text = f"{plan.event.text}: not done, {why}"
+        self._tell(Kind.DROPPED, plan, text, not plan.sure)
+
+    def tick(self, now: float) -> None:
+        """Say who has not voted."""
+        plan = self.preparing
+        if plan is None or self.due is None or now < self.due:
+            return
+        self.due = None
+        who = describe(plan.ranks - plan.voted)
+        text = f"{plan.event.text}: waiting for the hosts of {who}, which do not answer"
+        self._tell(Kind.WAITING, plan, text)
+
+    def _note(self, plan: Planned, point: int) -> None:
+        event, who = plan.event, plan.asker.who
+        verb = event.verb if not event.every else f"{event.verb} every {event.every}"
+        self.actions.append(
+            ev.Note(self.family, verb, point, plan.ranks, event.text, who)
+        )
+
+    def _tell(
+        self, kind: Kind, plan: Planned, text: str, answer: bool = False,
+        facts: dict[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        answers = (plan.asker.id,) if answer and plan.asker.id else ()
+        facts = facts or {"plan": plan.number}
+        self.actions.append(
+            ev.Tell(self.family, kind, text, answers, plan.point, plan.ranks, facts)
+        )
+
+    def check(self) -> None:
+        """Assert what holds always."""
+        if self.preparing is not None:
+            assert self.preparing.number in self.plans
+            assert not self.preparing.sure
+            assert self.preparing.ranks - self.preparing.voted
+        for plan in self.plans.values():
+            assert plan.sure or plan is self.preparing
+            assert not plan.sure or plan.event.every or plan.ranks - plan.did

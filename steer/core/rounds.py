@@ -1,0 +1,421 @@
+"""Steering: which runs there are, who stops them, and what is done to them at a point.
+
+`handle(event, now)` says what to do; `deadline()` when to come back with a Tick. How
+one family of points is brought to a stop is in `round`, what is done without stopping
+in `plans`, why a round waits in `watchdog`. Here is who may ask for what, and when:
+
+* Rounds of a family are serialised. Who asks for a stop that is under way gets the same
+  answer; steps wait until the stop before them is there.
+* Families that share a rank are not stopped at once: a rank that is held at a point of
+  one comes to none of the other.
+* What is asked of a run before its first point waits for that point. A run with several
+  families that share no rank is stopped in all of them.
+* All who watch a run see what is done to it, by whomever.
+
+The promises, held by `check()` and its tests: a request has one answer for each family;
+"stopped" is only said when all ranks of the family hold at that point; nobody is held
+without a round that says so.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from typing import assert_never
+
+from steer.core import roundevents as ev
+from steer.core.events import Action, Event
+from steer.core.plans import Plans
+from steer.core.round import WAITING, Phase, Round
+from steer.core.roundevents import NOBODY, Asker, Kind
+from steer.errors import InternalError
+from steer.ranks import RankSet, describe
+
+Verb = ev.Stop | ev.Go | ev.Step | ev.Advance | ev.Here | ev.Plan | ev.Unplan
+_VERBS = (ev.Stop, ev.Go, ev.Step, ev.Advance, ev.Here, ev.Plan, ev.Unplan)
+
+_HOLDING = (Phase.STOPPED, Phase.HERE)
+
+
+@dataclasses.dataclass
+class _Run:
+    """A program that runs."""
+
+    name: str
+    ranks: RankSet
+    families: list[str] = dataclasses.field(default_factory=list)
+    waiting: list[ev.Stop | ev.Plan] = dataclasses.field(default_factory=list)
+    """What was asked for before there was a point."""
+
+
+@dataclasses.dataclass
+class _Family:
+    """Points of one communicator and label."""
+
+    run: str
+    round: Round
+    plans: Plans
+    later: collections.deque[Verb] = dataclasses.field(
+        default_factory=collections.deque
+    )
+    """What waits for the stop that is under way."""
+
+
+class Rounds:
+    """The steering of all runs of a hub."""
+
+    def __init__(self, epoch: int = 0) -> None:
+        self.epoch = epoch
+        """Higher than any that an earlier hub gave out."""
+        self.runs: dict[str, _Run] = {}
+        self.families: dict[str, _Family] = {}
+        self.actions: list[Action] = []
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Something happened: what has to be done?"""
+        if isinstance(event, _VERBS):
+            self._asked(event, now)
+        else:
+            self._happened(event, now)
+        for family in list(self.families.values()):
+            self._settle(family, now)
+        actions, self.actions = self.actions, []
+        return actions
+
+    def deadline(self) -> float | None:
+        """When a Tick is due."""
+        times = [family.round.look for family in self.families.values()]
+        times += [family.plans.due for family in self.families.values()]
+        return min((time for time in times if time is not None), default=None)
+
+    def _happened(self, event: Event, now: float) -> None:
+        match event:
+            case ev.Next():
+                self._round(event.family).next(event, now)
+            case ev.Held():
+                self._round(event.family).hold(event, now)
+            case ev.Seen():
+                self._round(event.family).seen(event, now)
+            case ev.Withdrew():
+                self._round(event.family).withdrew(event, now, self._new_epoch())
+            case ev.Position():
+                self._family(event.family).plans.position(event.high, event.rate)
+            case ev.Voted():
+                self._family(event.family).plans.voted(event, now)
+            case ev.Applied():
+                self._family(event.family).plans.applied(event)
+            case ev.Froze():
+                self._froze(self._family(event.family), event, now)
+            case ev.RunHere():
+                self._run_here(event)
+            case ev.FamilyHere():
+                self._family_here(event, now)
+            case ev.Finished() | ev.Lost():
+                self._ended(event, now)
+            case ev.Tick():
+                for family in self.families.values():
+                    family.round.tick(now)
+                    family.plans.tick(now)
+            case _:
+                raise InternalError(f"steering knows no {type(event).__name__}")
+
+    # -- runs and families
+
+    def _run_here(self, event: ev.RunHere) -> None:
+        run = self.runs.get(event.run)
+        if run is None:
+            self.runs[event.run] = _Run(event.run, event.ranks)
+        else:
+            run.ranks |= event.ranks
+
+    def _family_here(self, event: ev.FamilyHere, now: float) -> None:
+        if event.family in self.families:
+            return  # each of its ranks says it
+        run = self.runs.setdefault(event.run, _Run(event.run, event.ranks))
+        round_ = Round(event.family, event.label, event.ranks, event.logical)
+        family = _Family(event.run, round_, Plans(event.family))
+        self.families[event.family] = family
+        run.families.append(event.family)
+        for verb in run.waiting:
+            self._do(family, verb, now)
+        run.waiting = []
+
+    def _ended(self, event: ev.Finished | ev.Lost, now: float) -> None:
+        run = self.runs.get(event.run)
+        if run is None:
+            return
+        run.ranks -= event.ranks
+        for name in run.families:
+            family = self.families[name]
+            if family.round.phase is Phase.OVER:
+                continue
+            if isinstance(event, ev.Finished):
+                family.round.finish(event.ranks)
+            else:
+                family.round.lose(event.ranks, event.how, now)
+                family.plans.lose(event.ranks, now)
+        if run.ranks:
+            return
+        for verb in run.waiting:
+            self._refuse(verb, "The run ended before it came to a point.")
+        del self.runs[event.run]
+        for name in run.families:
+            self._settle(self.families[name], now)
+            del self.families[name]
+
+    def _froze(self, family: _Family, event: ev.Froze, now: float) -> None:
+        round_ = family.round
+        ranks = event.ranks & round_.ranks
+        if not ranks:
+            return
+        if event.hold:
+            round_.frozen |= ranks
+        text = f"{describe(ranks)} at point {event.point}: {event.why}"
+        self._tell(round_.family, Kind.FROZE, text, (), ranks, event.point)
+        wanted = not event.hold or (event.together and round_.frozen == round_.ranks)
+        if wanted and round_.phase is Phase.RUNNING:
+            asker = Asker("", describe(ranks))
+            self._stop(family, ev.Stop(asker, round_.family), now)
+
+    # -- what users ask for
+
+    def _asked(self, verb: Verb, now: float) -> None:
+        found = self._meant(verb.family)
+        if found:
+            for family in found:
+                self._do(family, verb, now)
+            return
+        run = self.runs.get(verb.family)
+        if run is None:
+            self._refuse(verb, f"There is no run {verb.family}; it may have ended.")
+        elif isinstance(verb, ev.Stop | ev.Plan):
+            run.waiting.append(verb)
+            text = f"No rank of {run.name} has come to a point yet; waiting for one."
+            self._tell(verb.family, Kind.WAITING, text, (), run.ranks)
+        else:
+            waiting, run.waiting = run.waiting, []
+            for other in waiting:
+                self._refuse(other, "It was taken back.")
+            self._refuse(verb, f"No rank of {run.name} has come to a point yet.")
+
+    def _meant(self, name: str) -> list[_Family]:
+        """A family by its name; or those of a run that share no rank."""
+        if name in self.families:
+            return [self.families[name]]
+        found: list[_Family] = []
+        taken = NOBODY
+        families = self.runs[name].families if name in self.runs else []
+        # One that holds its ranks is meant before one that cannot move because of it.
+        held_first = sorted(
+            (self.families[family] for family in families),
+            key=lambda family: family.round.phase in (Phase.RUNNING, Phase.OVER),
+        )
+        for family in held_first:
+            if not family.round.ranks & taken:
+                found.append(family)
+                taken |= family.round.ranks
+        return found
+
+    def _do(self, family: _Family, verb: Verb, now: float) -> None:
+        phase = family.round.phase
+        if phase in (Phase.ENDING, Phase.OVER):
+            who = describe(family.round.finished)
+            self._refuse(verb, f"The run ends: {who} will come to no more points.")
+            return
+        match verb:
+            case ev.Stop():
+                self._stop(family, verb, now)
+            case ev.Go():
+                self._go(family, verb)
+            case ev.Step():
+                self._step(family, verb, now)
+            case ev.Advance() | ev.Here():
+                self._help(family, verb, now)
+            case ev.Plan():
+                self._plan(family, verb, now)
+            case ev.Unplan():
+                self._unplan(family, verb)
+            case _:
+                assert_never(verb)
+
+    def _stop(self, family: _Family, verb: ev.Stop, now: float) -> None:
+        round_ = family.round
+        phase, far = round_.phase, verb.point
+        if (other := self._in_the_way(family)) is not None:
+            self._refuse(
+                verb,
+                f"{describe(other.ranks & round_.ranks)} cannot come to a point of "
+                f"{round_.label}: {other.label} is {other.phase.value}; let it go.",
+            )
+        elif phase is Phase.STOPPED and far > round_.target:
+            self._begin(family, verb, f"until {far}")
+            round_.to(now, far)
+        elif phase is Phase.STOPPED:
+            past = f"point {far} is past; " if far and far < round_.target else ""
+            text = f"{past}it is stopped at point {round_.target}"
+            self._tell(
+                round_.family, Kind.STOPPED, text, _ids(verb), round_.ranks,
+                round_.target,
+            )  # fmt: skip
+        elif phase in WAITING and not far and round_.goal and not round_.answers_soon():
+            # It waits for a point that is far, and now a user wants it at once.
+            self._begin(family, verb, "stop")
+            round_.stop(now, self._new_epoch(), 0, verb.advance)
+        elif phase in WAITING and far:
+            family.later.append(verb)
+        elif phase in WAITING:
+            round_.askers.append(verb.asker)
+        else:
+            self._begin(family, verb, f"until {far}" if far else "stop")
+            round_.stop(now, self._new_epoch(), far, verb.advance)
+
+    def _go(self, family: _Family, verb: ev.Go) -> None:
+        round_ = family.round
+        if round_.phase is Phase.RUNNING and not round_.frozen:
+            self._tell(round_.family, Kind.WENT, "it runs", _ids(verb), round_.ranks)
+            return
+        text = "it runs on"
+        if round_.phase in WAITING:
+            text = "the stop was taken back; it runs on"
+        waiting, round_.askers = round_.askers, []
+        answers = (*(a.id for a in waiting if a.id), *_ids(verb))
+        at = round_.target if round_.phase is Phase.STOPPED else 0
+        round_.who = verb.asker.who
+        round_.go()
+        self._tell(round_.family, Kind.WENT, text, answers, round_.ranks, at)
+        if at:
+            round_.note("go")
+        later, family.later = family.later, collections.deque()
+        for other in later:
+            self._refuse(other, "It was let go before.")
+
+    def _step(self, family: _Family, verb: ev.Step, now: float) -> None:
+        round_ = family.round
+        if verb.n < 1:
+            self._refuse(verb, f"A step goes on by 1 or more points, not {verb.n}.")
+        elif round_.phase in WAITING:
+            family.later.append(verb)
+        elif round_.phase is Phase.STOPPED:
+            self._begin(family, verb, f"step {verb.n}")
+            round_.to(now, round_.target + verb.n)
+        else:
+            where = "not at one point" if round_.phase is Phase.HERE else "not stopped"
+            self._refuse(verb, f"The run is {where}: stop it first.")
+
+    def _help(self, family: _Family, verb: ev.Advance | ev.Here, now: float) -> None:
+        round_ = family.round
+        if isinstance(verb, ev.Advance):
+            if round_.phase is not Phase.ALIGNING:
+                self._refuse(verb, "No stop is waiting for its ranks.")
+                return
+            round_.askers.append(verb.asker)
+            round_.advance(now, verb.n)
+            return
+        if round_.phase not in WAITING:
+            self._refuse(verb, "No stop is under way.")
+            return
+        held = round_.ranks - round_.missing()
+        askers, round_.askers = [*round_.askers, verb.asker], []
+        round_.here()
+        text = (
+            f"{describe(held)} of {describe(round_.ranks)} hold; the others are where "
+            "they are. Only what needs no other rank works on those that hold."
+        )
+        ids = tuple(asker.id for asker in askers if asker.id)
+        self._tell(round_.family, Kind.HERE, text, ids, held, round_.target)
+
+    def _plan(self, family: _Family, verb: ev.Plan, now: float) -> None:
+        round_ = family.round
+        if round_.finished & round_.ranks:
+            self._refuse(verb, "The run ends: some ranks come to no more points.")
+            return
+        if verb.every < 0 or verb.ahead < 0 or verb.point < 0:
+            self._refuse(verb, "Points are counted from 1, forwards.")
+            return
+        base = round_.target if round_.phase in _HOLDING else 0
+        if verb.point and verb.point < base:
+            self._refuse(verb, f"Point {verb.point} is past: it is at point {base}.")
+            return
+        family.plans.ask(self._new_epoch(), verb, base)
+
+    def _unplan(self, family: _Family, verb: ev.Unplan) -> None:
+        plans = family.plans
+        if plans.withdraw(verb.plan, "it was taken back"):
+            family_name = family.round.family
+            self._tell(family_name, Kind.DROPPED, "taken back", _ids(verb), NOBODY)
+        elif verb.plan in plans.plans:
+            plans.end(self._new_epoch(), verb.plan, verb.asker)
+        else:
+            self._refuse(verb, f"There is no plan {verb.plan}; it may be done.")
+
+    # -- helpers
+
+    def _settle(self, family: _Family, now: float) -> None:
+        """What follows from what has just happened to a family."""
+        round_, plans = family.round, family.plans
+        while family.later and round_.phase not in WAITING:
+            self._do(family, family.later.popleft(), now)
+        if round_.phase is Phase.OVER:
+            plans.drop_all("the run ended before")
+        else:
+            stopped_at = round_.target if round_.phase is Phase.STOPPED else 0
+            plans.serve(round_.ranks, stopped_at, now)
+        if round_.target > plans.high and round_.phase is Phase.STOPPED:
+            plans.position(round_.target, plans.rate)
+        for part in (round_, plans):
+            self.actions += part.actions
+            part.actions = []
+
+    def _begin(self, family: _Family, verb: Verb, name: str) -> None:
+        family.round.askers.append(verb.asker)
+        family.round.verb, family.round.who = name, verb.asker.who
+
+    def _in_the_way(self, family: _Family) -> Round | None:
+        """Another family of the run that has some of its ranks."""
+        for name in self.runs[family.run].families:
+            other = self.families[name].round
+            holds = other.phase in (*WAITING, *_HOLDING)
+            shares = other.ranks & family.round.ranks
+            if holds and shares and other is not family.round:
+                return other
+        return None
+
+    def _family(self, name: str) -> _Family:
+        return self.families.get(name) or _nobody(name)
+
+    def _round(self, name: str) -> Round:
+        return self._family(name).round
+
+    def _new_epoch(self) -> int:
+        self.epoch += 1
+        return self.epoch
+
+    def _refuse(self, verb: Verb, why: str) -> None:
+        self._tell(verb.family, Kind.REFUSED, why, _ids(verb), NOBODY)
+
+    def _tell(
+        self, family: str, kind: Kind, text: str, answers: tuple[str, ...],
+        ranks: RankSet, point: int = 0,
+    ) -> None:  # fmt: skip
+        known = self.families.get(family)
+        actions = self.actions if known is None else known.round.actions
+        actions.append(ev.Tell(family, kind, text, answers, point, ranks))
+
+    def check(self) -> None:
+        """Assert what holds always."""
+        for name, family in self.families.items():
+            assert name in self.runs[family.run].families
+            family.round.check()
+            family.plans.check()
+            assert not family.later or family.round.phase in WAITING
+            if family.round.phase in _HOLDING:
+                assert self._in_the_way(family) is None, name
+
+
+def _ids(verb: Verb) -> tuple[str, ...]:
+    return (verb.asker.id,) if verb.asker.id else ()
+
+
+def _nobody(name: str) -> _Family:
+    """What a message about a family that is no more is given to: it has no effect."""
+    return _Family("", Round(name, "", NOBODY, False), Plans(name))

@@ -1,0 +1,312 @@
+"""Steering points: `steer.point()` and `steer.loop()`, on the main thread of a rank.
+
+A point counts, then compares the count with the fence on the rank's page; that is all,
+as long as nobody wants anything: about a tenth of a microsecond. Without a session it
+is less: one look at a global.
+
+At a fence the rank walks slowly (`point_at`). What it has to do follows from the page
+alone, in this order: hold while a controller is in the middle of something, or while a
+plan may be due here and is not sure; do the plans that are due; hold while it has to.
+It may only go on from a look that it began with AT cleared, because a controller that
+sees AT set counts on it to stay. While it holds, the engine runs what users ask for;
+then points do nothing (a held rank must not count further than others).
+
+What the words mean is in steer/core/page.py, the controller's side in
+steer/core/fences.py. Only the main thread may come to points; elsewhere they do
+nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, TypeVar
+
+from steer.core import page
+from steer.core.page import NOWHERE, Family, Head, Plan, State, Words
+
+Item = TypeVar("Item")
+
+LABEL = "step"
+"""The family of a point that names none."""
+
+
+class Engine(Protocol):
+    """What the rank's engine does for its points."""
+
+    def ring(self) -> None:
+        """Tell the controller that there is something new on the page."""
+
+    def wait(self, calm: bool) -> None:
+        """Rest until something may have changed, or run what a user wants; let MPI
+        go on meanwhile unless all are held (`calm`)."""
+
+    def has(self, plan: int) -> bool:
+        """Whether it knows what is to be done for this plan."""
+
+    def apply(self, plan: int, point: int) -> None:
+        """Do it. Errors are its own affair."""
+
+    def family_here(self, label: str, logical: bool, comm: Any) -> None:
+        """A new family is about to hold at its first point."""
+
+
+_off = True
+"""Points do nothing: no session, or something is being run while the rank holds."""
+_session: Session | None = None
+_count = 0
+"""The last point of the family without a name, also where the page has it."""
+_NOBODY: Words = [0] * 32
+_plain: Words = _NOBODY
+"""That family's words; before there is one, words whose fence lets a point look."""
+
+# Numbers, because a member of an enum costs as much as the whole point.
+_C, _AT, _DONE, _FROZEN, _LOGICAL, _DID, _FENCE, _HOLD, _CALM, _THAWED = map(
+    int,
+    (
+        Family.C, Family.AT, Family.DONE, Family.FROZEN, Family.LOGICAL, Family.DID,
+        Family.FENCE, Family.HOLD, Family.CALM, Family.THAWED,
+    ),
+)  # fmt: skip
+_POINT, _SURE = int(Plan.POINT), int(Plan.SURE)
+
+
+def point(
+    label: str | None = None, *, step: int | None = None, comm: Any = None
+) -> None:
+    """A place at which all ranks can be stopped together.
+
+    Points of one `label` and communicator are a family: they are counted, or numbered
+    by `step`, which must grow. Without a session this does nothing.
+    """
+    global _count
+    if _off:
+        return
+    if label is None and step is None and comm is None:
+        _count = count = _count + 1
+        _plain[0] = count  # _C, and below _FENCE: as constants they are faster
+        if count < _plain[16]:
+            return
+    assert _session is not None
+    _session.point(label, step, comm)
+
+
+assert (_C, _FENCE) == (0, 16)
+
+
+def loop(
+    items: Iterable[Item], label: str | None = None, *, comm: Any = None
+) -> Iterator[Item]:
+    """The items, with a point before each."""
+    if label is None and comm is None:
+        for item in items:
+            point()
+            yield item
+    else:
+        for item in items:
+            point(label, comm=comm)
+            yield item
+
+
+class Session:
+    """The points of this process while it can be steered."""
+
+    def __init__(self, words: Words, engine: Engine) -> None:
+        self._words = words
+        self._engine = engine
+        self._families: dict[object, int] = {}
+        """By label; with a communicator, by both."""
+        self._comms: dict[int, Any] = {}
+        """Communicators by id; held, so that no other can get the same."""
+        self._default = 0
+        """Where the family without a name begins; 0: there is none yet."""
+        self._done: dict[int, set[tuple[int, int]]] = {}
+        """Plans that were done at a point, by family; only of its last point."""
+        self._thread = threading.get_ident()
+        self._told: set[str] = set()
+
+    def begin(self) -> None:
+        """From now on points count; to be called on the main thread."""
+        global _off, _plain, _session, _count
+        _session, _plain, _count, _off = self, _NOBODY, 0, False
+        self._words[Head.STATE] = State.RUNNING
+
+    def end(self) -> None:
+        """The program is over: no more points."""
+        global _off, _session, _plain
+        _off, _session, _plain = True, None, _NOBODY
+        self._words[Head.FIN] = 1
+        self._words[Head.STATE] = State.ENDED
+        self._engine.ring()
+
+    def point(self, label: str | None, step: int | None, comm: Any) -> None:
+        """Come to a point that is not one of those where nothing is to be done."""
+        global _count
+        key: object = label or LABEL
+        if comm is not None:
+            key = key, id(comm)
+        base = self._families.get(key)
+        new = base is None
+        if base is None:
+            base = self._make(key, label or LABEL, step is not None, comm)
+        words = self._words
+        if step is not None:
+            if not words[base + _LOGICAL] or step <= words[base]:
+                self._warn(
+                    f"point(step={step}) does nothing: steps of one family all have "
+                    "numbers, and these grow."
+                )
+                return
+            count = step
+        elif words[base + _LOGICAL]:
+            self._warn("point() does nothing where other points say step=.")
+            return
+        elif base == self._default:
+            if label is not None or new:
+                _count = words[base] + 1
+            count = _count
+        else:
+            count = words[base] + 1
+        words[base] = count
+        if count >= words[base + _FENCE]:
+            self.point_at(base, count)
+
+    def hold(self, why: str, label: str | None = None) -> None:
+        """Hold here until a user lets go, whatever the others do."""
+        base = self._families.get(label or LABEL)
+        if base is None:
+            return
+        words = self._words
+        page.write_text(words, *page.Text.SAYS.value, why)
+        words[base + _FROZEN] += 1
+        self.point_at(base, words[base])
+
+    # -- families
+
+    def _make(self, key: object, label: str, logical: bool, comm: Any) -> int:
+        name = label if comm is None else f"{label}@{self._identity(comm)}"
+        base = page.add_family(self._words, name, logical)
+        if comm is not None:
+            self._comms[id(comm)] = comm
+        self._families[key] = base
+        self._done[base] = set()
+        self._engine.family_here(name, logical, comm)
+        if key == LABEL and not logical:
+            global _plain
+            self._default = base
+            words = self._words
+            _plain = (
+                words[base:] if isinstance(words, memoryview) else _From(base, words)
+            )
+        return base
+
+    def _identity(self, comm: Any) -> str:
+        """What a communicator is known by on all its ranks: its members."""
+        from mpi4py import MPI
+
+        group, world = comm.Get_group(), MPI.COMM_WORLD.Get_group()
+        members = MPI.Group.Translate_ranks(group, None, world)
+        group.Free()
+        world.Free()
+        return ",".join(map(str, members))
+
+    def _warn(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            warnings.warn(text, stacklevel=4)
+
+    # -- at a fence
+
+    def point_at(self, base: int, c: int) -> None:
+        """Do and wait for what there is at the point `c` of the family at `base`."""
+        if threading.get_ident() != self._thread:
+            self._warn("Steering points are for the main thread only.")
+            return
+        words, done = self._words, self._done[base]
+        while True:
+            hold = words[base + _HOLD]  # before the plans: see Fences.prepare
+            wait, due = self._look(base, c)
+            if wait or hold == 0:
+                self._hold(base, c)
+            elif due:
+                words[base + _DID] = c
+                for plan in due:
+                    done.add((plan, c))
+                    self._apply(plan, c)
+            elif c >= hold or words[base + _FROZEN] > words[base + _THAWED]:
+                self._hold(base, c)
+            else:
+                break
+        done.clear()
+        words[base + _DONE] = c
+
+    def _look(self, base: int, c: int) -> tuple[bool, list[int]]:
+        """Whether it has to wait for a plan, and the plans that are due."""
+        words, slots = self._words, page.plan_bases(base)
+        for slot in slots:
+            number = words[slot]
+            unsure = number and words[slot + _SURE] == NOWHERE
+            if unsure and words[slot + _POINT] <= c and words[slot] == number:
+                return True, []
+        # Only now: what was not sure a moment ago may have ended another plan.
+        done, last = self._done[base], words[base + _DONE]
+        due = []
+        for slot in slots:
+            number = words[slot]
+            if not number or (number, c) in done or words[slot + _SURE] == NOWHERE:
+                continue
+            if page.plan_due(words, slot, last) > c:
+                continue
+            if words[slot] != number or not self._engine.has(number):
+                return True, []  # given to another; or what to do is on its way
+            due.append(number)
+        return False, sorted(due)
+
+    def _apply(self, plan: int, c: int) -> None:
+        global _off
+        was, _off = _off, True
+        try:
+            self._engine.apply(plan, c)
+        finally:
+            _off = was
+
+    def _hold(self, base: int, c: int) -> None:
+        """Hold until there is a reason to look again."""
+        global _off
+        words, engine = self._words, self._engine
+        before, words[Head.STATE] = words[Head.STATE], State.HELD
+        was, _off = _off, True  # what users run now must not count
+        words[base + _AT] = c
+        try:
+            engine.ring()
+            while self._has_to_hold(base, c):
+                engine.wait(bool(words[base + _CALM]))
+        finally:
+            words[base + _AT] = NOWHERE
+            words[Head.STATE] = before
+            _off = was
+
+    def _has_to_hold(self, base: int, c: int) -> bool:
+        words = self._words
+        hold = words[base + _HOLD]
+        wait, due = self._look(base, c)
+        if wait or hold == 0:
+            return True
+        if due:
+            return False
+        return c >= hold or words[base + _FROZEN] > words[base + _THAWED]
+
+
+class _From:
+    """Words from a place on, of what has no views."""
+
+    def __init__(self, base: int, words: Words) -> None:
+        self._base = base
+        self._words = words
+
+    def __getitem__(self, place: int) -> int:
+        return self._words[self._base + place]
+
+    def __setitem__(self, place: int, value: int) -> None:
+        self._words[self._base + place] = value

@@ -1,0 +1,139 @@
+"""What is done at a point without stopping: at the same one on all ranks."""
+
+from __future__ import annotations
+
+from steer.core import roundevents as ev
+from steer.core.plans import SLOTS
+from steer.core.roundevents import Kind
+from steer.ranks import RankSet
+
+from .steered import World
+
+
+def plan(world, text="dt=0.01", **options):
+    tell = world.answer_to(world.ask(ev.Plan, "set", text, **options))
+    assert tell.kind is Kind.PLANNED, tell
+    return tell
+
+
+def did(world):
+    """What ranks did, which must be the same on all."""
+    lists = [rank.did for rank in world.ranks]
+    assert all(one == lists[0] for one in lists), lists
+    return lists[0]
+
+
+def test_all_ranks_switch_at_the_same_point():
+    for seed in range(30):
+        world = World(ranks=4, seed=seed, end=10_000)
+        world.run(world.random.random() / 10)
+        points = []
+        for _ in range(5):
+            points.append(plan(world).point)
+            world.run(0.1)
+        assert [point for _, point in did(world)] == points
+        assert sum(t.kind is Kind.DONE for t in world.told) == 5
+
+
+def test_at_a_point_and_ahead_and_every():
+    world = World(ranks=3, seed=1, end=10_000)
+    world.run(0.1)
+    assert plan(world, point=200).point == 200
+    high = max(rank.c for rank in world.ranks)
+    world.feed(ev.Position("run/step", high, 300.0))
+    assert plan(world, ahead=50).point == high + 50
+    every = plan(world, every=100)
+    world.run(3)
+    again = [p for number, p in did(world) if number == every.facts["plan"]]
+    assert again == [every.point + 100 * n for n in range(len(again))]
+    assert len(again) > 5
+
+
+def test_what_recurs_ends_at_one_point():
+    world = World(ranks=3, seed=5, end=10_000)
+    every = plan(world, every=3)
+    world.run(0.2)
+    number = every.facts["plan"]
+    tell = world.answer_to(world.ask(ev.Unplan, number))
+    assert tell.kind is Kind.PLANNED
+    world.run(0.5)
+    points = [point for plan, point in did(world) if plan == number]
+    assert points
+    assert max(points) < tell.point <= max(points) + 3
+
+
+def test_at_a_stop_it_is_done_at_once():
+    world = World(ranks=3, seed=2)
+    world.run(0.1)
+    at = world.answer_to(world.ask(ev.Stop)).point
+    assert plan(world).point == at
+    world.run(0.1)
+    assert [point for _, point in did(world)] == [at]
+    assert all(rank.held for rank in world.ranks)
+
+
+def test_one_that_lies_ahead_survives_a_stop():
+    world = World(ranks=3, seed=2)
+    plan(world, point=200)
+    world.answer_to(world.ask(ev.Stop))
+    world.ask(ev.Go)
+    world.run(2)
+    assert [point for _, point in did(world)] == [200]
+
+
+def test_a_point_that_never_comes():
+    world = World(ranks=2, seed=2, end=30)
+    id = world.ask(ev.Plan, "set", "dt=1", point=500)
+    assert world.answer_to(id).kind is Kind.PLANNED
+    world.run(5)
+    dropped = [t for t in world.told if t.kind is Kind.DROPPED]
+    assert dropped[0].text == "dt=1: not done, the run ended before"
+    assert did(world) == []
+
+
+def test_more_plans_than_a_page_has_room_for_wait():
+    world = World(ranks=2, seed=2)
+    ids = [world.ask(ev.Plan, "set", f"a={n}", point=100 + n) for n in range(SLOTS + 3)]
+    world.run(0.1)
+    assert len(world.core.families["run/step"].plans.plans) == SLOTS
+    world.run(5)
+    assert len(did(world)) == len(ids)
+    assert all(id in world.answers for id in ids)
+
+
+def test_an_error_on_a_rank_is_told():
+    world = World(ranks=2, seed=2)
+    number = plan(world, point=900).facts["plan"]
+    error = "NameError: name 'dt' is not defined"
+    world.feed(ev.Applied("run/step", number, RankSet([0]), 900, error))
+    assert f"failed on rank 0 at point 900: {error}" in world.told[-1].text
+
+
+def test_a_host_that_does_not_vote_is_named():
+    world = World(ranks=2, seed=2)
+    world.order = lambda *_: None
+    world.ask(ev.Plan, "set", "dt=1")
+    world.run(1, until=lambda: any(t.kind is Kind.WAITING for t in world.told))
+    assert "the hosts of ranks 0-1" in world.told[-1].text
+
+
+def test_nonsense_is_refused():
+    world = World(ranks=2, seed=2)
+    at = world.answer_to(world.ask(ev.Stop)).point
+    world.ask(ev.Step, 5)
+    world.run(1)
+    for options in ({"every": -1}, {"point": at}):
+        id = world.ask(ev.Plan, "set", "dt=1", **options)
+        assert world.answer_to(id).kind is Kind.REFUSED
+    assert world.answer_to(world.ask(ev.Unplan, 77)).kind is Kind.REFUSED
+
+
+def test_one_that_is_not_sure_is_taken_back_everywhere():
+    world = World(ranks=2, seed=2)
+    id = world.ask(ev.Plan, "set", "dt=1")
+    number = world.core.epoch
+    back = world.ask(ev.Unplan, number)
+    world.run(2)
+    assert did(world) == []
+    assert world.answers[id][0].kind is Kind.DROPPED
+    assert world.answers[back][0].kind is Kind.DROPPED
