@@ -56,9 +56,7 @@ _BY_NEED = {
     """,
     Need.REQUEST: "Wait wait Waitall waitall Waitany waitany Waitsome waitsome",
 }
-_GIVES = re.compile(
-    "(?i:all|neighbor_all|reduce_s|scan|exscan).*(?<!locate)(?<!_shared)"
-)
+_GIVES = re.compile(r"(?i:all(r|g|t)|neighbor_|reduce_s|scan|exscan)\w*")
 """Collectives whose first argument is what a rank gives."""
 
 

@@ -43,7 +43,7 @@ class Doing(enum.StrEnum):
     UNREACHABLE = "unreachable"
 
 
-class Spot(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Spot(msgspec.Struct, frozen=True, array_like=True, gc=False, cache_hash=True):
     """A place in a program."""
 
     file: str = ""

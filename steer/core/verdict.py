@@ -16,9 +16,9 @@ Proof of a deadlock
     The ranks of a core wait for nobody outside it. If there was one span of time in
     which none of them ran any bytecode, none of them can have begun to send, to receive
     or to enter anything in it. What had been sent before has arrived in the meantime,
-    if the span is longer than that takes: `patience`, a second and the time for all bytes that
-    they have under way, at a rate that every network beats. So nothing that any of them
-    waits for can still happen, unless from outside MPI. The span reaches from the last
+    if the span is longer than that takes: a second and the time for all bytes that they
+    have under way, at a rate that every network beats. So nothing that any of them waits
+    for can still happen, unless from outside MPI. The span reaches from the last
     `moved` to the first `seen` of the core's ranks (`rankstates.py`), which therefore
     need not have been asked at the same moment.
 
