@@ -85,7 +85,8 @@ def _table() -> dict[str, Op]:
     }
     for need, names in _BY_NEED.items():
         for name in names.split():
-            table[name] = Op(need, ("data",) if _GIVES.fullmatch(name) else ())
+            given = ("data", "buf") if name[:1].isupper() else ("data",)
+            table[name] = Op(need, given if _GIVES.fullmatch(name) else ())
     return table
 
 

@@ -5,8 +5,8 @@
     [0-2] (3)    step      solver.py:120    Allreduce(comm WORLD)
     [3]          rhs       solver.py:88
 
-Equal stacks are found first, by their hash, and only the different ones become branches:
-a program of ten thousand ranks has few of those. A stack is a tuple of frames, the
+Equal stacks are found first, by their hash, and only different ones become branches: a
+program of ten thousand ranks has few of those. A stack is a tuple of frames, the
 outermost first; frames that are equal are one object in what `Frames` has read, so that
 comparing stacks compares pointers.
 

@@ -17,8 +17,8 @@ Proof of a deadlock
     which none of them ran any bytecode, none of them can have begun to send, to receive
     or to enter anything in it. What had been sent before has arrived in the meantime,
     if the span is longer than that takes: a second and the time for all bytes that they
-    have under way, at a rate that every network beats. So nothing that any of them waits
-    for can still happen, unless from outside MPI. The span reaches from the last
+    have under way, at a rate that every network beats. So nothing that any of them
+    waits for can still happen, unless from outside MPI. The span reaches from the last
     `moved` to the first `seen` of the core's ranks (`rankstates.py`), which therefore
     need not have been asked at the same moment.
 
@@ -40,8 +40,9 @@ SETTLED = 1.0
 """Seconds after which a small message has certainly arrived."""
 RATE = 10e6
 """Bytes a second that every network reaches."""
-UNMEASURED = 30.0
-"""Seconds for data of unknown size."""
+UNMEASURED = 8.0
+"""Seconds for data of unknown size, as in `comm.allreduce(f(x))`: a cell that is silent
+for ten seconds shall get its verdict."""
 
 
 class Kind(enum.StrEnum):

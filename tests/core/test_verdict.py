@@ -198,8 +198,11 @@ def test_what_is_under_way_needs_time():
     assert head(*big).kind is Kind.QUIET
     big[0] = blocked(recv(1), open=open_requests(10**6))
     assert head(*big).kind is Kind.DEADLOCK
-    big[0] = blocked(recv(1), open=open_requests(-1))
-    assert head(*big).kind is Kind.QUIET
+    unknown = open_requests(-1)
+    big[0] = blocked(recv(1), open=unknown)
+    assert head(*big).kind is Kind.DEADLOCK
+    early = [blocked(recv(peer), open=unknown, moved=93) for peer in (1, 0)]
+    assert head(*early, COMPUTING).kind is Kind.QUIET
 
 
 def test_another_thread_may_help():
