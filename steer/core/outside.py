@@ -1,7 +1,7 @@
 """What can be told of a rank from outside, when none of its threads can answer.
 
-A signal makes `faulthandler` write the main thread's stack, also while native code holds
-the GIL::
+A signal makes `faulthandler` write the main thread's stack, also while native code
+holds the GIL::
 
     Current thread 0x00007f12 (most recent call first):
       File "/home/ann/solver.py", line 120 in step

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
 from typing import Any
 
-LONGEST = 10_000_000
+LONGEST = 1_000_000
 """Items of a list, characters of a text, bits of a number that a step may make."""
 
 _MISSING = object()
@@ -149,8 +149,9 @@ class Evaluator:
         for op, part in zip(node.ops, node.comparators, strict=True):
             right = self.evaluate(part)
             if not isinstance(op, ast.Is | ast.IsNot):
-                check_operand(left)
-                check_operand(right)
+                for side in (left, right):
+                    check_operand(side)
+                    check_items(side)
             result = _COMPARE[type(op)](left, right)
             if len(node.ops) > 1 and not result:
                 return result
@@ -194,6 +195,7 @@ class Evaluator:
     def _formattedvalue(self, node: ast.FormattedValue) -> str:
         value = self.evaluate(node.value)
         check_operand(value)
+        check_items(value)
         spec = self.evaluate(node.format_spec) if node.format_spec else ""
         shown = repr(value) if node.conversion == ord("r") else value
         return format(shown, spec)
@@ -253,9 +255,19 @@ class Evaluator:
             if keyword.arg is None:
                 raise CannotEvaluate("** is not allowed here")
             kwargs[keyword.arg] = self.evaluate(keyword.value)
-        for value in (*args, *kwargs.values()):
-            check_operand(value)
+        self._check_arguments(function, [*args, *kwargs.values()])
         return function(*args, **kwargs)
+
+    def _check_arguments(self, function: Any, values: list[Any]) -> None:
+        """What is called must not call the program's code on what it is given."""
+        if any(function is known for known in _ASIDE):
+            return
+        for value in values:
+            if callable(value):
+                self._allow(value, getattr(value, "__name__", "what is passed"))
+            check_operand(value)
+            if not any(function is known for known in _AROUND):
+                check_items(value)
 
 
 def _bound(target: ast.expr, value: Any) -> dict[str, Any]:
@@ -301,8 +313,7 @@ def stored_attribute(owner: Any, name: str) -> Any:
             raise CannotEvaluate(f"module {owner.__name__} has no '{name}' yet")
         return value
     if isinstance(owner, type):
-        found = _in_classes(owner.__mro__, name)
-        return getattr(owner, name) if found is not _MISSING else _no(owner, name)
+        return _class_attribute(owner, name)
     cls = type(owner)
     found = _in_classes(cls.__mro__, name)
     if isinstance(found, _PASSIVE) or _is_native(found):
@@ -320,6 +331,16 @@ def stored_attribute(owner: Any, name: str) -> Any:
     if hasattr(type(found), "__get__") and not isinstance(found, types.FunctionType):
         raise CannotEvaluate(f"'{name}' is computed: it would run code")
     return found.__get__(owner) if isinstance(found, types.FunctionType) else found
+
+
+def _class_attribute(owner: type, name: str) -> Any:
+    found = _in_classes(owner.__mro__, name)
+    if found is _MISSING:  # its metaclass's, as `__name__`
+        found = _in_classes(type(owner).__mro__, name)
+        return getattr(owner, name) if isinstance(found, _PASSIVE) else _no(owner, name)
+    if isinstance(_in_classes(type(found).__mro__, "__get__"), types.FunctionType):
+        raise CannotEvaluate(f"'{name}' is computed: it would run code")
+    return getattr(owner, name)
 
 
 def _no(owner: Any, name: str) -> Any:
@@ -362,18 +383,62 @@ _SAFE = (int, float, complex, bool, str, bytes, type(None), range, slice)
 _OWN = ("__add__", "__eq__", "__bool__", "__hash__", "__len__", "__format__")
 
 
+LARGEST = 100_000_000
+"""Bytes of an array that are gone through: what takes longer than a moment must not be
+done by a thread that others need."""
+
+
 def check_operand(value: Any) -> None:
-    """Refuse objects whose class says in Python what operators and builtins do."""
+    """Refuse objects whose class says in Python what operators and builtins do, and
+    what is so large that one step with it would take long."""
+    if isinstance(value, range) and len(value) > LONGEST:
+        raise CannotEvaluate(f"{value} is too long")
     cls = type(value)
     if cls in _SAFE or cls in (list, tuple, dict, set, frozenset):
         return
-    if cls.__module__.partition(".")[0] in ("builtins", "numpy", "datetime", "decimal"):
-        return
+    home = cls.__module__.partition(".")[0]
+    if home == "numpy":
+        return check_array(value)
+    if home in ("builtins", "datetime", "decimal"):
+        return None
     for method in _OWN:
         if isinstance(_in_classes(cls.__mro__, method), types.FunctionType):
             raise CannotEvaluate(
                 f"{cls.__name__} has its own {method}: it would run code"
             )
+
+
+_ASIDE = (type, id, isinstance, issubclass)
+"""They do not touch what they are given."""
+_AROUND = (len, list, tuple, zip, enumerate, reversed)
+"""They do not touch what is in what they are given."""
+
+
+def check_items(value: Any, deep: int = 3) -> None:
+    """Refuse a collection whose items would be compared, added or written by code of
+    the program's."""
+    if not isinstance(value, list | tuple | set | frozenset | dict):
+        return
+    parts = [value, value.values()] if isinstance(value, dict) else [value]
+    for part in parts:
+        if len(part) > LONGEST:
+            raise CannotEvaluate(f"it has {len(part):,} items; take a part of it")
+        one_of_each = {type(item): item for item in part}
+        for item in one_of_each.values():
+            check_operand(item)
+        if not deep or len(part) > 1000:
+            continue
+        for item in part:
+            check_items(item, deep - 1)
+
+
+def check_array(array: Any) -> None:
+    """Refuse an array that is too large to be gone through."""
+    size = getattr(array, "nbytes", 0)
+    if isinstance(size, int) and size > LARGEST:
+        raise CannotEvaluate(
+            f"the array has {size / 1e6:,.0f} MB; take a part of it, as u[:1000]"
+        )
 
 
 def check_key(key: Any) -> Any:

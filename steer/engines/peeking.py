@@ -26,15 +26,12 @@ from typing import Any
 
 import msgspec
 
-from steer.engines.evaluating import CannotEvaluate, Evaluator
+from steer.engines.evaluating import LARGEST, CannotEvaluate, Evaluator, check_array
 
 LONGEST = 2000
 """Characters of an answer."""
 PATIENCE = 1.0
 """Seconds for an expression."""
-LARGEST = 200_000_000
-"""Bytes of an array that numpy is asked about: what takes longer than a moment must not
-be done in the I/O thread."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -146,7 +143,7 @@ def _check(function: Any, text: str) -> None:
         raise CannotEvaluate(f"{text} may change what it is called on")
     if module == "numpy" and isinstance(function, types.BuiltinMethodType):
         if name in _ARRAY:
-            return _check_size(owner)
+            return check_array(owner)
         raise CannotEvaluate(f"{text} may change the array")
     if _is_numpy(function) and name in _NUMPY:
         return
@@ -159,14 +156,6 @@ def _check(function: Any, text: str) -> None:
 def _is_numpy(function: Any) -> bool:
     home = getattr(function, "__module__", None) or type(function).__module__
     return isinstance(home, str) and home.partition(".")[0] == "numpy"
-
-
-def _check_size(array: Any) -> None:
-    if getattr(array, "nbytes", 0) > LARGEST:
-        size = array.nbytes / 1e6
-        raise CannotEvaluate(
-            f"the array has {size:,.0f} MB; take a part of it, as u[:1000]"
-        )
 
 
 class _Brief(reprlib.Repr):
