@@ -336,7 +336,7 @@ def stored_attribute(owner: Any, name: str) -> Any:
 def _class_attribute(owner: type, name: str) -> Any:
     found = _in_classes(owner.__mro__, name)
     if found is _MISSING:  # its metaclass's, as `__name__`
-        found = _in_classes(type(owner).__mro__, name)
+        found = vars(type).get(name, _MISSING)
         return getattr(owner, name) if isinstance(found, _PASSIVE) else _no(owner, name)
     if isinstance(_in_classes(type(found).__mro__, "__get__"), types.FunctionType):
         raise CannotEvaluate(f"'{name}' is computed: it would run code")

@@ -25,8 +25,8 @@ from steer.engines.looking import Watcher
 comm = MPI.COMM_WORLD
 rank, size = comm.Get_rank(), comm.Get_size()
 SHOW = signal.SIGRTMIN + 6
-ENOUGH = 1.2
-LONGEST = 2.5
+ENOUGH = 1.2 + size / 12
+LONGEST = 2 * ENOUGH
 
 
 def head_to_head():

@@ -131,7 +131,9 @@ def line_of(said: str) -> int:
 # -- deadlocks
 
 
-@pytest.mark.parametrize("n", [3, 8])
+@pytest.mark.parametrize(
+    "n", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (8, 32))]
+)
 def test_receives_head_to_head(tmp_path, n):
     seen = see("head_to_head", tmp_path, n)
     head = seen.found.head
@@ -148,7 +150,9 @@ def test_receives_head_to_head(tmp_path, n):
         assert seen[rank].spot.line == line_of(r"comm\.Recv\($")
         assert seen[rank].spot.function == "head_to_head"
     assert "comm WORLD" in text(seen.found)
-    assert min(seen.took) < 0.05
+    print(f"looks: {min(seen.took) * 1e3:.1f} to {max(seen.took) * 1e3:.1f} ms")
+    if n == 3:
+        assert min(seen.took) < 0.05
 
 
 def test_a_wrong_tag_with_a_victim(tmp_path):
@@ -204,7 +208,7 @@ def test_mismatched_collectives(tmp_path):
     ("program", "gone", "op"),
     [
         ("missing_participant", 1, "Barrier"),
-        ("early_return", 2, "allreduce"),
+        pytest.param("early_return", 2, "allreduce", marks=pytest.mark.slow),
     ],
 )
 def test_a_rank_that_finished(tmp_path, program, gone, op):
@@ -223,6 +227,7 @@ def test_a_worker_that_failed(tmp_path):
     assert seen[1].call.receive.tag == 1
 
 
+@pytest.mark.slow
 def test_a_wildcard_without_a_sender(tmp_path):
     seen = see("wildcard", tmp_path)
     assert seen.found.head.kind is Kind.DEADLOCK, text(seen.found)
@@ -237,9 +242,15 @@ def test_a_wildcard_without_a_sender(tmp_path):
     ("program", "busy", "doing", "what"),
     [
         ("slow_rank", 1, Doing.PYTHON, ""),
-        ("python_loop", 0, Doing.PYTHON, ""),
+        pytest.param("python_loop", 0, Doing.PYTHON, "", marks=pytest.mark.slow),
         ("sleeper", 0, Doing.NATIVE, "time.sleep"),
-        ("c_loop", 0, Doing.NATIVE, "ctypes.CDLL(None).pause"),
+        pytest.param(
+            "c_loop",
+            0,
+            Doing.NATIVE,
+            "ctypes.CDLL(None).pause",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_rank_that_works(tmp_path, program, busy, doing, what):
