@@ -172,6 +172,15 @@ class _Stages:
                 self._doubts[rank] = f"rank {rank} does not answer"
             elif state.doing is Doing.MPI and state.call is None:
                 self._doubts[rank] = f"what rank {rank} waits for is not known"
+        for rank in self._not_asked():
+            self._doubts[rank] = f"rank {rank} was not asked"
+
+    def _not_asked(self) -> RankSet:
+        """Ranks that are waited for, and of which nothing was said."""
+        wanted = 0
+        for wait in dict.fromkeys(self._graph.waits.values()):
+            wanted |= wait.targets
+        return RankSet.from_mask(wanted & ~_mask(self._states))
 
     def run(self) -> Iterator[Finding]:
         able = self._all(_COMPUTING)

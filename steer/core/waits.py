@@ -9,6 +9,7 @@ The rule is to err to one side: what is not certain makes a wait easier to end.
 * A call whose communicator is unknown may be ended by any rank.
 * A receive for which a fitting send is blocked at its peer is *moving*: MPI will carry
   it through, however long that takes. So is a collective in which all members are.
+* A call that names nobody may be what its peers wait for.
 * A rank with other threads of the user's may be helped by them.
 * In a rooted collective only the root's part is certain; of a tree of messages nobody
   knows who waits for whom.
@@ -234,10 +235,18 @@ class _Builder:
         self._senders: dict[int, list[int]] = {}
         """Ranks that send, by whom they send to; ANY where that is unknown."""
         self._waits: dict[tuple[object, ...], Wait] = {}
+        self._vague = 0
+        """Ranks that send or receive, nobody knows to or from whom."""
+        self._messaging = 0
         for rank, call in self._calls.items():
             self._note(rank, call)
 
     def _note(self, rank: int, call: Call) -> None:
+        op = OPS.get(call.op)
+        if op is not None and op.need is Need.MESSAGE:
+            self._messaging |= 1 << rank
+            if call.send is None and call.receive is None:
+                self._vague |= 1 << rank
         if call.send is not None:
             peer = call.send.peer if call.send.peer >= 0 else ANY
             self._senders.setdefault(peer, []).append(rank)
@@ -264,6 +273,8 @@ class _Builder:
             return f"what {call.op} waits for is not known"
         if call.send is not None or call.receive is not None:
             return self._for_messages(rank, call)
+        if op.need is Need.MESSAGE and self._messaging & ~(1 << rank):
+            return f"whom {call.op} names is not known, and others send or receive"
         if op.need in (Need.MESSAGE, Need.REQUEST):
             return self._for_any(call.comm)
         return self._for_members(rank, call, op.need)
@@ -286,6 +297,9 @@ class _Builder:
 
     def _for_messages(self, rank: int, call: Call) -> Wait | str:
         wanted: list[Message] = []
+        for message in (call.send, call.receive):
+            if message is not None and self._vague & self._peers(call, message):
+                return "what its peer sends or receives is not known"
         if call.send is not None:
             other = self._receiving(rank, call, call.send)
             if other is not None:
@@ -302,6 +316,11 @@ class _Builder:
         # Of a Sendrecv either half may be over already.
         targets = sum(1 << peer for peer in peers)
         return self._wait(len(peers) == 1, targets, "peers", *peers)
+
+    def _peers(self, call: Call, message: Message) -> int:
+        if message.peer >= 0:
+            return 1 << message.peer
+        return self._for_any(call.comm).targets
 
     def _receiving(self, rank: int, call: Call, message: Message) -> int | None:
         """Who is blocked in a receive that this message fits."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steer.core.rankstates import ANY, Comm, Doing, Open
+from steer.core.rankstates import ANY, Call, Comm, Doing, Open
 from steer.core.verdict import Kind, diagnose, waiters
 from steer.ranks import RankSet
 
@@ -221,6 +221,19 @@ def test_an_unknown_communicator_may_be_complete():
     lost = blocked(joint("allreduce", None))
     assert head(lost, lost, FINISHED).kind is Kind.QUIET
     assert head(lost, FINISHED, FINISHED).kind is Kind.FINISHED
+
+
+def test_ranks_that_were_not_asked_prove_nothing():
+    found = head(blocked(recv(7, comm=world(8))), blocked(joint("Barrier", world(8))))
+    assert found.kind is Kind.QUIET
+    assert "rank 7 was not asked" in found.doubts
+
+
+def test_a_call_that_names_nobody_may_be_what_others_wait_for():
+    vague = blocked(Call("recv"))
+    assert head(blocked(send(1)), vague, FINISHED).kind is Kind.QUIET
+    assert head(vague, blocked(Call("send")), FINISHED).kind is Kind.QUIET
+    assert head(vague, FINISHED, FINISHED).kind is Kind.FINISHED
 
 
 def test_unreachable_ranks_prove_nothing():
