@@ -128,6 +128,29 @@ def test_what_one_needs_all_of_is_as_bad_as_the_worst():
     assert head(anybody, COMPUTING, doing(Doing.POST_MORTEM)).kind is Kind.IMBALANCE
 
 
+def test_all_of_them_means_all():
+    """Rank 1 will come to the barrier, rank 2 never."""
+    comm = world(4)
+    stuck = blocked(recv(2, comm=comm))
+    found = head(
+        blocked(joint("Barrier", comm)), blocked(recv(3, comm=comm)), stuck, COMPUTING
+    )
+    assert found.kind is Kind.DEADLOCK
+    assert (found.causes, found.victims) == (RankSet([2]), RankSet([0]))
+
+
+def test_failed_is_worse_than_finished():
+    failed = doing(Doing.POST_MORTEM)
+    assert head(blocked(joint("Barrier")), FINISHED, failed).kind is Kind.FAILED
+    assert head(blocked(recv(ANY)), FINISHED, failed).kind is Kind.FINISHED
+
+
+def test_who_just_came_is_not_said_to_wait_in_vain():
+    found = head(blocked(recv(1), moved=NOW - 0.2), FINISHED)
+    assert found.kind is Kind.QUIET
+    assert "too short a time" in found.doubts[0]
+
+
 def test_nested_communicators():
     """Ranks 0 and 1 in the row, 1 and 2 in the column, 2 and 0 in the diagonal."""
     row, column, diagonal = (Comm(r, sure=True) for r in ("0-1", "1-2", "0,2"))
