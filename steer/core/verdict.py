@@ -33,8 +33,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from steer.core.rankstates import Comm, Doing, RankState
-from steer.core.waits import Graph, graph
-from steer.ranks import RankSet
+from steer.core.waits import Graph, Wait, graph
+from steer.ranks import RankSet, describe
 
 SETTLED = 1.0
 """Seconds after which a small message has certainly arrived."""
@@ -55,7 +55,7 @@ class Kind(enum.StrEnum):
     HELD = "WAITING ON HELD"
     IMBALANCE = "IMBALANCE"
     QUIET = "QUIET"
-    RUNNING = "RUNNING"
+    RUNNING = "NOBODY WAITS"
 
 
 _GRAVEST = list(Kind)
@@ -144,12 +144,22 @@ def _nobody_waits(states: Mapping[int, RankState], found: Graph) -> Finding:
     nobody = RankSet()
     if found.moving:
         moving = RankSet(found.moving)
-        doubts = tuple(dict.fromkeys(found.moving.values()))
+        doubts = _told(found.moving)
         return Finding(Kind.QUIET, moving, nobody, False, doubts=doubts)
     if any(state.doing is Doing.UNREACHABLE for state in states.values()):
         doubts = ("some ranks do not answer",)
         return Finding(Kind.QUIET, nobody, nobody, False, doubts=doubts)
     return Finding(Kind.RUNNING, nobody, nobody, False)
+
+
+def _told(doubts: Mapping[int, str]) -> tuple[str, ...]:
+    """Each doubt once, with the ranks that it is about."""
+    masks: dict[str, int] = {}
+    for rank, doubt in doubts.items():
+        masks[doubt] = masks.get(doubt, 0) | 1 << rank
+    return tuple(
+        f"{describe(RankSet.from_mask(mask))}: {doubt}" for doubt, mask in masks.items()
+    )
 
 
 def _mask(ranks: Mapping[int, object]) -> int:
@@ -169,11 +179,11 @@ class _Stages:
         self._doubts: dict[int, str] = dict(found.moving)
         for rank, state in states.items():
             if state.doing is Doing.UNREACHABLE:
-                self._doubts[rank] = f"rank {rank} does not answer"
+                self._doubts[rank] = "no answer"
             elif state.doing is Doing.MPI and state.call is None:
-                self._doubts[rank] = f"what rank {rank} waits for is not known"
+                self._doubts[rank] = "what it waits for is not known"
         for rank in self._not_asked():
-            self._doubts[rank] = f"rank {rank} was not asked"
+            self._doubts[rank] = "not asked"
 
     def _not_asked(self) -> RankSet:
         """Ranks that are waited for, and of which nothing was said."""
@@ -192,9 +202,7 @@ class _Stages:
         able |= unsure | fresh
         reached = self._graph.released(able)
         for rank in RankSet.from_mask(fresh & ~before):
-            self._doubts.setdefault(
-                rank, f"rank {rank} has been where it is for too short a time"
-            )
+            self._doubts.setdefault(rank, "there for too short a time")
         new = reached & ~before & self._blocked
         doubtful = (unsure | fresh) & ~before
         yield self._stage(Kind.QUIET, doubtful, new, doubtful, False)
@@ -234,8 +242,7 @@ class _Stages:
         suspect = None
         if not proved:
             whom = causes or RankSet.from_mask(actors)
-            known = (self._doubts[rank] for rank in whom if rank in self._doubts)
-            doubts = tuple(dict.fromkeys(known))
+            doubts = _told({r: d for r, d in self._doubts.items() if r in whom})
         return Finding(
             kind, ranks, causes, proved, still, doubts=doubts, suspect=suspect
         )
@@ -324,3 +331,24 @@ class _Stages:
                 told = tuple((op, RankSet.from_mask(on)) for op, on in sides.items())
                 return told, comms[key]
         return (), None
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """Ranks that wait for the same, in a picture of the graph."""
+
+    waiting: RankSet
+    targets: RankSet
+    every: bool
+    """All of them, or any."""
+
+
+def arrows(found: Diagnosis) -> list[Arrow]:
+    """The wait-for graph as a renderer draws it: an arrow for each thing waited for."""
+    by_wait: dict[Wait, int] = {}
+    for rank, wait in found.graph.waits.items():
+        by_wait[wait] = by_wait.get(wait, 0) | 1 << rank
+    return [
+        Arrow(RankSet.from_mask(mask), RankSet.from_mask(wait.targets), wait.every)
+        for wait, mask in by_wait.items()
+    ]

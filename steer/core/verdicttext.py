@@ -190,7 +190,7 @@ def duration(seconds: float | None) -> str:
     if seconds is None or seconds < 0.5:
         return ""
     if seconds < 120:
-        return f"{seconds:.0f} s"
+        return f"{max(seconds, 1):.0f} s"
     minutes = int(seconds // 60)
     return (
         f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
@@ -215,9 +215,9 @@ def explain(finding: Finding, states: Mapping[int, RankState]) -> list[str]:
         case Kind.FINISHED:
             return [f"{start}, where nothing runs any more: {_never(finding)}."]
         case Kind.HELD:
-            return [f"{start}, held at a point: they go on when it is let go."]
+            return [f"{start}, held at a point. {_later(finding)}."]
         case Kind.IMBALANCE:
-            return [f"{start}, {_work(finding, states)}. This is not a hang."]
+            return [f"{start}, {_work(finding, states)}. {_later(finding)}."]
         case Kind.QUIET:
             return _quiet(finding)
         case Kind.RUNNING:
@@ -226,6 +226,14 @@ def explain(finding: Finding, states: Mapping[int, RankState]) -> list[str]:
 
 def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def _later(finding: Finding) -> str:
+    one = len(finding.causes) == 1
+    goes = "It goes on" if len(finding.waiting) == 1 else "They go on"
+    if finding.kind is Kind.HELD:
+        return f"{goes} when {'that one is' if one else 'those are'} let go"
+    return f"{goes} when {'that one gets' if one else 'those get'} there"
 
 
 def _never(finding: Finding) -> str:

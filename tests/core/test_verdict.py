@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from steer.core.rankstates import ANY, Call, Comm, Doing, Open
-from steer.core.verdict import Kind, diagnose, waiters
+from steer.core.verdict import Kind, arrows, diagnose, waiters
 from steer.ranks import RankSet
 
 from .sightings import (
@@ -249,7 +249,7 @@ def test_an_unknown_communicator_may_be_complete():
 def test_ranks_that_were_not_asked_prove_nothing():
     found = head(blocked(recv(7, comm=world(8))), blocked(joint("Barrier", world(8))))
     assert found.kind is Kind.QUIET
-    assert "rank 7 was not asked" in found.doubts
+    assert "ranks 2-7: not asked" in found.doubts
 
 
 def test_a_call_that_names_nobody_may_be_what_others_wait_for():
@@ -263,7 +263,17 @@ def test_unreachable_ranks_prove_nothing():
     gone = doing(Doing.UNREACHABLE)
     found = head(blocked(recv(2)), blocked(joint("Barrier")), gone)
     assert found.kind is Kind.QUIET
-    assert "rank 2 does not answer" in found.doubts
+    assert "rank 2: no answer" in found.doubts
+
+
+# -- the picture
+
+
+def test_arrows_join_those_who_wait_for_the_same():
+    states = {0: blocked(joint("Barrier")), 1: blocked(joint("Barrier")), 2: COMPUTING}
+    (arrow,) = arrows(diagnose(states, NOW))
+    assert (arrow.waiting, arrow.targets) == (RankSet.parse("0-1"), RankSet([2]))
+    assert arrow.every
 
 
 # -- who waits for a failed rank, at once
