@@ -127,7 +127,8 @@ def test_calls_are_found_in_every_form():
     alias = comm.Recv
     alias(a, 7)
     [comm.Recv(a, source) for source in (8,)]
-    comm.Recv(*a, tag=9)
+    more = {"tag": 9}
+    comm.Recv(*a, **more)
     assert comm.nodes == [
         "comm.Recv(a, source=1, tag=7)",
         "comm.Recv(a, source=2)",
@@ -137,7 +138,7 @@ def test_calls_are_found_in_every_form():
         "comm.Recv(a, 6)",
         "alias(a, 7)",
         "comm.Recv(a, source)",
-        "comm.Recv(*a, **{'tag': 9})",
+        "comm.Recv(*a, **more)",
     ]
 
 
