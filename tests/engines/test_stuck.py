@@ -34,6 +34,7 @@ OPEN_MPI = {
     "OMPI_MCA_pml": "ob1",
     "OMPI_MCA_btl": "self,sm,tcp",
 }
+HAS_TO_SPEAK = 4.0
 SHOW = signal.SIGRTMIN + 6
 
 pytestmark = [
@@ -63,6 +64,10 @@ def see(program: str, folder: Path, n: int = 3, silent: int = 0) -> Seen:
     )
     try:
         wait_until(lambda: len(told(folder)) >= n - silent, 40, "ranks to be seen")
+        if silent:  # a rank is silent that has not spoken when it had to
+            began = max(path.stat().st_mtime for path in folder.glob("*.began"))
+            wait_until(lambda: time.time() > began + HAS_TO_SPEAK, 20, "silence")
+            assert len(told(folder)) == n - silent
         return judge(folder, n)
     finally:
         end(folder, job)
