@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 
 from steer.core.begun import Begun
 from steer.core.shares import Pool
-from steer.core.stacks import DEEP, SHALLOW
+from steer.core.depth import DEEP, SHALLOW
 from steer.core.taskevents import Give, TakeBack
 from steer.core.taskstate import LOWEST, Engine, Place, Record
 from steer.core.tasktables import Alarm, Tables

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from steer.core.enginetasks import Job, Key
-from steer.core.stacks import DEEP, SHALLOW
+from steer.core.depth import DEEP, SHALLOW
 from steer.wire.messages import Rejoined, Seceded, Unsent
 
 if TYPE_CHECKING:

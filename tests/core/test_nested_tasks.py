@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steer.core import taskevents as ev
-from steer.core.stacks import DEEP, SHALLOW
+from steer.core.depth import DEEP, SHALLOW
 from steer.wire.messages import TaskStatus
 
 from .farm import Farm

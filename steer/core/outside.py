@@ -1,0 +1,40 @@
+"""What can be told of a rank from outside, when none of its threads can answer.
+
+A signal makes `faulthandler` write the main thread's stack, also while native code
+holds the GIL::
+
+    Current thread 0x00007f12 (most recent call first):
+      File "/home/ann/solver.py", line 120 in step
+      File "/home/ann/solver.py", line 200 in <module>
+
+Lines are all there is: of a call of MPI only its name, so that its communicator and its
+peers stay unknown. That is little, and still names what the rank hangs in.
+"""
+
+from __future__ import annotations
+
+import re
+
+from steer.core.mpiops import OPS
+from steer.core.rankstates import Call, Look, Spot
+
+_FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)
+_CALLED = re.compile(r"\.\s*(\w+)\s*\(")
+
+
+def read_faulthandler(text: str) -> list[tuple[str, int, str]]:
+    """The last stack in what faulthandler has written, the outermost frame first."""
+    last = text.rpartition("(most recent call first):")[2]
+    frames = [(file, int(line), name) for file, line, name in _FRAME.findall(last)]
+    return frames[::-1]
+
+
+def look_from_outside(frames: list[tuple[str, int, str]], source: str) -> Look:
+    """What main does, from its stack and the source of its innermost line."""
+    if not frames:
+        return Look(Spot())
+    spot = Spot(*frames[-1])
+    called = [name for name in _CALLED.findall(source) if name in OPS]
+    if len(called) == 1:
+        return Look(spot, call=Call(called[0], size=-1))
+    return Look(spot, native=source.strip()[:60])
