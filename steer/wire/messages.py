@@ -15,7 +15,7 @@ Targets are sets of engine ids, written `0-63,65`.
 """
 
 import enum
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -313,6 +313,10 @@ class Register(Message, frozen=True):
     turn: int = 0
     """How often it has registered. Tasks bear it: those of an earlier turn, which
     HeldTasks did not name, are not to be run."""
+    page: int = -1
+    """The descriptor of its telemetry page, if it can be steered (`steer.pages`)."""
+    run: str = ""
+    """The program that it runs: the name of a run."""
 
 
 class Ready(Message, frozen=True):
@@ -644,6 +648,153 @@ class HeldTasks(Message, frozen=True):
     """Whether one for another client follows."""
 
 
+# -- steering (docs/design/steering.md)
+
+
+class Steer(Message, frozen=True):
+    """A client wants something done to a run; News with this id is the answer."""
+
+    id: str
+    run: str
+    """Or one of its families: "sim/step". Empty: the only run that there is."""
+    verb: str
+    """`core/wheel.py` knows them: stop, go, step, plan, ..."""
+    arguments: dict[str, Any] = {}
+    who: str = ""
+    resent: bool = False
+
+
+class Watching(Message, frozen=True):
+    """This client wants to hear News of a run, or (`on` is false) no more; of all runs
+    if it names none. An Answer says what there is to know: `core/wheel.py`."""
+
+    id: str
+    run: str = ""
+    on: bool = True
+
+
+class News(Message, frozen=True):
+    """What happened to a run: `core.roundevents.Tell`."""
+
+    run: str
+    family: str
+    kind: str
+    text: str
+    """Sentences for people."""
+    answers: tuple[str, ...] = ()
+    """The requests (Steer) that have their answer with it."""
+    point: int = 0
+    ranks: str = ""
+    facts: dict[str, Any] = {}
+
+
+class RunBegan(Message, frozen=True):
+    """The program begins on this rank."""
+
+    run: str
+    script: str = ""
+    arguments: tuple[str, ...] = ()
+    began: float = 0.0
+    """Seconds since 1970."""
+
+
+class RunEnded(Message, frozen=True):
+    """The program ended on this rank. With an error, its frames are kept there."""
+
+    run: str
+    status: int = 0
+    error: str = ""
+    """The end of a sentence: "failed with ZeroDivisionError: division by zero"."""
+
+
+class FamilyBorn(Message, frozen=True):
+    """This rank came to its first point of a family."""
+
+    run: str
+    label: str
+    """As on the page: "step", or with the world ranks of a communicator,
+    "step@0,2"."""
+    logical: bool = False
+
+
+class Rang(Message, frozen=True):
+    """There is something new on this rank's page."""
+
+    site: str = ""
+    """If it holds: where in the program, `sim.py:40`."""
+    warning: str = ""
+    """If it holds: what makes communication unsafe there, "a receive from any source is
+    open"."""
+    why: str = ""
+    """If it holds by itself: the condition that was met."""
+
+
+class PlanDone(Message, frozen=True):
+    """This rank did what was planned, at this point."""
+
+    run: str
+    plan: int
+    point: int
+    error: str = ""
+    seconds: float = 0.0
+
+
+class Sample(Message, frozen=True):
+    """Numbers that a watch took at a point: one frame, made by `engines/watching.py`;
+    the hub hands it on to the watchers as it is."""
+
+    run: str
+    watch: int
+    point: int
+    rank: int = -1
+    """Of the world; -1 if they stand for all ranks."""
+
+
+class PlanBody(Message, frozen=True):
+    """What a plan is to do, known before its fence is armed."""
+
+    plan: int
+    verb: str
+    body: bytes = b""
+
+
+class PlanGone(Message, frozen=True):
+    """Nothing will be done for this plan (any more)."""
+
+    plan: int
+
+
+class Wake(Message, frozen=True):
+    """Look at your page again: a fence was moved."""
+
+
+class Order(Message, frozen=True):
+    """For the fences of an engine whose page the node cannot map: its I/O thread does
+    it (`node/fencing.py` does the same in the node)."""
+
+    family: str
+    """The label, as on the page."""
+    what: str
+    """arm, commit, rest, release, prepare, confirm, withdraw, thaw."""
+    epoch: int = 0
+    point: int = 0
+    plan: int = 0
+    every: int = 0
+    ends: int = 0
+
+
+class Ordered(Message, frozen=True):
+    """What came of an Order, or was seen on the page since."""
+
+    family: str
+    what: str
+    """next, voted, held, withdrew, froze."""
+    epoch: int = 0
+    point: int = 0
+    plan: int = 0
+    finished: bool = False
+
+
 AnyMessage = (
     Hello | Submit | Abort | Signal | Typed | Shutdown | Ask | Release | Goodbye
     | Welcome | Joined | Left | Replies | Outputs | Answer | Refused | Notice
@@ -653,4 +804,6 @@ AnyMessage = (
     | Tasks | Functions | RankTask | Outcomes | RankOutcomes
     | Cancel | Uncancelled | Begun | Window | Taken | Settled
     | Unsend | Unsent | InterruptTask | Unstick | Seceded | Rejoined | HeldTasks
+    | Steer | Watching | News | RunBegan | RunEnded | FamilyBorn | Rang | PlanDone
+    | Sample | PlanBody | PlanGone | Wake | Order | Ordered
 )  # fmt: skip

@@ -31,6 +31,8 @@ def _value(hint: typing.Any) -> st.SearchStrategy[typing.Any]:
         return _text
     if hint is int:
         return st.integers(-(2**63), 2**64 - 1)
+    if hint is typing.Any:
+        return st.one_of(st.none(), st.booleans(), st.integers(0, 99), _text)
     if hint is float:
         return st.floats(allow_nan=False)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
