@@ -2,8 +2,12 @@
 
 ::
 
-    waiting --its turn--> preparing --all voted--> sure --all did it--> done
+    waiting --its turn--> handed --all have it--> preparing --all voted--> sure
+    --all did it--> done
 
+*handed*: what is to be done is on its way to the ranks. Nothing holds them meanwhile;
+one that does not answer (a call that holds the GIL) is not waited for longer than
+PATIENCE: should it come to the point without knowing what to do, it waits there.
 *preparing*: no rank passes the point that it voted for without knowing. *sure*: the
 highest vote is the point; a rank that comes there does it and walks on. So nobody waits
 longer than the last vote needs to come, and if all voted for the point that was asked
@@ -49,6 +53,7 @@ class Planned:
     event: ev.Plan
     ends: int = 0
     ranks: RankSet = NOBODY
+    has: RankSet = NOBODY
     voted: RankSet = NOBODY
     did: RankSet = NOBODY
     errors: dict[str, RankSet] = dataclasses.field(default_factory=dict)
@@ -67,7 +72,10 @@ class Plans:
         self.plans: dict[int, Planned] = {}
         """Those prepared or sure, by number."""
         self.waiting: collections.deque[Planned] = collections.deque()
+        self.handed: Planned | None = None
         self.preparing: Planned | None = None
+        self.stopped_at = 0
+        """Where all ranks hold; 0: they run."""
         self.high = 0
         self.rate = 0.0
         self.trip = 0.005
@@ -95,32 +103,53 @@ class Plans:
 
     def serve(self, ranks: RankSet, stopped_at: int, now: float) -> None:
         """Begin with the next one, if none is being negotiated."""
-        while self.preparing is None:
+        self.stopped_at = stopped_at
+        while self.handed is None and self.preparing is None:
             full = sum(not plan.ends for plan in self.plans.values()) >= SLOTS
             plan = next((p for p in self.waiting if p.ends or not full), None)
             if plan is None:
                 return
             self.waiting.remove(plan)
-            self._prepare(plan, ranks, stopped_at, now)
+            plan.ranks, plan.began = ranks, now
+            self.plans[plan.number] = plan
+            if plan.ends:
+                self._prepare(plan, now)
+            else:
+                self._hand(plan, now)
 
-    def _prepare(
-        self, plan: Planned, ranks: RankSet, stopped_at: int, now: float
-    ) -> None:
-        event = plan.event
-        goal = event.point or stopped_at
+    def _hand(self, plan: Planned, now: float) -> None:
+        event, self.handed = plan.event, plan
+        self.due = now + PATIENCE
+        self.actions.append(
+            ev.Hand(self.family, plan.number, plan.ranks, event.verb, event.body)
+        )
+
+    def has(self, event: ev.Has, now: float) -> None:
+        """Some know what to do."""
+        plan = self.handed
+        if plan is not None and plan.number == event.plan:
+            plan.has |= event.ranks
+            self._all_have_it(now)
+
+    def _all_have_it(self, now: float) -> None:
+        plan = self.handed
+        if plan is not None and not plan.ranks - plan.has:
+            self._prepare(plan, now)
+
+    def _prepare(self, plan: Planned, now: float) -> None:
+        event, self.handed = plan.event, None
+        goal = event.point or self.stopped_at
         if not goal:
             margin = math.ceil(self.rate * self.trip * 3)
             goal = self.high + max(SOON, margin)
-        plan.ranks, plan.began, plan.point = ranks, now, goal
+        plan.began, plan.point = now, goal
         self.preparing = plan
-        self.plans[plan.number] = plan
         self.due = now + PATIENCE
         self.actions.append(
             ev.Prepare(
-                self.family, plan.number, ranks, goal, event.verb, event.body,
-                event.every, plan.ends,
+                self.family, plan.number, plan.ranks, goal, event.every, plan.ends
             )
-        )  # fmt: skip
+        )
 
     def voted(self, event: ev.Voted, now: float) -> None:
         """Some said the first point at which they can."""
@@ -190,8 +219,11 @@ class Plans:
         """These ranks will do nothing any more."""
         for plan in list(self.plans.values()):
             plan.ranks -= ranks
-            if plan.ranks or plan is self.preparing:
+            if not plan.ranks:
+                self._drop(plan, "all ranks are gone")
+            else:
                 self._maybe_done(plan)
+        self._all_have_it(now)
         self._count(now)
 
     def drop_all(self, why: str) -> None:
@@ -212,19 +244,23 @@ class Plans:
             self.waiting.remove(plan)
         elif self.plans.pop(plan.number, None) and not plan.sure:
             self.actions.append(ev.Withdraw(self.family, plan.number, plan.ranks))
-        if plan is self.preparing:
-            self.preparing, self.due = None, None
+        if plan in (self.handed, self.preparing):
+            self.handed = self.preparing = self.due = None
         if plan.sure and plan.event.every:
             return  # it was done until here
         text = f"{plan.event.text}: not done, {why}"
         self._tell(Kind.DROPPED, plan, text, not plan.sure)
 
     def tick(self, now: float) -> None:
-        """Say who has not voted."""
-        plan = self.preparing
-        if plan is None or self.due is None or now < self.due:
+        """Go on without those that do not take it; say who has not voted."""
+        if self.due is None or now < self.due:
             return
         self.due = None
+        if self.handed is not None:
+            self._prepare(self.handed, now)
+            return
+        plan = self.preparing
+        assert plan is not None
         who = describe(plan.ranks - plan.voted)
         text = f"{plan.event.text}: waiting for the hosts of {who}, which do not answer"
         self._tell(Kind.WAITING, plan, text)
@@ -252,6 +288,7 @@ class Plans:
             assert self.preparing.number in self.plans
             assert not self.preparing.sure
             assert self.preparing.ranks - self.preparing.voted
+        assert self.handed is None or self.preparing is None
         for plan in self.plans.values():
-            assert plan.sure or plan is self.preparing
+            assert plan.sure or plan in (self.handed, self.preparing)
             assert not plan.sure or plan.event.every or plan.ranks - plan.did

@@ -124,6 +124,14 @@ class Withdrew(Event, frozen=True):
     ranks: RankSet
 
 
+class Has(Event, frozen=True):
+    """These ranks know what is to be done: answers to Hand."""
+
+    family: str
+    plan: int
+    ranks: RankSet
+
+
 class Voted(Event, frozen=True):
     """Answers to Prepare: none of these ranks has passed this point."""
 
@@ -291,6 +299,17 @@ class Release(Action, frozen=True):
     ranks: RankSet
 
 
+class Hand(Action, frozen=True):
+    """Let these ranks have what is to be done. It comes before Prepare, so that no rank
+    has to wait for it at the point where it is due."""
+
+    family: str
+    plan: int
+    ranks: RankSet
+    verb: str
+    body: bytes
+
+
 class Prepare(Action, frozen=True):
     """Let no rank pass `goal`, or its next point if that is later, without knowing
     whether it has to do this there; each says which point it is."""
@@ -299,8 +318,6 @@ class Prepare(Action, frozen=True):
     plan: int
     ranks: RankSet
     goal: int
-    verb: str
-    body: bytes
     every: int = 0
     ends: int = 0
     """From that point on, another plan is over; nothing else is done."""

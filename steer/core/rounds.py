@@ -100,6 +100,8 @@ class Rounds:
                 self._round(event.family).withdrew(event, now, self._new_epoch())
             case ev.Position():
                 self._family(event.family).plans.position(event.high, event.rate)
+            case ev.Has():
+                self._family(event.family).plans.has(event, now)
             case ev.Voted():
                 self._family(event.family).plans.voted(event, now)
             case ev.Applied():

@@ -36,6 +36,7 @@ class Rank:
         """plan -> [point, sure, every, until]"""
         self.ends = {}
         """plan -> the plan that it ends, or 0"""
+        self.knows = set()
         self.did = []
         self.up = 0.0
         self.down = 0.0
@@ -138,6 +139,7 @@ class World:
             if not sure and point <= rank.c:
                 return  # waits for the word
             if here and (plan, rank.c) not in rank.did:
+                assert plan in rank.knows, plan
                 rank.did.append((plan, rank.c))
                 done = ev.Applied(FAMILY, plan, RankSet([rank.number]), rank.c)
                 self.later(self.trip(), lambda done=done: self.feed(done))
@@ -213,6 +215,10 @@ class World:
             rank.ends[action.plan] = action.ends
         self.answer(rank, voted)
 
+    def hand(self, rank, action):
+        rank.knows.add(action.plan)
+        self.answer(rank, ev.Has(FAMILY, action.plan, RankSet([rank.number])))
+
     def confirm(self, rank, action):
         if action.plan not in rank.plans:
             return
@@ -234,7 +240,7 @@ class World:
     def do(self, action):
         calls = {
             ev.Arm: self.arm, ev.Commit: self.commit, ev.Release: self.release,
-            ev.Prepare: self.prepare, ev.Confirm: self.confirm,
+            ev.Hand: self.hand, ev.Prepare: self.prepare, ev.Confirm: self.confirm,
             ev.Withdraw: lambda rank, a: rank.plans.pop(a.plan, None),
             ev.Thaw: lambda rank, a: None, ev.Rest: lambda rank, a: None,
         }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steer.core import roundevents as ev
-from steer.core.plans import SLOTS
+from steer.core.plans import PATIENCE, SLOTS
 from steer.core.roundevents import Kind
 from steer.ranks import RankSet
 
@@ -137,3 +137,35 @@ def test_one_that_is_not_sure_is_taken_back_everywhere():
     assert did(world) == []
     assert world.answers[id][0].kind is Kind.DROPPED
     assert world.answers[back][0].kind is Kind.DROPPED
+
+
+def test_nobody_is_held_before_all_know_what_to_do():
+    world = World(ranks=2, seed=2)
+    asked = []
+    world.do = asked.append
+    world.ask(ev.Plan, "set", "dt=1", body=b"dt")
+    (hand,) = asked
+    assert (type(hand), hand.body, hand.ranks) == (ev.Hand, b"dt", RankSet([0, 1]))
+    world.feed(ev.Has("run/step", hand.plan, RankSet([1])))
+    assert asked == [hand]
+    world.feed(ev.Has("run/step", hand.plan, RankSet([0])))
+    assert type(asked[1]) is ev.Prepare
+
+
+def test_a_rank_that_does_not_take_it_is_not_waited_for_long():
+    world = World(ranks=2, seed=2)
+    asked = []
+    world.do = asked.append
+    world.ask(ev.Plan, "set", "dt=1")
+    world.feed(ev.Has("run/step", asked[0].plan, RankSet([1])))
+    world.run(PATIENCE)
+    assert type(asked[1]) is ev.Prepare
+
+
+def test_a_plan_on_its_way_to_ranks_that_die_is_dropped():
+    world = World(ranks=2, seed=2)
+    id = world.ask(ev.Plan, "set", "dt=1")
+    world.die(0)
+    assert id not in world.answers
+    world.die(1)
+    assert world.answer_to(id).kind is Kind.DROPPED

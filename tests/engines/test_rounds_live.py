@@ -105,6 +105,8 @@ class World:
                 fences.release(action.epoch)
             case ev.Rest():
                 fences.rest(action.epoch)
+            case ev.Hand():
+                self.feed(ev.Has("f", action.plan, one))
             case ev.Prepare():
                 point = fences.prepare(
                     action.plan, action.goal, action.every, action.ends
