@@ -21,7 +21,7 @@ from steer.errors import UsageError
 
 HELP = ("-h", "--help")
 WIDTH = 80
-_WORD = re.compile(r"""\s*((?:[^\s"']|"(?:[^"\\]|\\.)*"|'[^']*')+)""")
+_WORD = re.compile(r"""\s*((?:[^\s"']|"(?:[^"\\]|\\.)*"|'[^']*')+)(?=\s|$)""")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
 
