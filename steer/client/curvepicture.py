@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from steer.client.curves import Curve, Sample, is_logarithmic, short, told
+from steer.client.curves import HUGE, Curve, Sample, is_logarithmic, short, told
 
 COLOUR = "#0072b2"
 BAD = "#d62728"
@@ -62,13 +62,14 @@ def svg(curve: Curve) -> str:
 
 def _scale(samples: Sequence[Sample]) -> _Scale:
     logarithmic = is_logarithmic(samples)
-    lows = [s.low for s in samples if math.isfinite(s.low)]
-    highs = [s.high for s in samples if math.isfinite(s.high)]
-    low, high = min(lows, default=0.0), max(highs, default=1.0)
+    drawn = [sample for sample in samples if sample.finite]
+    low = min((sample.low for sample in drawn), default=0.0)
+    high = max((sample.high for sample in drawn), default=1.0)
     if logarithmic:
         low, high = math.log10(low), math.log10(high)
-    if not high - low > 1e-12 * max(abs(low), abs(high)):
-        margin = abs(low) / 10 or 1.0
+    if not high - low > max(1e-12 * max(abs(low), abs(high)), 1 / HUGE):
+        margin = max(abs(low), abs(high)) / 10
+        margin = margin if margin > 1 / HUGE else 1.0
         low, high = low - margin, high + margin
     return _Scale(samples[0].point, samples[-1].point, low, high, logarithmic)
 
@@ -126,8 +127,8 @@ def _marks(samples: Sequence[Sample], scale: _Scale) -> Iterator[str]:
         low = [f"{scale.x(s.point):.1f},{scale.y(s.low):.1f}" for s in part]
         middle = [f"{scale.x(s.point):.1f},{scale.y(s.median):.1f}" for s in part]
         if len(part) == 1:
-            x, y = middle[0].split(",")
-            yield f'<circle cx="{x}" cy="{y}" r="2" fill="{COLOUR}"/>'
+            left, height = middle[0].split(",")
+            yield f'<circle cx="{left}" cy="{height}" r="2" fill="{COLOUR}"/>'
             continue
         if any(not sample.same for sample in part):
             band = " ".join([*top, *reversed(low)])
@@ -150,7 +151,7 @@ def _whole_parts(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
     """The samples that can be drawn, cut where one cannot."""
     part: list[Sample] = []
     for sample in samples:
-        if sample.finite and math.isfinite(sample.median):
+        if sample.finite:
             part.append(sample)
         elif part:
             yield part

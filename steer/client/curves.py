@@ -21,6 +21,8 @@ MOST = 2000
 """Samples that are kept: more than a picture has pixels."""
 LOG_FROM = 1000.0
 """Numbers that are positive and so far apart are shown by their logarithms."""
+HUGE = 1e300
+"""Larger numbers cannot be drawn: their differences may be none."""
 GAP = "·"
 """In a sparkline: there was no number."""
 
@@ -43,7 +45,7 @@ class Sample(NamedTuple):
     @property
     def finite(self) -> bool:
         """Whether all of it can be drawn."""
-        return math.isfinite(self.low) and math.isfinite(self.high)
+        return all(abs(value) < HUGE for value in self[1:4])  # NaN is not
 
 
 class Curve:
