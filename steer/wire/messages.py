@@ -696,6 +696,8 @@ class RunBegan(Message, frozen=True):
     arguments: tuple[str, ...] = ()
     began: float = 0.0
     """Seconds since 1970."""
+    keep: bool = False
+    """Its ranks stay when it has ended, until somebody ends them."""
 
 
 class RunEnded(Message, frozen=True):
@@ -715,6 +717,8 @@ class FamilyBorn(Message, frozen=True):
     """As on the page: "step", or with the world ranks of a communicator,
     "step@0,2"."""
     logical: bool = False
+    members: str = ""
+    """The world ranks that come to these points; all if empty."""
 
 
 class Rang(Message, frozen=True):
@@ -729,10 +733,15 @@ class Rang(Message, frozen=True):
     """If it holds by itself: the condition that was met."""
 
 
+class PlanHere(Message, frozen=True):
+    """This rank knows what is to be done for a plan."""
+
+    plan: int
+
+
 class PlanDone(Message, frozen=True):
     """This rank did what was planned, at this point."""
 
-    run: str
     plan: int
     point: int
     error: str = ""
@@ -804,6 +813,7 @@ AnyMessage = (
     | Tasks | Functions | RankTask | Outcomes | RankOutcomes
     | Cancel | Uncancelled | Begun | Window | Taken | Settled
     | Unsend | Unsent | InterruptTask | Unstick | Seceded | Rejoined | HeldTasks
-    | Steer | Watching | News | RunBegan | RunEnded | FamilyBorn | Rang | PlanDone
+    | Steer | Watching | News | RunBegan | RunEnded | FamilyBorn | Rang
+    | PlanHere | PlanDone
     | Sample | PlanBody | PlanGone | Wake | Order | Ordered
 )  # fmt: skip

@@ -1,0 +1,494 @@
+"""Between the wire and `rounds`: who steers which run, and who hears of it.
+
+Messages of clients become what `Rounds` is asked for, what it says becomes News; orders
+to the controllers of ranks go out as they are (the shell carries them out,
+`hub/steering.py`). A *run* is one program on the ranks of a world. A family is called
+`run/label`, and its ranks are engine ids here, while pages and programs know ranks of
+the world.
+
+A request is answered once. If it concerns several families, each of them says how it
+went, and the last of these is the answer.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from steer.core import roundevents as rv
+from steer.core.events import Action, Event, Send
+from steer.core.registry import Engine, Registry
+from steer.core.roundevents import FREE, NOBODY, Asker, Kind
+from steer.core.rounds import Rounds, Verb
+from steer.errors import ProtocolError
+from steer.ranks import RankSet
+from steer.wire.frames import pack
+from steer.wire.messages import (
+    Answer,
+    ErrorInfo,
+    FamilyBorn,
+    Message,
+    News,
+    PlanBody,
+    PlanDone,
+    PlanGone,
+    PlanHere,
+    Quit,
+    Rang,
+    Refused,
+    RunBegan,
+    RunEnded,
+    Sample,
+    Steer,
+    Watching,
+)
+from steer.wire.peers import peer_name
+
+_VERBS: dict[str, type[Verb]] = {
+    "stop": rv.Stop,
+    "go": rv.Go,
+    "step": rv.Step,
+    "advance": rv.Advance,
+    "here": rv.Here,
+    "plan": rv.Plan,
+    "unplan": rv.Unplan,
+}
+_ARGUMENTS = {
+    verb: {
+        name: hint
+        for name, hint in typing.get_type_hints(kind).items()
+        if name not in ("asker", "family")
+    }
+    for verb, kind in _VERBS.items()
+}
+
+_ONCE = ("step", "plan", "advance")
+"""What is not done again for a client that does not know whether it was done."""
+
+REMEMBERED = 1000
+"""Answers that are kept for clients that did not get them."""
+
+
+class Adopt(Action, frozen=True):
+    """There is a family on this rank's page: do what was ordered for it before, or let
+    the rank go on."""
+
+    family: str
+    ranks: RankSet
+
+
+class Found(Event, frozen=True):
+    """The page of a rank that is back tells of an earlier hub's orders."""
+
+    family: str
+    ranks: RankSet
+    epoch: int
+    hold: int
+
+
+@dataclasses.dataclass
+class Program:
+    """What runs on the ranks of a world."""
+
+    name: str
+    world: str
+    ranks: RankSet
+    first: int
+    """The engine that is rank 0."""
+    script: str
+    arguments: tuple[str, ...]
+    began: float
+    here: RankSet = NOBODY
+    """Ranks on which it has begun."""
+    ended: RankSet = NOBODY
+    lost: dict[int, str] = dataclasses.field(default_factory=dict)
+    kept: bool = False
+    """Its ranks stay when it has ended."""
+    labels: dict[str, RankSet] = dataclasses.field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended on all its ranks, one way or another."""
+        return not self.ranks - self.ended - RankSet(self.lost)
+
+
+@dataclasses.dataclass
+class _Open:
+    """A request that is not answered yet."""
+
+    client: str
+    left: int
+    texts: list[str] = dataclasses.field(default_factory=list)
+
+
+class Wheel:
+    """The steering of a hub's runs."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        clients: dict[str, bytes],
+        introduce: Callable[[str], list[Action]],
+        epoch: int = 0,
+    ) -> None:
+        self.rounds = Rounds(epoch)
+        self.programs: dict[str, Program] = {}
+        self.watchers: dict[str, set[str]] = {}
+        """Clients, with the runs that they watch; "" is all."""
+        self._registry = registry
+        self._clients = clients
+        self._introduce = introduce
+        """Ask a client that nobody knows who it is."""
+        self._open: dict[str, _Open] = {}
+        self._answered: collections.OrderedDict[str, News] = collections.OrderedDict()
+
+    def handlers(self) -> dict[type[Message], Callable[..., list[Action]]]:
+        """What messages are for here."""
+        return {
+            Steer: self._steer,
+            Watching: self._watching,
+            RunBegan: self._run_began,
+            RunEnded: self._run_ended,
+            FamilyBorn: self._family_born,
+            PlanHere: self._plan_here,
+            PlanDone: self._plan_done,
+            Sample: self._sample,
+            Rang: lambda who, message, frames, now: [],  # the shell looks at the page
+        }
+
+    def deadline(self) -> float | None:
+        """When a tick is due."""
+        return self.rounds.deadline()
+
+    def tick(self, now: float) -> list[Action]:
+        """Time has gone by."""
+        due = self.rounds.deadline()
+        return self.happened(rv.Tick(), now) if due is not None and due <= now else []
+
+    def happened(self, event: Event, now: float) -> list[Action]:
+        """A controller said something."""
+        if isinstance(event, Found):
+            return self._found(event, now)
+        return self._out(self.rounds.handle(event, now))
+
+    def lost(self, engine: Engine, how: str, now: float) -> list[Action]:
+        """An engine is gone."""
+        actions: list[Action] = []
+        for program in list(self.programs.values()):
+            if engine.id in program.ranks and engine.id not in program.ended:
+                program.lost.setdefault(engine.id, how)
+                event = rv.Lost(program.name, RankSet([engine.id]), how)
+                actions += self.happened(event, now)
+                actions += self._maybe_over(program)
+        return actions
+
+    def client_gone(self, who: str) -> None:
+        """It wants to hear nothing more; what it has asked for is done."""
+        self.watchers.pop(who, None)
+
+    def check(self) -> None:
+        """Assert what holds always."""
+        self.rounds.check()
+        for name, family in self.rounds.families.items():
+            program = self.programs[family.run]
+            assert family.round.ranks <= program.ranks, name
+
+    # -- clients
+
+    def _steer(
+        self, who: str, message: Steer, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        if not message.id.startswith(f"{who}-"):
+            raise ProtocolError(
+                f"Request {message.id} does not belong to client {who}."
+            )
+        if who not in self._clients:
+            return self._introduce(who)
+        if message.id in self._answered:
+            return [Send((peer_name("in", who),), self._answered[message.id])]
+        if message.id in self._open:
+            return []
+        if message.resent and message.verb in _ONCE:
+            return [self._refuse(who, message.id, _unsure(message.verb))]
+        name = message.run or self._only_run()
+        if not name:
+            return [self._refuse(who, message.id, self._which())]
+        try:
+            event = _event(message, name)
+        except ProtocolError as error:
+            return [self._refuse(who, message.id, str(error))]
+        self._open[message.id] = _Open(who, max(1, len(self.rounds.meant(name))))
+        return self.happened(event, now)
+
+    def _refuse(self, who: str, id: str, text: str) -> Action:
+        return Send((peer_name("in", who),), Refused(id, ErrorInfo("UsageError", text)))
+
+    def _only_run(self) -> str:
+        names = [name for name, program in self.programs.items() if not program.over]
+        return names[0] if len(names) == 1 else ""
+
+    def _which(self) -> str:
+        names = [name for name, program in self.programs.items() if not program.over]
+        if not names:
+            return "No program runs here. Start one with `steer run -n 4 sim.py`."
+        return f"Several programs run here: {', '.join(names)}. Name one."
+
+    def _watching(
+        self, who: str, message: Watching, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        if who not in self._clients:
+            return self._introduce(who)
+        watched = self.watchers.setdefault(who, set())
+        if message.on:
+            watched.add(message.run)
+        else:
+            watched.discard(message.run)
+        facts = self.describe()
+        return [Send((peer_name("in", who),), Answer(message.id), (pack(facts),))]
+
+    def describe(self) -> dict[str, Any]:
+        """What there is to know of all runs."""
+        return {"runs": [self._told(program) for program in self.programs.values()]}
+
+    def _told(self, program: Program) -> dict[str, Any]:
+        families = []
+        for label in program.labels:
+            family = self.rounds.families.get(f"{program.name}/{label}")
+            if family is None:
+                continue
+            round_ = family.round
+            families.append(
+                {
+                    "label": label, "family": round_.family, "ranks": str(round_.ranks),
+                    "phase": round_.phase.value, "logical": round_.logical,
+                    "point": round_.target if round_.target else family.plans.high,
+                    "high": family.plans.high, "rate": family.plans.rate,
+                    "plans": [
+                        {"plan": p.number, "verb": p.event.verb, "text": p.event.text,
+                         "point": p.point, "every": p.event.every}
+                        for p in family.plans.plans.values()
+                    ],
+                }
+            )  # fmt: skip
+        return {
+            "run": program.name, "ranks": str(program.ranks), "script": program.script,
+            "first": program.first, "arguments": list(program.arguments),
+            "began": program.began,
+            "ended": str(program.ended), "over": program.over,
+            "lost": {str(rank): how for rank, how in program.lost.items()},
+            "families": families,
+        }  # fmt: skip
+
+    # -- engines
+
+    def _run_began(
+        self, who: str, message: RunBegan, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        engine = self._registry.engines.get(who)
+        if engine is None:
+            return []
+        program = self.programs.get(message.run)
+        if program is None or program.over:
+            program = self._new_program(engine, message)
+        program.here |= RankSet([engine.id])
+        return self.happened(rv.RunHere(program.name, program.ranks), now)
+
+    def _new_program(self, engine: Engine, message: RunBegan) -> Program:
+        size = max(engine.info.size, 1)
+        first = engine.id - max(engine.info.rank, 0) if size > 1 else engine.id
+        ranks = RankSet(range(first, first + size))
+        program = Program(
+            message.run, engine.world, ranks, first, message.script,
+            message.arguments, message.began, kept=message.keep,
+        )  # fmt: skip
+        self.programs[message.run] = program
+        return program
+
+    def _run_ended(
+        self, who: str, message: RunEnded, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        engine = self._registry.engines.get(who)
+        program = self.programs.get(message.run)
+        if engine is None or program is None or engine.id in program.ended:
+            return []
+        one = RankSet([engine.id])
+        program.ended |= one
+        event: Event = rv.Finished(program.name, one)
+        if message.error:
+            program.lost[engine.id] = message.error
+            event = rv.Lost(program.name, one, message.error)
+        return [*self.happened(event, now), *self._maybe_over(program)]
+
+    def _maybe_over(self, program: Program) -> list[Action]:
+        """Let the ranks go together when the last of them has come to the end."""
+        if not program.over or program.kept:
+            return []
+        engines = [self._registry.by_id.get(rank) for rank in program.ranks]
+        peers = tuple(p for e in engines if e is not None for p in (e.work, e.control))
+        return [Send(peers, Quit("The program has ended."))] if peers else []
+
+    def _family_born(
+        self, who: str, message: FamilyBorn, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        engine = self._registry.engines.get(who)
+        program = self.programs.get(message.run)
+        if engine is None or program is None:
+            return []
+        name = f"{program.name}/{message.label}"
+        actions: list[Action] = []
+        if message.label not in program.labels:
+            actions += self._new_family(program, name, message, now)
+        return [*actions, Adopt(name, RankSet([engine.id]))]
+
+    def _new_family(
+        self, program: Program, name: str, message: FamilyBorn, now: float
+    ) -> list[Action]:
+        members = program.ranks
+        if message.members:
+            some = RankSet.parse(message.members)
+            members = RankSet(program.first + rank for rank in some) & program.ranks
+        members -= RankSet(program.lost)
+        program.labels[message.label] = members
+        here = rv.FamilyHere(
+            program.name, name, members, message.label.partition("@")[0],
+            message.logical,
+        )  # fmt: skip
+        actions = self.happened(here, now)
+        if done := members & program.ended:
+            actions += self.happened(rv.Finished(program.name, done), now)
+        return actions
+
+    def _plan_here(
+        self, who: str, message: PlanHere, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        found = self._whose_plan(who, message.plan)
+        if found is None:
+            return []
+        return self.happened(rv.Has(found[0], message.plan, found[1]), now)
+
+    def _plan_done(
+        self, who: str, message: PlanDone, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        found = self._whose_plan(who, message.plan)
+        if found is None:
+            return []
+        name, one = found
+        event = rv.Applied(name, message.plan, one, message.point, message.error)
+        return self.happened(event, now)
+
+    def _whose_plan(self, who: str, plan: int) -> tuple[str, RankSet] | None:
+        """The family that a plan is of, and the rank that speaks of it."""
+        engine = self._registry.engines.get(who)
+        if engine is None:
+            return None
+        for name, family in self.rounds.families.items():
+            if plan in family.plans.plans:
+                return name, RankSet([engine.id])
+        return None
+
+    def _sample(
+        self, who: str, message: Sample, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        peers = self._watching_of(message.run)
+        return [Send(peers, message, frames)] if peers else []
+
+    def _found(self, event: Found, now: float) -> list[Action]:
+        """Ranks that an earlier hub has stopped are stopped again, where they are."""
+        self.rounds.epoch = max(self.rounds.epoch, event.epoch)
+        family = self.rounds.families.get(event.family)
+        free = family is not None and not self.rounds.holds(event.family)
+        if not free or event.hold == FREE:
+            return []
+        return self.happened(rv.Stop(Asker("", "found again"), event.family), now)
+
+    # -- what goes out
+
+    def _out(self, actions: list[Action]) -> list[Action]:
+        out: list[Action] = []
+        for action in actions:
+            if isinstance(action, rv.Tell):
+                out += self._news(action)
+                continue
+            if isinstance(action, rv.Hand):
+                body = PlanBody(action.plan, action.verb, action.body)
+                out.append(Send(self._controls(action.ranks), body))
+                continue
+            out.append(action)
+            if isinstance(action, rv.Withdraw):
+                out.append(Send(self._controls(action.ranks), PlanGone(action.plan)))
+        return out
+
+    def _controls(self, ranks: RankSet) -> tuple[bytes, ...]:
+        engines = (self._registry.by_id.get(rank) for rank in ranks)
+        return tuple(engine.control for engine in engines if engine is not None)
+
+    def _news(self, tell: rv.Tell) -> list[Action]:
+        run = tell.family.partition("/")[0]
+        done, texts = self._close(tell)
+        text = "\n".join([*texts, tell.text])
+        news = News(
+            run, tell.family, tell.kind.value, text, done, tell.point,
+            str(tell.ranks), tell.facts,
+        )  # fmt: skip
+        for id in done:
+            self._answered[id] = news
+        while len(self._answered) > REMEMBERED:
+            self._answered.popitem(last=False)
+        askers = {peer_name("in", id.partition("-")[0]) for id in done}
+        peers = tuple(sorted(askers | set(self._watching_of(run))))
+        return [Send(peers, news)] if peers else []
+
+    def _close(self, tell: rv.Tell) -> tuple[tuple[str, ...], list[str]]:
+        """The requests that have their whole answer with this."""
+        done = []
+        texts: list[str] = []
+        for id in tell.answers:
+            request = self._open.get(id)
+            if request is None:
+                continue
+            request.left -= 1
+            if request.left > 0 and tell.kind is not Kind.OVER:
+                request.texts.append(tell.text)
+                continue
+            del self._open[id]
+            texts = request.texts
+            done.append(id)
+        return tuple(done), texts
+
+    def _watching_of(self, run: str) -> tuple[bytes, ...]:
+        return tuple(
+            peer_name("in", client)
+            for client, runs in self.watchers.items()
+            if run in runs or "" in runs
+        )
+
+
+def _event(message: Steer, family: str) -> Verb:
+    """What a client asks for."""
+    kind = _VERBS.get(message.verb)
+    if kind is None:
+        known = ", ".join(_VERBS)
+        raise ProtocolError(f"There is no verb {message.verb!r}; there are {known}.")
+    hints = _ARGUMENTS[message.verb]
+    for name, value in message.arguments.items():
+        if name not in hints:
+            raise ProtocolError(f"{message.verb} takes no {name!r}.")
+        if type(value) is not hints[name]:
+            raise ProtocolError(
+                f"{name} of {message.verb} is {value!r}, and should be of type "
+                f"{hints[name].__name__}."
+            )
+    try:
+        return kind(Asker(message.id, message.who), family, **message.arguments)
+    except TypeError as error:
+        raise ProtocolError(f"{message.verb}: {error}.") from None
+
+
+def _unsure(verb: str) -> str:
+    return (
+        f"The hub was started anew while {verb} was under way: look at where the run "
+        "is, and ask again if it was not done."
+    )
