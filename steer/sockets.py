@@ -23,7 +23,7 @@ import msgspec
 import zmq
 from zmq.utils import z85
 
-from steer.loop import Loop
+from steer.eventloop import Loop
 
 HEARTBEAT_MS = 1000
 SILENCE_MS = 5000

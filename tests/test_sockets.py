@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from steer import sockets
-from steer.loop import Loop
+from steer.eventloop import Loop
 from steer.sockets import Doorkeeper, Keys
 
 SECONDS = 10_000

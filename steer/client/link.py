@@ -39,7 +39,7 @@ from steer.errors import (
     from_wire,
 )
 from steer.hosts import kernel
-from steer.loop import Loop, Timer
+from steer.eventloop import Loop, Timer
 from steer.node.processes import start_time
 from steer.ranks import RankSet
 from steer.wire.frames import decode, encode, pack, unpack

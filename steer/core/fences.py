@@ -41,6 +41,8 @@ class Report(NamedTuple):
     """It holds at the committed point, which was not said yet."""
     finished: bool = False
     froze_at: int | None = None
+    together: bool = False
+    """All agreed about it: they hold at that point."""
 
 
 def no_barrier() -> None:
@@ -179,15 +181,23 @@ class Fences:
         frozen = self._get(Family.FROZEN)
         if at != NOWHERE and frozen > max(self._get(Family.THAWED), self._said_frozen):
             self._said_frozen, froze = frozen, at
+        together = froze is not None and bool(self._words[Head.TOGETHER])
         finished = False
         if self._words[Head.FIN] and not self._said_finished:
             self._said_finished = finished = True
-        return Report(held, finished, froze)
+        return Report(held, finished, froze, together)
 
     @property
     def epoch(self) -> int:
         """The round that was armed last."""
         return self._get(Family.EPOCH)
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is on its way to where it has to hold, or has a plan to do."""
+        return (self._committed and not self._said_held) or any(
+            self._words[slot] for slot in self._slots()
+        )
 
     # -- the words
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from steer.core import roundevents as rv
 from steer.core.ending import Ending, Step
 from steer.core.events import (
     Action,
@@ -46,6 +47,7 @@ from steer.core.fanout import Fanout
 from steer.core.farm import Farm, is_of_task
 from steer.core.registry import ASK_EVERY, SILENCE, Engine, Registry
 from steer.core.story import Story
+from steer.core.wheel import Found, Wheel
 from steer.errors import ProtocolError
 from steer.ranks import RankSet
 from steer.wire.frames import pack, unpack
@@ -98,6 +100,12 @@ LOOKS = frozenset(
     {"query", "history", "purge", "fetch", "start", "jobs", "stop_job", "signal_job"}
 )
 """Questions that the shell answers, from the journal and the jobs."""
+
+SEEN = (
+    rv.Next, rv.Held, rv.Withdrew, rv.Has, rv.Voted, rv.Applied, rv.Froze, rv.Seen,
+    rv.Position, rv.Finished, rv.Lost, Found,
+)  # fmt: skip
+"""What the shell sees on the pages of ranks."""
 
 
 class HubCore:
@@ -164,7 +172,13 @@ class HubCore:
             restoring_until=restoring_until,
             first=began,
         )
-        self._on_message |= self.farm.handlers()
+        self.wheel = Wheel(
+            self.registry,
+            self.fanout.clients,
+            lambda who: self._ask_name(who, 0),
+            epoch=began,
+        )
+        self._on_message |= self.farm.handlers() | self.wheel.handlers()
         self._on_event: dict[type, Callable[[Any, float], list[Action]]] = {
             Heard: self._heard,
             Unreached: self._unreached,
@@ -175,6 +189,7 @@ class HubCore:
             Recalled: self._recalled,
             SavedTasks: lambda e, now: self.farm.saved(e.client, e.number, now),
             Tick: self._tick,
+            **dict.fromkeys(SEEN, self.wheel.happened),
         }
 
     # -- the three doors
@@ -192,6 +207,7 @@ class HubCore:
         dues = [
             self.fanout.deadline(),
             self.farm.deadline(),
+            self.wheel.deadline(),
             self.ending.deadline(),
             self.next_ping,
         ]
@@ -209,6 +225,7 @@ class HubCore:
         self.registry.check()
         self.fanout.check()
         self.farm.check()
+        self.wheel.check()
         for request in self.fanout.requests.values():
             for engine, uuid in request.pending.items():
                 assert self.registry.by_id[engine].uuid == uuid, (engine, uuid)
@@ -349,6 +366,7 @@ class HubCore:
 
     def _left(self, who: str, now: float) -> list[Action]:
         """A client is gone."""
+        self.wheel.client_gone(who)
         return self.fanout.goodbye(who) + self.farm.client_gone(who, now)
 
     def _abort(
@@ -440,6 +458,8 @@ class HubCore:
             return [self._answer(who, message.id, self._status(arguments))]
         if message.what == "watch":
             return self._watch_request(who, message.id, str(arguments.get("id")))
+        if message.what == "runs":
+            return [self._answer(who, message.id, self.wheel.describe())]
         if message.what == "tasks":
             facts = self.farm.describe(str(arguments.get("client", "")))
             return [self._answer(who, message.id, facts)]
@@ -660,6 +680,7 @@ class HubCore:
         error = ErrorInfo("EngineError", text + ".")
         actions = self.fanout.fail(engine, error, now)
         actions += self.farm.engine_gone(engine, text + ".", now, running)
+        actions += self.wheel.lost(engine, how, now)
         actions += self._tell(Left((engine.id,), (text + ".",)))
         return [*actions, Say(text)]
 
@@ -784,7 +805,7 @@ class HubCore:
 
     def _tick(self, event: Tick, now: float) -> list[Action]:
         actions = self.fanout.tick(now) + self.ending.look(now) + self._retry(now)
-        actions += self.farm.tick(now)
+        actions += self.farm.tick(now) + self.wheel.tick(now)
         if self.returning and self.returning[0][0] <= now:
             actions += self._returned(now)
         while self.orphans and self.orphans[0][0] <= now:

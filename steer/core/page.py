@@ -75,6 +75,8 @@ class Head(enum.IntEnum):
     """The last PROBE_SENT at which main executed bytecode."""
     RING_AT = 9
     """How many entries the ring has had."""
+    TOGETHER = 10
+    """1: the last hold by itself was agreed on, all ranks hold at that point."""
     OP = 16
     """A record: sequence, operation, peer, tag, communicator, number, since (ns)."""
     PROBE_SENT = 32
@@ -100,8 +102,9 @@ class Text(enum.Enum):
     """Records in the texts: (first word, words with the sequence number)."""
 
     RUN = (64, 8)
-    SITE = (72, 24)
-    SAYS = (96, 32)
+    SITE = (72, 12)
+    CAUTION = (84, 20)
+    SAYS = (104, 24)
 
 
 class Family(enum.IntEnum):

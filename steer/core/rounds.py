@@ -174,15 +174,21 @@ class Rounds:
             round_.frozen |= ranks
         text = f"{describe(ranks)} at point {event.point}: {event.why}"
         self._tell(round_.family, Kind.FROZE, text, (), ranks, event.point)
+        if round_.phase in WAITING and not round_.goal:
+            round_.thaw()  # all are about to hold
+            return
         wanted = not event.hold or (event.together and round_.frozen == round_.ranks)
-        if wanted and round_.phase is Phase.RUNNING:
-            asker = Asker("", describe(ranks))
-            self._stop(family, ev.Stop(asker, round_.family), now)
+        free = round_.phase in (Phase.RUNNING, *WAITING)
+        if not wanted or not free or self._in_the_way(family) is not None:
+            return
+        who = f"{describe(ranks)}: {event.why}"
+        self._begin(family, ev.Stop(Asker("", who), round_.family), "stop")
+        round_.stop(now, self._new_epoch(), 0, 0)
 
     # -- what users ask for
 
     def _asked(self, verb: Verb, now: float) -> None:
-        found = self._meant(verb.family)
+        found = self.meant(verb.family)
         if found:
             for family in found:
                 self._do(family, verb, now)
@@ -200,7 +206,7 @@ class Rounds:
                 self._refuse(other, "It was taken back.")
             self._refuse(verb, f"No rank of {run.name} has come to a point yet.")
 
-    def _meant(self, name: str) -> list[_Family]:
+    def meant(self, name: str) -> list[_Family]:
         """A family by its name; or those of a run that share no rank."""
         if name in self.families:
             return [self.families[name]]
@@ -217,6 +223,10 @@ class Rounds:
                 found.append(family)
                 taken |= family.round.ranks
         return found
+
+    def holds(self, name: str) -> bool:
+        """Whether a family is stopped, or about to be."""
+        return self._round(name).phase in (*WAITING, *_HOLDING)
 
     def _do(self, family: _Family, verb: Verb, now: float) -> None:
         phase = family.round.phase
@@ -346,7 +356,7 @@ class Rounds:
             family_name = family.round.family
             self._tell(family_name, Kind.DROPPED, "taken back", _ids(verb), NOBODY)
         elif verb.plan in plans.plans:
-            plans.end(self._new_epoch(), verb.plan, verb.asker)
+            plans.end(self._new_epoch(), verb.plan, verb.asker, verb.point)
         else:
             self._refuse(verb, f"There is no plan {verb.plan}; it may be done.")
 

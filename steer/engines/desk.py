@@ -18,7 +18,7 @@ import msgspec
 
 from steer import shm
 from steer.core.enginetasks import EngineTasks, Job, Key
-from steer.loop import Loop
+from steer.eventloop import Loop
 from steer.shm import Shelf
 from steer.wire.messages import (
     Functions,

@@ -22,7 +22,7 @@ from steer.core.taskoutput import SHOWN
 from steer.engines.desk import Desk
 from steer.engines.prompts import Prompts
 from steer.errors import ProtocolError
-from steer.loop import Loop, Timer
+from steer.eventloop import Loop, Timer
 from steer.wire.frames import decode, encode
 from steer.wire.messages import (
     Abort,

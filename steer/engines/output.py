@@ -57,7 +57,7 @@ used up: the only way left to see them live."""
 
 
 class Loop(Protocol):
-    """The part of steer.loop.Loop that is needed here."""
+    """The part of steer.eventloop.Loop that is needed here."""
 
     def call_soon(self, job: Callable[[], Any], /) -> Any: ...  # noqa: D102
     def call_later(self, seconds: float, job: Callable[[], Any], /) -> Any: ...  # noqa: D102

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from steer.engines import here
-from steer.loop import Loop
+from steer.eventloop import Loop
 from steer.wire.frames import pack
 
 Item = TypeVar("Item")

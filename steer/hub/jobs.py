@@ -14,7 +14,7 @@ from steer.core.registry import MOST
 from steer.errors import LaunchError, UsageError
 from steer.launch.job import Job
 from steer.launch.start import start_engines
-from steer.loop import Loop
+from steer.eventloop import Loop
 from steer.node.watch import describe
 
 _How = tuple[str, dict[str, str] | None, str | None, dict[str, str] | None]

@@ -23,7 +23,7 @@ from steer.core.events import NoteTasks
 from steer.core.fanout import Answered, Request
 from steer.core.query import Record
 from steer.hub.journal import Journal
-from steer.loop import Loop
+from steer.eventloop import Loop
 from steer.ranks import RankSet
 from steer.wire.messages import Part, Result, Submit
 

@@ -21,7 +21,7 @@ from steer.hub.jobs import Jobs
 from steer.hub.journal import Journal
 from steer.hub.ledger import Ledger
 from steer.hub.shell import Shell
-from steer.loop import Loop
+from steer.eventloop import Loop
 from steer.node.processes import Process
 from steer.node.watch import Exit, Watch, describe
 from steer.wire.messages import Shutdown

@@ -24,7 +24,8 @@ from steer.errors import InternalError, ProtocolError, SteerError
 from steer.hosts import kernel
 from steer.hub.jobs import Jobs
 from steer.hub.ledger import Ledger
-from steer.loop import Loop
+from steer.hub.steering import Steering
+from steer.eventloop import Loop
 from steer.node.processes import Process
 from steer.node.signals import send_all
 from steer.node.sweep import sweep
@@ -80,6 +81,7 @@ class Shell:
         self.watches: dict[str, Watch] = {}
         self.boxes: dict[str, Reader] = {}
         self._tick_at: float | None = None
+        self.steering = Steering(self.core, loop, self._send, self.feed)
         self._do: dict[type, Callable[[Any], None]] = {
             ev.Send: self._send,
             ev.Watch: self._watch,
@@ -96,6 +98,7 @@ class Shell:
             ev.Look: self._look,
             ev.Say: lambda action: log.info("%s", action.text),
             ev.End: lambda action: self.loop.stop(),
+            **self.steering.actions(),
         }
         loop.add_reader(sock, lambda: sockets.receive_all(sock, self._received))
 
@@ -113,6 +116,7 @@ class Shell:
         do = self._do
         for action in actions:
             do[type(action)](action)
+        self.steering.settle()
         self._arm()
 
     def _arm(self) -> None:
@@ -144,7 +148,11 @@ class Shell:
         except (ProtocolError, OSError) as error:
             self._refuse(peer, request_of(message), error)
             return
-        self.feed(ev.Heard(peer, message, frames))
+        self.steering.before(message)
+        heard = ev.Heard(peer, message, frames)
+        self.feed(heard)
+        self.steering.heard(heard)
+        self.steering.settle()
         if isinstance(message, Register) and message.uuid in self.watches:
             self._open_box(message)
 
@@ -248,7 +256,10 @@ class Shell:
         running = box.running() if box is not None else None
         if box is not None:
             box.close()
+        engine = self.core.registry.engines.get(uuid)
         self.feed(ev.Died(uuid, describe(how or Exit()), running=running))
+        if engine is not None:
+            self.steering.gone(engine.id)
 
     def _open_box(self, message: Register) -> None:
         """Map what the engine writes down, while there is an engine."""

@@ -5,7 +5,7 @@ carried out on the pages at once; what comes of them, and what is seen later, go
 `tell` as events, one for all ranks that say the same.
 
 Nobody reads pages all the time. A rank rings when it holds, does what was planned or
-ends; and while something is under way, `busy` says so, and `look` is called now and
+ends; and while something is under way, `active` says so, and `look` is called now and
 then. An order for a rank that has not come to its first point of the family waits until
 it has.
 """
@@ -24,7 +24,6 @@ from steer.core import roundevents as rv
 from steer.core.events import Action, Event
 from steer.core.fences import FINISHED, Fences
 from steer.core.page import NOWHERE, Family, Head, Text, Words
-from steer.core.roundevents import FREE
 from steer.core.wheel import Adopt, Found
 from steer.ranks import RankSet
 
@@ -71,6 +70,8 @@ class Fencing:
         self._waiting: dict[Key, list[Action]] = {}
         self._seen: dict[str, tuple[float, int]] = {}
         """When a family was looked at for its position, and the highest point."""
+        self.active = False
+        """Whether it is worth looking again soon, also if nobody rings."""
         self._does: dict[type, Callable[..., None]] = {
             rv.Arm: self._arm,
             rv.Commit: self._commit,
@@ -131,6 +132,7 @@ class Fencing:
 
     def _carry_out(self, action: Action, here: dict[int, _Controlled]) -> None:
         if here:
+            self.active = True
             self._does[type(action)](action, here)
             self._wake_held(here)
 
@@ -264,11 +266,6 @@ class Fencing:
 
     # -- looking
 
-    @property
-    def busy(self) -> bool:
-        """Whether it is worth looking again soon, also if nobody rings."""
-        return any(controlled.fences.busy for controlled in self._known.values())
-
     def look_at(self, rank: int) -> None:
         """It rang."""
         for family in [family for family, other in self._known if other == rank]:
@@ -281,6 +278,7 @@ class Fencing:
         for (family, rank), controlled in self._known.items():
             if controlled.fences.busy:
                 families[family].append(rank)
+        self.active = bool(families)
         for family, ranks in families.items():
             self.look(family, ranks)
 
@@ -342,4 +340,3 @@ class Fencing:
 
 RATE_OVER = 0.2
 """Seconds over which a rate is taken at least."""
-assert FREE

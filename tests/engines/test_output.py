@@ -17,7 +17,7 @@ import pytest
 
 from steer.engines import descriptors
 from steer.engines.output import FLUSH_SECONDS, Capture
-from steer.loop import Loop
+from steer.eventloop import Loop
 
 DEADLINE = 10.0
 
@@ -91,7 +91,7 @@ def run_script(script: str) -> subprocess.CompletedProcess[str]:
 
 PREAMBLE = """
 import os, sys, threading
-from steer.loop import Loop
+from steer.eventloop import Loop
 from steer.engines.output import Capture
 loop, out = Loop(), []
 capture = Capture(loop, lambda *piece: out.append(piece))

@@ -11,7 +11,7 @@ import pytest
 import steer
 from steer.engines import here
 from steer.engines.progress import INTERVAL, Bars
-from steer.loop import Loop
+from steer.eventloop import Loop
 from steer.testing.waiting import wait_until
 from steer.wire.frames import unpack
 

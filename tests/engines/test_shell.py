@@ -19,7 +19,7 @@ import pytest
 SERVER = """
 import sys, threading
 from multiprocessing.connection import Connection
-from steer.loop import Loop
+from steer.eventloop import Loop
 from steer.engines.namespace import Namespace
 from steer.engines.output import Capture
 from steer.engines.prompts import Prompts

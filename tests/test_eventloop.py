@@ -10,7 +10,7 @@ import time
 import pytest
 import zmq
 
-from steer.loop import Loop
+from steer.eventloop import Loop
 
 
 @pytest.fixture

@@ -1,0 +1,138 @@
+"""Steering in the hub's process: orders of the core to this host's pages, and back.
+
+What pages say is fed to the core as events, in order, never from within the carrying
+out of its actions. While something is under way pages are looked at EVERY seconds, in
+case a ring was lost or a rank cannot ring; else nothing happens here.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from steer.core import roundevents as rv
+from steer.core.events import Action, Event, Heard, Send
+from steer.core.hub import HubCore
+from steer.core.wheel import Adopt
+from steer.eventloop import Loop
+from steer.node.fencing import Fencing
+from steer.wire.messages import (
+    Message,
+    PlanDone,
+    Rang,
+    Register,
+    RunEnded,
+    Steer,
+    Wake,
+)
+from steer.wire.peers import parse_peer
+
+log = logging.getLogger("steer.hub")
+
+EVERY = 0.05
+"""Seconds between two looks while something is under way."""
+
+ORDERS = (
+    rv.Arm, rv.Commit, rv.Rest, rv.Release, rv.Prepare, rv.Confirm, rv.Withdraw,
+    rv.Thaw, Adopt,
+)  # fmt: skip
+
+
+class Steering:
+    """The node's part of steering, for the hub's own host."""
+
+    def __init__(
+        self,
+        core: HubCore,
+        loop: Loop,
+        send: Callable[[Send], None],
+        feed: Callable[[Event], None],
+    ) -> None:
+        self._core = core
+        self._loop = loop
+        self._send = send
+        self._feed = feed
+        self._events: collections.deque[Event] = collections.deque()
+        self._looking = False
+        self._settling = False
+        self.fencing = Fencing(self._events.append, self._wake)
+
+    def actions(self) -> dict[type[Action], Callable[[Any], None]]:
+        """What is carried out here."""
+        return dict.fromkeys(ORDERS, self.fencing.do) | {
+            rv.Look: lambda action: None,
+            rv.Note: self._note,
+        }
+
+    # -- around the core
+
+    def before(self, message: Message) -> None:
+        """A message is about to be fed to the core: it should know where ranks are."""
+        if isinstance(message, Steer):
+            self.fencing.positions(message.run)
+            self.settle()
+
+    def heard(self, event: Heard) -> None:
+        """The core has dealt with a message."""
+        message = event.message
+        if not isinstance(message, _LOOKED_INTO):
+            return
+        engine = self._core.registry.engines.get(parse_peer(event.peer)[1])
+        if engine is None:
+            return
+        if isinstance(message, Register):
+            self._map(engine.id, message)
+        else:
+            self.fencing.look_at(engine.id)
+
+    def gone(self, rank: int) -> None:
+        """An engine has died."""
+        self.fencing.drop(rank)
+
+    def settle(self) -> None:
+        """Feed what pages have said, and what follows from that."""
+        if self._settling:
+            return  # what is fed below comes here again
+        self._settling = True
+        try:
+            while self._events:
+                self._feed(self._events.popleft())
+        finally:
+            self._settling = False
+        if self.fencing.active and not self._looking:
+            self._looking = True
+            self._loop.call_later(EVERY, self._look)
+
+    # -- helpers
+
+    def _look(self) -> None:
+        self._looking = False
+        self.fencing.look_all()
+        self.settle()
+
+    def _map(self, rank: int, message: Register) -> None:
+        if message.page < 0 or self.fencing.has(rank):
+            return
+        if not self._core.registry.watchable(self._core.registry.by_id[rank]):
+            return
+        try:
+            self.fencing.map(rank, message.pid, message.page, message.run)
+        except (OSError, ValueError) as error:
+            log.warning("the page of engine %d cannot be mapped: %s", rank, error)
+
+    def _wake(self, ranks: Iterable[int]) -> None:
+        engines = (self._core.registry.by_id.get(rank) for rank in ranks)
+        peers = tuple(engine.work for engine in engines if engine is not None)
+        if peers:
+            self._send(Send(peers, Wake()))
+
+    def _note(self, action: rv.Note) -> None:
+        log.info(
+            "%s: %s at point %d by %s", action.family, action.verb, action.point,
+            action.who or "nobody",
+        )  # fmt: skip
+
+
+_LOOKED_INTO = (Register, Rang, PlanDone, RunEnded)
