@@ -78,6 +78,8 @@ class Client(Queries):
         self.debug = debug
         self.groups: dict[str, list[int]] = {}
         """Names for engines, to be used as targets of `%px`."""
+        self.run: Any = None
+        """The `Run` whose ranks it reaches, if it came from `steer.connect`."""
         self.at_close: list[Callable[[], object]] = []
         """What ends with it."""
         self._sent = History()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from steer.client import activation
 from steer.errors import CompositeError, UsageError
+from steer.magics import steering
 from steer.magics.autopx import AutoPx
 from steer.magics.px import PxMagics
 
@@ -75,6 +76,10 @@ class Extension:
         for name, function in found.items():
             register(function, "line", f"{name}{suffix}")
         register(magics.cell, "cell", f"px{suffix}")
+        for name, (magic, takes_cell) in steering.magics(magics.run, suffix).items():
+            kind = "line_cell" if takes_cell else "line"
+            register(magic, kind, f"{name}{suffix}")
+            found[name] = magic
         self._autopx.names.update(f"{name}{suffix}" for name in found)
 
 

@@ -58,6 +58,10 @@ class PxMagics:
             raise UsageError(INACTIVE.format(self.suffix, suffix))
         return self._view
 
+    def run(self) -> Any:
+        """The run that its ranks belong to, for the magics of steering."""
+        return None if self._view is None else self._view.client.run
+
     # -- the magics
 
     @no_var_expand
