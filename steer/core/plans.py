@@ -94,11 +94,11 @@ class Plans:
             event = msgspec.structs.replace(event, point=point, ahead=0)
         self.waiting.append(Planned(number, event.asker, event))
 
-    def end(self, number: int, ends: int, asker: Asker) -> None:
+    def end(self, number: int, ends: int, asker: Asker, point: int = 0) -> None:
         """Do a plan no more, from a point on that all agree about."""
         was = self.plans[ends]
         text = f"no more {was.event.text}"
-        event = ev.Plan(asker, self.family, "end", text)
+        event = ev.Plan(asker, self.family, "end", text, point=point)
         self.waiting.append(Planned(number, asker, event, ends))
 
     def serve(self, ranks: RankSet, stopped_at: int, now: float) -> None:
@@ -267,10 +267,12 @@ class Plans:
 
     def _note(self, plan: Planned, point: int) -> None:
         event, who = plan.event, plan.asker.who
-        verb = event.verb if not event.every else f"{event.verb} every {event.every}"
         self.actions.append(
-            ev.Note(self.family, verb, point, plan.ranks, event.text, who)
-        )
+            ev.Note(
+                self.family, event.verb, point, plan.ranks, event.text, who,
+                event.body, plan.number, event.every, plan.ends,
+            )
+        )  # fmt: skip
 
     def _tell(
         self, kind: Kind, plan: Planned, text: str, answer: bool = False,

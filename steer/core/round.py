@@ -156,7 +156,7 @@ class Round:
     def go(self) -> None:
         """Let all go: those that hold by themselves, or all."""
         if self.phase is Phase.RUNNING:
-            self._thaw()
+            self.thaw()
             return
         self._move(Turn.GO)
         self._release()
@@ -325,15 +325,16 @@ class Round:
             self._end()
             return
         self.actions.append(ev.Commit(self.family, self.epoch, self.ranks, point))
-        self._thaw()  # behind it: the fence holds them now
+        self.thaw()  # behind it: the fence holds them now
 
     def _release(self) -> None:
         self.look = None
         self.held = {}
         self.actions.append(ev.Release(self.family, self.epoch, self.ranks))
-        self._thaw()
+        self.thaw()
 
-    def _thaw(self) -> None:
+    def thaw(self) -> None:
+        """Let those go that hold by themselves."""
         if self.frozen:
             self.actions.append(ev.Thaw(self.family, self.frozen))
             self.frozen = NOBODY

@@ -256,6 +256,8 @@ class Unplan(Event, frozen=True):
     asker: Asker
     family: str
     plan: int
+    point: int = 0
+    """From that point on; 0: as soon as all can."""
 
 
 class Tick(Event, frozen=True):
@@ -394,3 +396,9 @@ class Note(Action, frozen=True):
     ranks: RankSet
     text: str
     who: str
+    body: bytes = b""
+    """What was done, as the ranks got it."""
+    plan: int = 0
+    every: int = 0
+    ends: int = 0
+    """The plan that is over from that point on."""

@@ -48,7 +48,7 @@ def judge(
     point = f"point {target}" if target else "a point"
     groups: dict[str, list[int]] = {}
     for rank, sight in missing.items():
-        if sight.place is not Place.HELD or not target:
+        if sight.place is not Place.HELD or sight.point < target or not target:
             groups.setdefault(_does(sight), []).append(rank)
     pieces = [f"{describe(ranks)} {does}" for does, ranks in groups.items()]
     if len(pieces) > _SHOWN:

@@ -121,6 +121,8 @@ class Session:
         """Communicators by id; held, so that no other can get the same."""
         self._default = 0
         """Where the family without a name begins; 0: there is none yet."""
+        self._here = 0
+        """The family at whose point something is being done."""
         self._done: dict[int, set[tuple[int, int]]] = {}
         """Plans that were done at a point, by family; only of its last point."""
         self._thread = threading.get_ident()
@@ -177,10 +179,19 @@ class Session:
         base = self._families.get(label or LABEL)
         if base is None:
             return
+        self._freeze(base, why, False)
+        self.point_at(base, self._words[base])
+
+    def freeze(self, why: str, *, together: bool = False) -> None:
+        """The same for what is done at a point: hold there when it is over. `together`
+        if all ranks have agreed to."""
+        self._freeze(self._here, why, together)
+
+    def _freeze(self, base: int, why: str, together: bool) -> None:
         words = self._words
         page.write_text(words, *page.Text.SAYS.value, why)
+        words[Head.TOGETHER] = int(together)
         words[base + _FROZEN] += 1
-        self.point_at(base, words[base])
 
     # -- families
 
@@ -233,6 +244,7 @@ class Session:
                 words[base + _DID] = c
                 for plan in due:
                     done.add((plan, c))
+                    self._here = base
                     self._apply(plan, c)
             elif c >= hold or words[base + _FROZEN] > words[base + _THAWED]:
                 self._hold(base, c)

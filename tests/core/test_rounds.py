@@ -358,3 +358,45 @@ def test_late_messages_about_a_run_that_is_over_do_nothing():
     ):  # fmt: skip
         assert m.feed(event) == []
     assert FAMILY not in m.core.families
+
+
+def test_a_rank_that_holds_by_itself_is_not_in_the_way_of_a_stop():
+    m = Manual()
+    m.feed(ev.Stop(Asker("1"), "f"))
+    m.feed(ev.Next("f", 1, m.all, 13))
+    actions = m.feed(ev.Froze("f", rank(1), 12, "nan"))
+    assert ev.Thaw("f", rank(1)) in actions
+    m.feed(ev.Held("f", 1, m.all, 13))
+    assert m.told(Kind.STOPPED)[0].point == 13
+
+
+def test_a_condition_that_is_met_on_the_way_stops_there():
+    m = Manual()
+    m.feed(ev.Stop(Asker("1"), "f", 1000))
+    m.feed(ev.Next("f", 1, m.all, 1000))
+    m.feed(ev.Froze("f", rank(0), 12, "nan", together=True))
+    m.feed(ev.Froze("f", rank(1), 12, "nan", together=True))
+    assert ev.Arm("f", 2, m.all) in m.actions
+    m.feed(ev.Next("f", 2, m.all, 12))
+    m.feed(ev.Held("f", 2, m.all, 12))
+    (stopped,) = m.told(Kind.STOPPED)
+    assert stopped.answers == ("1",)
+    assert stopped.point == 12
+    (note,) = [a for a in m.actions if isinstance(a, ev.Note)]
+    assert note.who == "rank 1: nan"
+
+
+def test_the_journal_gets_what_a_plan_did_and_which_one_was_ended():
+    m = Manual()
+    m.feed(ev.Plan(Asker("1", "me"), "f", "run", "save()", b"code", every=10))
+    m.feed(ev.Has("f", 1, m.all))
+    m.feed(ev.Voted("f", 1, m.all, 20))
+    (made,) = [a for a in m.actions if isinstance(a, ev.Note)]
+    m.feed(ev.Unplan(Asker("2"), "f", 1, 70))
+    (prepare,) = [a for a in m.actions if isinstance(a, ev.Prepare) and a.ends]
+    assert prepare.goal == 70
+    m.feed(ev.Voted("f", 2, m.all, 70))
+    (ended,) = [a for a in m.actions if isinstance(a, ev.Note)]
+    assert (made.verb, made.point, made.every, made.plan) == ("run", 20, 10, 1)
+    assert (made.body, made.who) == (b"code", "me")
+    assert (ended.verb, ended.point, ended.ends) == ("end", 70, 1)

@@ -309,3 +309,47 @@ def test_a_point_costs_little(session):
 
     floor = cost("nothing()", {"nothing": nothing})
     assert cost("point()", {"point": points.point}) < 14 * floor
+
+
+class Freezing:
+    """An engine that freezes at a plan, and lets go when it is asked to wait."""
+
+    def __init__(self, words):
+        self.words = words
+        self.waited = 0
+
+    def ring(self):
+        pass
+
+    def wait(self, calm):
+        self.waited += 1
+        self.report = Fences(self.words, FIRST).look()
+        self.words[FIRST + Family.THAWED] = self.words[FIRST + Family.FROZEN]
+
+    def has(self, plan):
+        return True
+
+    def apply(self, plan, point):
+        self.session.freeze("u is nan", together=True)
+
+    def family_here(self, *_):
+        fences = Fences(self.words, FIRST)
+        fences.adopt()
+        fences.prepare(1, 3)
+        fences.confirm(1, 3)
+
+
+def test_what_is_done_at_a_point_may_hold_the_rank_there():
+    words = [0] * page.WORDS
+    engine = Freezing(words)
+    engine.session = session = points.Session(words, engine)
+    session.begin()
+    try:
+        for _ in range(5):
+            points.point()
+    finally:
+        session.end()
+    assert engine.waited == 1
+    assert engine.report.froze_at == 3
+    assert engine.report.together
+    assert page.read_text(words, *page.Text.SAYS.value) == "u is nan"
