@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     from steer.client.stream import TaskStream, task_stream
     from steer.client.tracking import track
     from steer.client.views import BroadcastView, DirectView
+    from steer.core.params import Bool, Choice, Float, Int, Parameters, Str
+    from steer.engines.declared import params
     from steer.engines.here import publish_data
+    from steer.engines.points import loop, point
     from steer.engines.progress import progress
     from steer.errors import (
         AlreadyDisplayedError,
@@ -63,7 +66,9 @@ __all__ = [
     "AsyncHubResult",
     "AsyncMapResult",
     "AsyncResult",
+    "Bool",
     "BroadcastView",
+    "Choice",
     "Client",
     "Cluster",
     "ClusterManager",
@@ -73,14 +78,18 @@ __all__ = [
     "EngineError",
     "ExecuteReply",
     "Executor",
+    "Float",
     "HubUnreachable",
+    "Int",
     "LaunchError",
     "LoadBalancedView",
     "NoEnginesRegistered",
+    "Parameters",
     "RankSet",
     "Reference",
     "RemoteError",
     "SteerError",
+    "Str",
     "TaskAborted",
     "TaskStream",
     "UsageError",
@@ -89,7 +98,10 @@ __all__ = [
     "error",
     "get_executor",
     "interactive",
+    "loop",
     "parallel",
+    "params",
+    "point",
     "progress",
     "publish_data",
     "register_joblib_backend",
@@ -117,6 +129,9 @@ _ROOMS = {
     "steer.client.stream": ("TaskStream", "task_stream"),
     "steer.client.tracking": ("track",),
     "steer.client.views": ("BroadcastView", "DirectView"),
+    "steer.core.params": ("Bool", "Choice", "Float", "Int", "Parameters", "Str"),
+    "steer.engines.declared": ("params",),
+    "steer.engines.points": ("loop", "point"),
     "steer.engines.here": ("publish_data",),
     "steer.engines.progress": ("progress",),
     "steer.ranks": ("RankSet",),

@@ -6,19 +6,25 @@ In the loop `p.dt` is a plain attribute. A change is checked before it is sent t
 ranks, where the parameters were declared as well as where the user sits: so the checks
 travel as plain data (`describe`, `from_description`), but for `depends`, which is a
 function and stays on the ranks.
+
+A parameter is *uniform*: it is changed on all ranks alike. Only one that says
+`per_rank=True` may be given other values on some of them.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from steer.errors import UsageError
 
 Check = Callable[[Any], object]
 """Takes all parameters as they would be; returns or raises what is wrong."""
+
+PLAIN = (type(None), bool, int, float, str)
+"""What there may be to choose from: it has to travel, and to be read in a journal."""
 
 
 class Parameter:
@@ -26,10 +32,13 @@ class Parameter:
 
     kind = ""
 
-    def __init__(self, default: Any, depends: Check | None, doc: str) -> None:
+    def __init__(
+        self, default: Any, depends: Check | None, doc: str, per_rank: bool
+    ) -> None:
         self.default = default
         self.depends = depends
         self.doc = doc
+        self.per_rank = per_rank
         self.name = ""
 
     def take(self, value: Any) -> Any:
@@ -38,7 +47,12 @@ class Parameter:
 
     def describe(self) -> dict[str, Any]:
         """All but `depends`, as plain data."""
-        return {"kind": self.kind, "default": self.default, "doc": self.doc}
+        described = {"kind": self.kind, "default": self.default, "doc": self.doc}
+        return described | {"per_rank": True} if self.per_rank else described
+
+    def limits(self) -> str:
+        """What it may be, for people: "a number from 0.0 to 1.0"."""
+        raise NotImplementedError
 
     def _no(self, value: Any, what: str) -> UsageError:
         return UsageError(f"{self.name or 'The value'} is {what}, not {_short(value)}.")
@@ -46,6 +60,8 @@ class Parameter:
 
 class _Number(Parameter):
     """A number in a range."""
+
+    what = "a number"
 
     def __init__(
         self,
@@ -55,8 +71,9 @@ class _Number(Parameter):
         *,
         depends: Check | None = None,
         doc: str = "",
+        per_rank: bool = False,
     ) -> None:
-        super().__init__(default, depends, doc)
+        super().__init__(default, depends, doc, per_rank)
         self.low = low
         self.high = high
         self.take(default)
@@ -70,6 +87,12 @@ class _Number(Parameter):
         if (low is not None and value < low) or (high is not None and value > high):
             raise self._no(value, self._range())
         return value
+
+    def limits(self) -> str:
+        """With its range."""
+        if self.low is None and self.high is None:
+            return self.what
+        return f"{self.what}, {self._range()}"
 
     def _range(self) -> str:
         if self.high is None:
@@ -91,9 +114,9 @@ class Float(_Number):
                 raise TypeError
             number = float(value)
         except (TypeError, ValueError, OverflowError):
-            raise self._no(value, "a number") from None
+            raise self._no(value, self.what) from None
         if math.isnan(number):
-            raise self._no(value, "a number")
+            raise self._no(value, self.what)
         return float(self._in_range(number))
 
 
@@ -101,6 +124,7 @@ class Int(_Number):
     """A whole number: `Int(10, 0, 100)`."""
 
     kind = "int"
+    what = "a whole number"
 
     def take(self, value: Any) -> int:
         """An int in the range; 3.0 is 3."""
@@ -110,7 +134,9 @@ class Int(_Number):
             whole = isinstance(value, float) and value.is_integer()
             number = int(value) if whole else operator.index(value)
         except TypeError:
-            raise self._no(value, "a whole number") from None
+            raise self._no(value, self.what) from None
+        if not -(1 << 63) <= number < 1 << 63:
+            raise self._no(value, f"{self.what} of 64 bits")
         return int(self._in_range(number))
 
 
@@ -120,10 +146,19 @@ class Bool(Parameter):
     kind = "bool"
 
     def __init__(
-        self, default: bool = False, *, depends: Check | None = None, doc: str = ""
+        self,
+        default: bool = False,
+        *,
+        depends: Check | None = None,
+        doc: str = "",
+        per_rank: bool = False,
     ) -> None:
-        super().__init__(default, depends, doc)
+        super().__init__(default, depends, doc, per_rank)
         self.take(default)
+
+    def limits(self) -> str:
+        """The two that there are."""
+        return "True or False"
 
     def take(self, value: Any) -> bool:
         """True or False; 1 and 0, and numpy's own, will do."""
@@ -131,7 +166,7 @@ class Bool(Parameter):
             isinstance(value, int) and value in (0, 1)
         )
         if not is_flag:
-            raise self._no(value, "True or False")
+            raise self._no(value, self.limits())
         return bool(value)
 
 
@@ -147,17 +182,24 @@ class Str(Parameter):
         *,
         depends: Check | None = None,
         doc: str = "",
+        per_rank: bool = False,
     ) -> None:
-        super().__init__(default, depends, doc)
+        super().__init__(default, depends, doc, per_rank)
         self.longest = longest
         self.take(default)
+
+    def limits(self) -> str:
+        """With how long it may be."""
+        if self.longest is None:
+            return "a text"
+        return f"a text of at most {self.longest} characters"
 
     def take(self, value: Any) -> str:
         """A text that is not too long."""
         if not isinstance(value, str):
             raise self._no(value, "a text")
         if self.longest is not None and len(value) > self.longest:
-            raise self._no(value, f"a text of at most {self.longest} characters")
+            raise self._no(value, self.limits())
         return value
 
     def describe(self) -> dict[str, Any]:
@@ -171,21 +213,34 @@ class Choice(Parameter):
     kind = "choice"
 
     def __init__(
-        self, *choices: Any, depends: Check | None = None, doc: str = ""
+        self,
+        *choices: Any,
+        depends: Check | None = None,
+        doc: str = "",
+        per_rank: bool = False,
     ) -> None:
         if not choices:
             raise UsageError("Choice needs at least one value to choose from.")
-        super().__init__(choices[0], depends, doc)
+        for choice in choices:
+            if not isinstance(choice, PLAIN):
+                raise UsageError(
+                    "What there is to choose from are texts, numbers, True, False and "
+                    f"None, not {_short(choice)}; choose by a name for it."
+                )
+        super().__init__(choices[0], depends, doc, per_rank)
         self.choices = choices
+
+    def limits(self) -> str:
+        """All of them."""
+        among = ", ".join(repr(choice) for choice in self.choices)
+        return f"one of {among}" if len(self.choices) > 1 else among
 
     def take(self, value: Any) -> Any:
         """The choice that equals it."""
         for choice in self.choices:
             if type(choice) is type(value) and choice == value:
                 return choice
-        among = ", ".join(repr(choice) for choice in self.choices)
-        what = f"one of {among}" if len(self.choices) > 1 else among
-        raise self._no(value, what)
+        raise self._no(value, self.limits())
 
     def describe(self) -> dict[str, Any]:
         """With what there is to choose from."""
@@ -196,6 +251,10 @@ class Parameters:
     """The parameters of a program; each is an attribute with its value."""
 
     _declared: dict[str, Parameter]
+
+    if TYPE_CHECKING:  # for those who check their own programs' types
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, declared: Mapping[str, Parameter]) -> None:
         for name, parameter in declared.items():
@@ -256,13 +315,19 @@ def change(parameters: Parameters, changes: Mapping[str, Any]) -> dict[str, Any]
 
     Returns those that are different now, as they were.
     """
-    taken = parameters._checked(changes)
-    before = {
-        name: getattr(parameters, name)
-        for name, value in taken.items()
-        if getattr(parameters, name) != value
-    }
-    parameters._put(taken)
+    return change_all([(parameters, changes)])[0]
+
+
+def change_all(
+    changes: Iterable[tuple[Parameters, Mapping[str, Any]]],
+) -> list[dict[str, Any]]:
+    """Like `change`, of several programs' parts at once."""
+    checked = [(those, those._checked(wanted)) for those, wanted in changes]
+    before = []
+    for those, taken in checked:
+        now = {name: getattr(those, name) for name in taken}
+        before.append({n: was for n, was in now.items() if was != taken[n]})
+        those._put(taken)
     return before
 
 
@@ -290,22 +355,28 @@ def from_description(
     """Parameters that check as the described ones do, but for `depends`."""
     made: dict[str, Parameter] = {}
     for name, what in described.items():
-        doc = what.get("doc", "")
-        match what["kind"]:
-            case "float":
-                made[name] = Float(what["default"], what["low"], what["high"], doc=doc)
-            case "int":
-                made[name] = Int(what["default"], what["low"], what["high"], doc=doc)
-            case "bool":
-                made[name] = Bool(what["default"], doc=doc)
-            case "str":
-                made[name] = Str(what["default"], what["longest"], doc=doc)
-            case "choice":
-                made[name] = Choice(*what["choices"], doc=doc)
-            case other:
-                raise UsageError(f"There is no kind of parameter named {other}.")
-        made[name].name = name
+        parameter = _from_description(what)
+        parameter.doc = what.get("doc", "")
+        parameter.per_rank = what.get("per_rank", False)
+        parameter.name = name
+        made[name] = parameter
     return made
+
+
+def _from_description(what: Mapping[str, Any]) -> Parameter:
+    match what["kind"]:
+        case "float":
+            return Float(what["default"], what["low"], what["high"])
+        case "int":
+            return Int(what["default"], what["low"], what["high"])
+        case "bool":
+            return Bool(what["default"])
+        case "str":
+            return Str(what["default"], what["longest"])
+        case "choice":
+            return Choice(*what["choices"])
+        case other:
+            raise UsageError(f"There is no kind of parameter named {other}.")
 
 
 def check(
@@ -315,10 +386,20 @@ def check(
     taken = {}
     for name, value in changes.items():
         if name not in declared:
-            known = ", ".join(declared) or "none"
-            raise UsageError(f"There is no parameter {name}; there are: {known}.")
+            raise unknown(name, declared)
         taken[name] = declared[name].take(value)
     return taken
+
+
+def unknown(name: str, known: Iterable[str]) -> UsageError:
+    """There is no parameter of that name."""
+    among = ", ".join(known)
+    if not among:
+        return UsageError(
+            f"There is no parameter {name}: the program declares none, as with "
+            f"p = steer.params({name}=steer.Float(0.1))."
+        )
+    return UsageError(f"There is no parameter {name}; there are: {among}.")
 
 
 def _ask(name: str, depends: Check, would: dict[str, Any]) -> None:
@@ -345,8 +426,3 @@ class _View:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def params(**declared: Parameter) -> Parameters:
-    """Declare what may be changed while the program runs."""
-    return Parameters(declared)

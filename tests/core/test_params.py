@@ -15,8 +15,12 @@ from steer.core.params import Bool, Choice, Float, Int, Parameters, Str
 from steer.errors import UsageError
 
 
+def declare(**declared):
+    return Parameters(declared)
+
+
 def made():
-    return params.params(
+    return declare(
         dt=Float(0.1, 1e-6, 1.0, depends=lambda p: p.dt * p.speed <= 1 or "dt * speed"),
         speed=Float(1.0, 0.0),
         n=Int(10, 0, 100, doc="how many"),
@@ -60,6 +64,7 @@ def test_reading_one_costs_what_an_attribute_costs():
         ({"n": 1.5}, "n is a whole number, not 1.5."),
         ({"n": True}, "n is a whole number, not True."),
         ({"n": 101}, "n is from 0 to 100, not 101."),
+        ({"n": 1 << 64}, "n is a whole number of 64 bits, not 18446744073709551616."),
         ({"out": "yes"}, "out is True or False, not 'yes'."),
         ({"scheme": "rk5"}, "scheme is one of 'rk4', 'euler', not 'rk5'."),
         ({"name": "far too long"}, "name is a text of at most 8 characters, not"),
@@ -94,13 +99,38 @@ def test_several_are_changed_together():
 
 
 def test_depends_may_raise_or_say_no():
-    p = params.params(a=Int(1, depends=lambda p: p.a != 3), b=Int(1, depends=broken))
+    p = declare(a=Int(1, depends=lambda p: p.a != 3), b=Int(1, depends=broken))
     assert "together with the others: a=3, b=1" in params.try_change(p, {"a": 3})
     assert "b may not be so: division by zero" in params.try_change(p, {"b": 0})
 
 
 def broken(p):
     return 1 / p.b
+
+
+def test_what_they_may_be_is_said_to_people():
+    limits = {name: p.limits() for name, p in made()._declared.items()}
+    assert limits == {
+        "dt": "a number, from 1e-06 to 1.0", "speed": "a number, 0.0 or more",
+        "n": "a whole number, from 0 to 100", "out": "True or False",
+        "scheme": "one of 'rk4', 'euler'", "name": "a text of at most 8 characters",
+    }  # fmt: skip
+    assert Float(0.1).limits() == "a number"
+
+
+def test_one_may_differ_from_rank_to_rank():
+    p = declare(a=Int(1), b=Float(1.0, per_rank=True))
+    there = params.from_description(params.describe(p))
+    assert (there["a"].per_rank, there["b"].per_rank) == (False, True)
+
+
+def test_several_parts_are_changed_together_or_not_at_all():
+    one, two = declare(a=Int(1, 0, 5)), declare(b=Int(1, 0, 5))
+    with pytest.raises(UsageError):
+        params.change_all([(one, {"a": 2}), (two, {"b": 9})])
+    assert (one.a, two.b) == (1, 1)
+    params.change_all([(one, {"a": 2}), (two, {"b": 3})])
+    assert (one.a, two.b) == (2, 3)
 
 
 def test_the_checks_travel_as_plain_data():
@@ -118,19 +148,20 @@ def test_the_checks_travel_as_plain_data():
 
 
 @pytest.mark.parametrize(
-    "declare",
+    "nonsense",
     [
-        lambda: params.params(dt=0.1),
-        lambda: params.params(_dt=Float(0.1)),
+        lambda: declare(dt=0.1),
+        lambda: declare(_dt=Float(0.1)),
         lambda: Float(3.0, 0.0, 1.0),
         lambda: Choice(),
+        lambda: Choice("a", [1]),
         lambda: params.from_description({"a": {"kind": "tensor"}}),
-        lambda: params.params(a=Int(1, depends=lambda p: False)),
+        lambda: declare(a=Int(1, depends=lambda p: False)),
     ],
 )
-def test_declarations_that_make_no_sense(declare):
+def test_declarations_that_make_no_sense(nonsense):
     with pytest.raises(UsageError):
-        declare()
+        nonsense()
 
 
 ANYTHING = st.one_of(
