@@ -45,9 +45,8 @@ class Caught:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.original = os.dup(target)
         # Two opens: asking for the size by lseek must not move those who write.
-        writer, self.reader = _nameless(f"steer-{name}-", directory)
-        os.dup2(writer, target)  # inheritable, unlike the descriptor it copies
-        os.close(writer)
+        self._writer, self.reader = _nameless(f"steer-{name}-", directory)
+        self.catch()
 
     def size(self) -> int:
         """Bytes written so far; a quarter of what fstat costs."""
@@ -98,6 +97,10 @@ class Caught:
     def _punch(self, start: int, stop: int) -> None:
         # A file system that cannot (NFS) keeps the file until the rank ends: no harm.
         _c.fallocate(self.reader, _KEEP_SIZE_AND_PUNCH, start, stop - start)
+
+    def catch(self) -> None:
+        """Let the descriptor lead to the file."""
+        os.dup2(self._writer, self.target)  # inheritable, unlike the one it copies
 
     def restore(self) -> None:
         """Let the descriptor be what it was."""

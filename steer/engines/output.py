@@ -37,6 +37,7 @@ What is bounded
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import os
 import sys
@@ -247,6 +248,24 @@ class Capture:
         if late := [p for p in pieces if p.request != self._request]:
             self._loop.call_soon(lambda: self._emit_all(late))
         return mine
+
+    def pass_by(self) -> None:
+        """Catch nothing for now: what is printed goes where it went before us."""
+        self._stdio.flush()
+        for file in self._files:
+            file.restore()
+        sys.stdout, sys.stderr = self._replaced
+
+    def catch(self) -> None:
+        """Catch again, behind `pass_by`; returns to what stands in sys.stdout now."""
+        self._replaced = (sys.stdout, sys.stderr)
+        for stream in self._replaced:
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed
+                stream.flush()
+        self._stdio.flush()
+        for file in self._files:
+            file.catch()
+        sys.stdout, sys.stderr = self._streams
 
     def stop(self) -> None:
         """Give the process its descriptors back; what was not sent goes to them."""
