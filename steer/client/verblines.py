@@ -16,12 +16,18 @@ import shlex
 import textwrap
 from typing import Any
 
-from steer.client.verbs import REQUIRED, Argument, Form, Verb
+from steer.client.verbs import REQUIRED, VERBS, Argument, Form, Verb
 from steer.errors import UsageError
 
 HELP = ("-h", "--help")
 WIDTH = 80
 _WORD = re.compile(r"""\s*((?:[^\s"']|"(?:[^"\\]|\\.)*"|'[^']*')+)(?=\s|$)""")
+_SPOKEN = re.compile(r"(\w+)(?:\s+(.*))?", re.S)
+_PYTHON = re.compile(
+    # An operator that stands alone, or a word that joins two expressions.
+    r"(?:[-+*/%@&|^<>=!]{1,3}=?(?=\s|$)|==?|[-+*/%@&|^]=|[.,:;)\]]"
+    r"|(?:in|is|and|or|if|not\s+in)\b)"
+)
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -162,6 +168,18 @@ class _Reader:
     def _wrong(self, what: str) -> UsageError:
         name = self._verb.name
         return UsageError(f"{name}: {what}. Usage: {usage(self._verb)}")
+
+
+def spoken(line: str) -> tuple[Verb, str] | None:
+    """The verb that a line of a console begins with, and the rest; None: it is code.
+
+    `step 10` and `watch -x` are verbs; `step = 10`, `step.real` and `at(3)` are Python.
+    """
+    found = _SPOKEN.fullmatch(line.strip())
+    if found is None or found[1] not in VERBS:
+        return None
+    verb, rest = VERBS[found[1]], found[2] or ""
+    return None if _PYTHON.match(rest) else (verb, rest)
 
 
 def value_of(text: str) -> Any:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steer.client.verblines import help_of, read, usage
+from steer.client.verblines import help_of, read, spoken, usage
 from steer.client.verbs import VERBS
 from steer.errors import UsageError
 
@@ -109,3 +109,33 @@ def test_help_names_everything_and_fits_on_a_screen(verb: str):
 def test_the_examples_are_right(verb: str):
     for example in VERBS[verb].examples:
         read(VERBS[verb], example)
+
+
+@pytest.mark.parametrize(
+    ("line", "verb", "rest"),
+    [
+        ("stop", "stop", ""),
+        ("  step 10 ", "step", "10"),
+        ("at +50 checkpoint()", "at", "+50 checkpoint()"),
+        ("watch -x", "watch", "-x"),
+        ("watch (a + b)", "watch", "(a + b)"),
+        ("until residual<1e-6", "until", "residual<1e-6"),
+        ("set dt=0.01", "set", "dt=0.01"),
+        ("stop --help", "stop", "--help"),
+    ],
+)
+def test_a_line_of_a_console_may_be_a_verb(line: str, verb: str, rest: str):
+    assert spoken(line) == (VERBS[verb], rest)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "", "x", "step = 3", "step=3", "step += 1", "step + 1", "step == 1", "step.real",
+        "at(3)", "set([1])", "step in x", "step is None", "step and x", "step, n = 1, 2",
+        "step if x else y", "step not in x", "step < 3", "step ** 2", "step // 2",
+        "step: int = 3", "stopped", "# stop", "u.max()", "step ; x", "step <= 3",
+    ],
+)  # fmt: skip
+def test_other_lines_are_python(line: str):
+    assert spoken(line) is None
