@@ -78,6 +78,10 @@ class Request:
     """The process that the hub does not outlive."""
     respawn: bool = False
     """Whether engines without MPI are started again when they die."""
+    program: tuple[str, ...] = ()
+    """What each engine runs: arguments of `python -m steer.engines`."""
+    stdio: tuple[int, ...] = ()
+    """Descriptors that the engines' launcher gets for its 0, 1 and 2."""
 
 
 @dataclass
@@ -254,6 +258,10 @@ def _first_job(request: Request) -> list[str]:
     ]
     if request.cwd:
         arguments += ["--cwd", os.path.abspath(request.cwd)]
+    if request.program:
+        arguments += ["--program", msgspec.json.encode(request.program).decode()]
+    if request.stdio:
+        arguments += ["--stdio", msgspec.json.encode(request.stdio).decode()]
     return arguments
 
 
@@ -274,7 +282,8 @@ def _run(
     log = files.log("hub")
     said = log.stat().st_size if log.exists() else 0
     with FileWatch(files.folder) as news:
-        child = _spawn(path, log, lock, arguments, request.environment)
+        held = (lock, *request.stdio)
+        child = _spawn(path, log, held, arguments, request.environment)
         try:
             if meanwhile is not None:
                 meanwhile()
@@ -287,7 +296,11 @@ def _run(
 
 
 def _spawn(
-    path: Path, log: Path, lock: int, arguments: list[str], extra: Mapping[str, str]
+    path: Path,
+    log: Path,
+    held: tuple[int, ...],
+    arguments: list[str],
+    extra: Mapping[str, str],
 ) -> subprocess.Popen[bytes]:
     environment = {k: v for k, v in os.environ.items() if k not in _OF_ENGINES}
     environment.update(extra)
@@ -303,7 +316,7 @@ def _spawn(
             stdout=output,
             stderr=output,
             start_new_session=True,  # a notebook's Ctrl-C and a closed terminal
-            pass_fds=(lock,),
+            pass_fds=held,
         )
     finally:
         os.close(output)

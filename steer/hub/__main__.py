@@ -43,6 +43,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--n", type=int, default=1, help="how many engines")
     parser.add_argument("--options", default="{}", help="the recipe's options, as JSON")
     parser.add_argument("--cwd", help="where the engines run")
+    parser.add_argument("--program", default="[]", help="what they run, as JSON")
+    parser.add_argument("--stdio", default="[]", help="their descriptors, as JSON")
     parser.add_argument("--restore", action="store_true", help="take over running jobs")
     parser.add_argument("--owner", type=_process, metavar="PID:START", help="end with")
     parser.add_argument("--log-level", default=os.environ.get("STEER_LOG", "info"))
@@ -68,7 +70,17 @@ def _run(path: Path, arguments: argparse.Namespace) -> int:
         jobs.adopt(connection.jobs)
     if arguments.start:
         options = json.loads(arguments.options)
-        jobs.start(arguments.start, arguments.n, options, arguments.cwd)
+        program, stdio = json.loads(arguments.program), json.loads(arguments.stdio)
+        jobs.start(
+            arguments.start,
+            arguments.n,
+            options,
+            arguments.cwd,
+            program=program,
+            stdio=stdio,
+        )
+        for descriptor in stdio:
+            os.close(descriptor)  # the end of the run's is the end for who reads them
     from steer.hub.serve import serve
 
     pid = os.getpid()

@@ -12,9 +12,9 @@ from typing import Any
 from steer.core.events import Event, JobBegan, JobEnded
 from steer.core.registry import MOST
 from steer.errors import LaunchError, UsageError
+from steer.eventloop import Loop
 from steer.launch.job import Job
 from steer.launch.start import start_engines
-from steer.eventloop import Loop
 from steer.node.watch import describe
 
 _How = tuple[str, dict[str, str] | None, str | None, dict[str, str] | None]
@@ -50,6 +50,8 @@ class Jobs:
         options: dict[str, str] | None = None,
         cwd: str | None = None,
         environment: dict[str, str] | None = None,
+        program: Sequence[str] = (),
+        stdio: Sequence[int] = (),
     ) -> str:
         """Start n engines; raises LaunchError."""
         name = f"{int(time.time())}-{len(self._jobs) + len(self._ended)}"
@@ -62,6 +64,8 @@ class Jobs:
             options=options,
             environment=environment,
             cwd=Path(cwd) if cwd else None,
+            program=program,
+            stdio=stdio,
         )
         self._how[name] = (recipe, options, cwd, environment)
         self._hold(job, n)

@@ -18,7 +18,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,11 +75,18 @@ class Job:
 
     @classmethod
     def start(
-        cls, command: Command, *, log: Path, runtime: Path, cwd: Path | None = None
+        cls,
+        command: Command,
+        *,
+        log: Path,
+        runtime: Path,
+        cwd: Path | None = None,
+        stdio: Sequence[int] = (),
     ) -> Job:
         """Start the command; its output goes to the log, its debris to the runtime.
 
-        Raises LaunchError if it cannot be started at all; then nothing runs.
+        With `stdio` (descriptors for 0, 1 and 2) it talks to somebody else. Raises
+        LaunchError if it cannot be started at all; then nothing runs.
         """
         job = cls(
             id=command.env["STEER_JOB"],
@@ -92,7 +99,7 @@ class Job:
         )
         try:
             runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
-            job._start_all(command, cwd)
+            job._start_all(command, cwd, stdio)
         except OSError as error:
             job.kill()
             raise job._not_started(error) from None
@@ -233,15 +240,20 @@ class Job:
         """The same as text, for a log or a terminal."""
         return str(self.failure())
 
-    def _start_all(self, command: Command, cwd: Path | None) -> None:
+    def _start_all(
+        self, command: Command, cwd: Path | None, stdio: Sequence[int]
+    ) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         log = os.open(self.log, flags, 0o600)
+        streams = (subprocess.DEVNULL, log, log)
         try:
             for index in range(command.copies):
                 env = dict(command.env)
                 if command.copies > 1:
                     env["STEER_INDEX"] = str(index)
-                self._members.append(_start_one(command.argv, env, log, cwd))
+                self._members.append(
+                    _start_one(command.argv, env, stdio or streams, cwd)
+                )
         finally:
             os.close(log)
 
@@ -265,7 +277,7 @@ def _shm_is_full() -> bool:
 
 
 def _start_one(
-    argv: tuple[str, ...], env: dict[str, str], log: int, cwd: Path | None
+    argv: tuple[str, ...], env: dict[str, str], streams: Sequence[int], cwd: Path | None
 ) -> _Member:
     # Its own session: Ctrl-C in the hub's terminal is for the hub to understand. No
     # PR_SET_PDEATHSIG: engines are to survive the hub.
@@ -273,9 +285,9 @@ def _start_one(
         argv,
         env=env,
         cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
+        stdin=streams[0],
+        stdout=streams[1],
+        stderr=streams[2],
         start_new_session=True,
     )
     started = start_time(child.pid)

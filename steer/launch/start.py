@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from steer.launch.find import find
@@ -30,11 +30,14 @@ def start_engines(
     options: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    program: Sequence[str] = (),
+    stdio: Sequence[int] = (),
 ) -> Job:
     """Start ``n`` engines that will connect with the file ``connection``.
 
     ``folder`` is the cluster's own directory: the job's log (``job-<job>.log``) and its
-    launcher's debris (``job-<job>``) lie there. Raises LaunchError.
+    launcher's debris (``job-<job>``) lie there. With ``program``, what each of them
+    runs: arguments of `python -m steer.engines`. Raises LaunchError.
     """
     python = python or sys.executable
     environment = dict(os.environ if environment is None else environment)
@@ -51,5 +54,7 @@ def start_engines(
         job=job,
         runtime=str(runtime),
         root=os.geteuid() == 0,
+        program=(python, "-m", "steer.engines", *program) if program else (),
     )
-    return Job.start(command, log=folder / f"job-{job}.log", runtime=runtime, cwd=cwd)
+    log = folder / f"job-{job}.log"
+    return Job.start(command, log=log, runtime=runtime, cwd=cwd, stdio=stdio)
