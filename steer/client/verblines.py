@@ -28,7 +28,7 @@ _PYTHON = re.compile(
     r"(?:[-+*/%@&|^<>=!]{1,3}=?(?=\s|$)|==?|[-+*/%@&|^]=|[.,:;)\]]"
     r"|(?:in|is|and|or|if|not\s+in)\b)"
 )
-_NAME = re.compile(r"[A-Za-z_]\w*")
+_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
 
 def asks_for_help(line: str) -> bool:
