@@ -158,6 +158,18 @@ class SteerShell(InteractiveShell):
         error = result.error_before_exec or result.error_in_exec
         return error or next(iter(self.shown), None)
 
+    def follow(self, variables: dict[str, Any]) -> None:
+        """Work on these variables from now on."""
+        if self.user_ns is not variables:
+            self.user_ns = variables
+            self.Completer.namespace = self.Completer.global_namespace = variables
+
+    @property
+    def user_global_ns(self) -> dict[str, Any]:
+        """The same: not always the module's."""
+        variables: dict[str, Any] = self.user_ns
+        return variables
+
     def _transforms(self) -> tuple[Any, ...]:
         """What changes the text of cells; users may have added to it."""
         own = self.input_transformer_manager

@@ -21,7 +21,13 @@ class Namespace:
 
     def __init__(self) -> None:
         self.module = types.ModuleType("__main__", "The variables of this engine.")
-        self.variables = self.module.__dict__
+        self.variables: dict[str, Any] = self.module.__dict__
+        """Another one while a rank holds in a function: `inframe.Scope`."""
+        self.scopes: dict[types.CodeType, Any] = {}
+        """Those there were, by the code of the function."""
+        self.settle: Callable[[], object] = lambda: None
+        """To be called when something has run: what it has assigned is seen by all from
+        now on."""
         self.variables["__builtins__"] = builtins
         self.on_clear: list[Callable[[], object]] = []
         """Who keeps something of its own among the variables puts it back here."""

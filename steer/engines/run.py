@@ -127,6 +127,27 @@ class Runner:
         self.desk.awake()
         self._receive()
 
+    def is_asked(self) -> bool:
+        """Whether there is something to run."""
+        return bool(self._submits)
+
+    def run_asked(self) -> None:
+        """Run the requests that have come: while a program holds at a point."""
+        while self._submits and not self.quits():
+            self._take(*self._submits.popleft())
+        self.request = ""
+        self.capture.begin("")  # what is printed now is the program's
+
+    @contextlib.contextmanager
+    def program(self) -> Iterator[None]:
+        """The user's own program runs meanwhile: interrupts are its own."""
+        self.wire.occupied = True
+        try:
+            with self._user_code():
+                yield
+        finally:
+            self.wire.occupied = False
+
     def _receive(self) -> None:
         """Take all that has come: copies of a task are told from each other here."""
         while not self._over:
@@ -184,11 +205,12 @@ class Runner:
 
     @contextlib.contextmanager
     def _user_code(self) -> Iterator[None]:
+        outer = self._interruptible  # a program that holds while cells run
         self._interruptible, self._interrupted = True, False
         try:
             yield
         finally:
-            self._interruptible = False
+            self._interruptible, self._interrupted = outer, False
 
     # -- one request
 
@@ -224,6 +246,7 @@ class Runner:
                 reply = self._kinds[submit.kind](submit, whole)
         except BaseException as error:  # noqa: BLE001  whatever user code raises
             status, reply = "error", [pack(self.describe(error))]
+        self.namespace.settle()
         completed = time.time()
         self.finish()
         store, reply = self._share(reply)

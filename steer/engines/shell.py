@@ -108,6 +108,7 @@ class Shell:
                 self._ipython.compile.flags |= self._flags
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._ipython.follow(self._namespace.variables)
         return self._ipython
 
     def get_ipython(self) -> SteerShell:
