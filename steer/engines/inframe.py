@@ -25,7 +25,7 @@ import ctypes
 import inspect
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType
 from typing import Any
 
@@ -337,3 +337,22 @@ def bound(namespace: Namespace, frame: FrameType | None) -> Iterator[None]:
     finally:
         namespace.variables, namespace.settle = before
         scope.unbind()
+
+
+def look_up(
+    names: Iterable[str], namespace: Namespace, frame: FrameType | None
+) -> dict[str, Any]:
+    """What these names mean in the loop, to be read: costs far less than `bound`."""
+    found: dict[str, Any] = {}
+    frames = [] if frame is None else _with_enclosing(frame)
+    places = [frame.f_locals for frame in frames if _is_function(frame)]
+    places += [frame.f_globals for frame in frames[:1]]
+    places.append(namespace.module.__dict__)
+    for name in names:
+        for place in places:
+            if name in place:
+                found[name] = place[name]
+                break
+    for each in frames:
+        _let_go(each)
+    return found
