@@ -20,6 +20,7 @@ from typing import Any
 
 from steer.core import roundevents as rv
 from steer.core.events import Action, Event, Send
+from steer.core.inquiries import Answered, Inquiries
 from steer.core.registry import Engine, Registry
 from steer.core.roundevents import FREE, NOBODY, Asker, Kind
 from steer.core.rounds import Rounds, Verb
@@ -30,6 +31,8 @@ from steer.wire.messages import (
     Answer,
     ErrorInfo,
     FamilyBorn,
+    Inquire,
+    Inquired,
     Message,
     News,
     PlanBody,
@@ -64,6 +67,9 @@ _ARGUMENTS = {
     }
     for verb, kind in _VERBS.items()
 }
+
+_QUESTIONS = ("params", "try")
+"""What the ranks' I/O threads answer."""
 
 _ONCE = ("step", "plan", "advance")
 """What is not done again for a client that does not know whether it was done."""
@@ -135,6 +141,7 @@ class Wheel:
         epoch: int = 0,
     ) -> None:
         self.rounds = Rounds(epoch)
+        self.inquiries = Inquiries()
         self.programs: dict[str, Program] = {}
         self.watchers: dict[str, set[str]] = {}
         """Clients, with the runs that they watch; "" is all."""
@@ -155,18 +162,23 @@ class Wheel:
             FamilyBorn: self._family_born,
             PlanHere: self._plan_here,
             PlanDone: self._plan_done,
+            Inquired: self._inquired,
             Sample: self._sample,
             Rang: lambda who, message, frames, now: [],  # the shell looks at the page
         }
 
     def deadline(self) -> float | None:
         """When a tick is due."""
-        return self.rounds.deadline()
+        times = (self.rounds.deadline(), self.inquiries.deadline())
+        return min((time for time in times if time is not None), default=None)
 
     def tick(self, now: float) -> list[Action]:
         """Time has gone by."""
+        actions = self._told_by_ranks(self.inquiries.tick(now))
         due = self.rounds.deadline()
-        return self.happened(rv.Tick(), now) if due is not None and due <= now else []
+        if due is not None and due <= now:
+            actions += self.happened(rv.Tick(), now)
+        return actions
 
     def happened(self, event: Event, now: float) -> list[Action]:
         """A controller said something."""
@@ -176,7 +188,7 @@ class Wheel:
 
     def lost(self, engine: Engine, how: str, now: float) -> list[Action]:
         """An engine is gone."""
-        actions: list[Action] = []
+        actions = self._told_by_ranks(self.inquiries.lose(engine.id))
         for program in list(self.programs.values()):
             if engine.id in program.ranks and engine.id not in program.ended:
                 program.lost.setdefault(engine.id, how)
@@ -216,12 +228,36 @@ class Wheel:
         name = message.run or self._only_run()
         if not name:
             return [self._refuse(who, message.id, self._which())]
+        if message.verb in _QUESTIONS:
+            return self._ask(who, message, name.partition("/")[0], now)
         try:
             event = _event(message, name)
         except ProtocolError as error:
             return [self._refuse(who, message.id, str(error))]
         self._open[message.id] = _Open(who, max(1, len(self.rounds.meant(name))))
         return self.happened(event, now)
+
+    def _ask(self, who: str, message: Steer, run: str, now: float) -> list[Action]:
+        """Ask the ranks of a run something."""
+        program, ranks = self.programs.get(run), NOBODY
+        if program is not None:
+            ranks = program.ranks - program.ended - RankSet(program.lost)
+        body = message.arguments.get("body", b"")
+        if not ranks or not isinstance(body, bytes):
+            return [self._refuse(who, message.id, f"There is no run {run} any more.")]
+        self._open[message.id] = _Open(who, 1)
+        number = self.inquiries.ask(message.id, run, ranks, now)
+        inquire = Inquire(number, message.verb, body)
+        return [Send(self._controls(ranks), inquire)]
+
+    def _told_by_ranks(self, answers: list[Answered]) -> list[Action]:
+        sends: list[Action] = []
+        for answered in answers:
+            (id,) = answered.news.answers
+            self._open.pop(id, None)
+            self._answered[id] = answered.news
+            sends.append(Send((peer_name("in", answered.client),), answered.news))
+        return sends
 
     def _refuse(self, who: str, id: str, text: str) -> Action:
         return Send((peer_name("in", who),), Refused(id, ErrorInfo("UsageError", text)))
@@ -378,6 +414,15 @@ class Wheel:
         name, one = found
         event = rv.Applied(name, message.plan, one, message.point, message.error)
         return self.happened(event, now)
+
+    def _inquired(
+        self, who: str, message: Inquired, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        engine = self._registry.engines.get(who)
+        if engine is None:
+            return []
+        answers = self.inquiries.heard(message.number, engine.id, message.body)
+        return self._told_by_ranks(answers)
 
     def _whose_plan(self, who: str, plan: int) -> tuple[str, RankSet] | None:
         """The family that a plan is of, and the rank that speaks of it."""

@@ -733,6 +733,22 @@ class Rang(Message, frozen=True):
     """If it holds by itself: the condition that was met."""
 
 
+class Inquire(Message, frozen=True):
+    """A question about its program that a rank's I/O thread answers: "params" or "try"
+    (`engines/answering.py`)."""
+
+    number: int
+    what: str
+    body: bytes = b""
+
+
+class Inquired(Message, frozen=True):
+    """The answer."""
+
+    number: int
+    body: bytes = b""
+
+
 class PlanHere(Message, frozen=True):
     """This rank knows what is to be done for a plan."""
 
@@ -814,6 +830,6 @@ AnyMessage = (
     | Cancel | Uncancelled | Begun | Window | Taken | Settled
     | Unsend | Unsent | InterruptTask | Unstick | Seceded | Rejoined | HeldTasks
     | Steer | Watching | News | RunBegan | RunEnded | FamilyBorn | Rang
-    | PlanHere | PlanDone
+    | Inquire | Inquired | PlanHere | PlanDone
     | Sample | PlanBody | PlanGone | Wake | Order | Ordered
 )  # fmt: skip
