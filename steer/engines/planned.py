@@ -80,6 +80,16 @@ class Planned:
         if kept is not None:
             kept.gone = True  # main may be about to do it once more
 
+    def answer(self, what: str, body: bytes) -> bytes:
+        """What users ask about parameters: which there are ("params"), or why they may
+        not be changed like that ("try")."""
+        if what == "try":
+            changes = decode_deed("set", body)
+            assert isinstance(changes, Changes)
+            mine = changes.on(self._rank())
+            return declared.try_change(mine).encode() if mine else b""
+        return msgspec.msgpack.encode(declared.describe())
+
     def _sweep(self, newest: int) -> None:
         """Forget what is over: those that no family's page has."""
         on_page = self._on_page()

@@ -735,7 +735,7 @@ class Rang(Message, frozen=True):
 
 class Inquire(Message, frozen=True):
     """A question about its program that a rank's I/O thread answers: "params" or "try"
-    (`engines/answering.py`)."""
+    (`engines/planned.py`)."""
 
     number: int
     what: str

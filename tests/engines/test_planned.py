@@ -7,12 +7,13 @@ import sys
 import pytest
 
 import steer
-from steer.core import page
+from steer.core import page, params
 from steer.core.fences import Fences
 from steer.engines import declared
 from steer.engines.namespace import Namespace
 from steer.engines.planned import OLD, Planned
 from steer.wire import payload
+from steer.wire.frames import unpack
 from steer.wire.plans import Call, Change, Changes, Code, encode_deed, verb_of
 
 
@@ -134,3 +135,19 @@ def test_a_plan_that_is_due_is_not_forgotten_because_it_was_taken_back(rank):
     rank.planned.forget(1)
     rank.take(2, Code("pass"))
     assert rank.planned.has(1)
+
+
+def test_questions_about_parameters(rank):
+    steer.params(dt=steer.Float(0.1, 0, 1), n=steer.Int(3, 0, 5, per_rank=True))
+    described = unpack(rank.planned.answer("params", b""))
+    assert described["dt"]["value"] == 0.1
+    assert params.from_description(described)["n"].per_rank
+
+    def tried(*parts):
+        return rank.planned.answer("try", encode_deed(Changes(parts))).decode()
+
+    assert tried(Change({"dt": 0.2})) == ""
+    assert tried(Change({"dt": 2})) == "dt is from 0 to 1, not 2.0."
+    assert tried(Change({"n": 9}, "0-1")) == ""  # not this one
+    assert tried(Change({"n": 9}, "2")) == "n is from 0 to 5, not 9."
+    assert declared.values() == {"dt": 0.1, "n": 3}
