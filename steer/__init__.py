@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         AsyncMapResult,
         AsyncResult,
     )
+    from steer.client.run import Run, connect
     from steer.client.stream import TaskStream, task_stream
     from steer.client.tracking import track
     from steer.client.views import BroadcastView, DirectView
@@ -88,11 +89,13 @@ __all__ = [
     "RankSet",
     "Reference",
     "RemoteError",
+    "Run",
     "SteerError",
     "Str",
     "TaskAborted",
     "TaskStream",
     "UsageError",
+    "connect",
     "depend",
     "dependent",
     "error",
@@ -118,6 +121,7 @@ _ROOMS = {
     "steer.client.client": ("Client",),
     "steer.client.dependency": ("Dependency",),
     "steer.client.cluster": ("Cluster",),
+    "steer.client.run": ("Run", "connect"),
     "steer.client.executor": ("Executor",),
     "steer.client.manager": ("ClusterManager",),
     "steer.client.needs": ("depend", "dependent", "require"),

@@ -38,8 +38,8 @@ from steer.errors import (
     SteerError,
     from_wire,
 )
-from steer.hosts import kernel
 from steer.eventloop import Loop, Timer
+from steer.hosts import kernel
 from steer.node.processes import start_time
 from steer.ranks import RankSet
 from steer.wire.frames import decode, encode, pack, unpack
@@ -55,6 +55,7 @@ from steer.wire.messages import (
     Kind,
     Left,
     Message,
+    News,
     Notice,
     Outcomes,
     Outputs,
@@ -63,6 +64,7 @@ from steer.wire.messages import (
     Refused,
     Release,
     Replies,
+    Sample,
     Shutdown,
     Signal,
     Store,
@@ -75,6 +77,7 @@ from steer.wire.messages import (
 from steer.wire.peers import peer_name
 
 if TYPE_CHECKING:
+    from steer.client.steering import Steering
     from steer.client.tasks import Tasks
 
 TROUBLE_AFTER = 2.0
@@ -126,6 +129,7 @@ class Link:
         self.listeners: list[Callable[[str, dict[str, Any]], None]] = []
         self.prompts = Prompts(self._send_typed)
         self._tasks: Tasks | None = None
+        self._steering: Steering | None = None
         self._window: Window | None = None
         self._left_alone = 0.0
         """When the last engine left."""
@@ -179,7 +183,7 @@ class Link:
 
     def ask(self, what: str, **arguments: Any) -> Future[Any]:
         """Ask the hub; the future gives what msgpack makes of the answer."""
-        return self._question(lambda id: Ask(id, what), pack(arguments))
+        return self.question(lambda id: Ask(id, what), pack(arguments))
 
     def abort(self, ids: Sequence[str], targets: str) -> None:
         """Ask for requests not to be started; they then fail as TaskAborted."""
@@ -188,17 +192,23 @@ class Link:
     def signal(self, signum: int, targets: str, about: str = "") -> Future[Any]:
         """Send a signal to engines' processes; to those that run a request, if one is
         named."""
-        return self._question(lambda id: Signal(id, targets, signum, about))
+        return self.question(lambda id: Signal(id, targets, signum, about))
 
     def shutdown(self, targets: str, *, hub: bool) -> Future[Any]:
         """End engines, or the whole cluster."""
-        return self._question(lambda id: Shutdown(id, targets, hub))
+        return self.question(lambda id: Shutdown(id, targets, hub))
 
     def wait(self, future: Future[Any], timeout: float | None = ASK_TIMEOUT) -> Any:
         """The result of a question, or why it does not come."""
         return self._wait(future, timeout)
 
-    def _question(self, make: Callable[[str], Message], *frames: bytes) -> Future[Any]:
+    def new_id(self) -> str:
+        """An id for a request."""
+        with self._lock:
+            return self.core.new_id()
+
+    def question(self, make: Callable[[str], Message], *frames: bytes) -> Future[Any]:
+        """Send a question with an id of its own; the future gives its Answer."""
         self._check_open()
         future: Future[Any] = Future()
         with Undisturbed(), self._lock:
@@ -254,6 +264,23 @@ class Link:
             self._tasks.welcome(self.connection.hub_pid, self._bundle)
         if self._window is not None:
             self._tasks.heard(self._window, [])
+
+    # -- steering
+
+    @property
+    def steering(self) -> Steering:
+        """What is asked of runs, and what is heard of them."""
+        from steer.client.steering import Steering
+
+        with self._lock:
+            if self._steering is None:
+                self._steering = Steering(self)
+            return self._steering
+
+    def steer(self, run: str, verb: str, **arguments: Any) -> Future[News]:
+        """Have something done to a run; the future gives the news that answers."""
+        self._check_open()
+        return self.steering.steer(run, verb, **arguments)
 
     def send_out(self, message: Message, frames: Sequence[Any] = ()) -> None:
         """Send on the socket of requests, in order, from any thread."""
@@ -317,6 +344,8 @@ class Link:
         self._context.term()
         closed = HubUnreachable("This client was closed.")
         self._fail_questions(closed)
+        if self._steering is not None:
+            self._steering.trouble(closed)
         if self._tasks is not None:
             self._tasks.close(closed)
 
@@ -385,6 +414,9 @@ class Link:
                     self._left_alone = time.monotonic()
                     self._loop.call_later(ALONE_AFTER, self._wake_tasks)
                 self._wake_tasks()
+            case News() | Sample():
+                if self._steering is not None:
+                    self._steering.heard(message, frames)
             case Notice():
                 self._on_notice(message.what, unpack(frames[0]))
             case Outcomes() | RankOutcomes() | Begun() | Uncancelled():
@@ -433,8 +465,11 @@ class Link:
             pending.sink.refused(message.error)
             return
         asked = self._questions.pop(message.id, None)
+        error = from_wire(message.error)
         if asked is not None:
-            asked.future.set_exception(from_wire(message.error))
+            asked.future.set_exception(error)
+        elif self._steering is not None and self._steering.refused(message.id, error):
+            pass
         elif not self.welcome.done():  # another version of Steer, for example
             self.welcome.set_exception(from_wire(message.error))
 
@@ -469,6 +504,8 @@ class Link:
             self._in_send(submit, frames)
         for question in asked:
             self._in_send(question.message, question.frames)
+        for steered in self._steering.again() if self._steering is not None else ():
+            self._in_send(steered)
 
     def _on_welcome(self, message: Welcome) -> None:
         self.connection = self.connection.replace(hub_pid=message.pid)
@@ -516,6 +553,8 @@ class Link:
     def _troubled(self, error: SteerError) -> None:
         self.trouble = error
         self._fail_questions(error)
+        if self._steering is not None:
+            self._steering.trouble(error)
         if not self.welcome.done():
             self.welcome.set_exception(error)
         with self._lock:

@@ -3,7 +3,8 @@
 It registers at once, and starts MPI behind that, so that a slow start of MPI is seen as
 such. What it needs to know comes in the environment: STEER_CONNECTION, the connection
 file; STEER_JOB, STEER_SIZE, what its launcher was asked for; STEER_LOCAL, if it runs
-without MPI.
+without MPI. Its command line may name a program to run (`script.py`); when that is
+over, it goes on as any engine until all ranks have come to the end.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import faulthandler
 import os
 import sys
 import uuid as uuids
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
@@ -22,12 +23,17 @@ from steer.engines import here, mpi
 from steer.engines.io import Wire
 from steer.engines.namespace import Namespace
 from steer.engines.output import Capture
+from steer.engines.passing import Passing
 from steer.engines.run import Runner
+from steer.engines.script import Script, from_arguments
 from steer.errors import LaunchError, SteerError
 from steer.hosts import host_name, kernel
 from steer.node.processes import start_time
 from steer.wire.messages import VERSION, Ready, Register
 from steer.wire.peers import peer_name
+
+if TYPE_CHECKING:
+    from steer.engines.steered import Steered
 
 GOODBYE = 1.0
 """Seconds that MPI has to finalize: it waits for ranks that may be dead."""
@@ -42,18 +48,22 @@ class Life:
         self.asked = int(os.environ.get("STEER_SIZE") or 1)
         self.place = mpi.environment_rank()
         self.ready = False
+        script = from_arguments(sys.argv[1:])
+        self.steered = _steered(script) if script is not None else None
+        self.passing = Passing()
         url, keys = connection.endpoint()
         context: zmq.Context[Any] = zmq.Context()
         work = sockets.dealer(context, peer_name("work", self.uuid), url, keys)
         self.monitor = sockets.monitor(work)
         self.wire = Wire(context, url, keys, self.monitor, self.register, self.uuid)
         work.connect(url)
-        self.capture = Capture(self.wire.loop, self.wire.emit)
+        self.capture = Capture(self.wire.loop, self._emit)
         self.namespace = Namespace()
         self.runner = Runner(work, self.wire, self.capture, self.namespace)
         if not self.local:
             self.runner.bars.share_with(self.place.size)
         here.current = self.runner
+        self.wire.steered = self.steered
 
     def register(self) -> Register:
         """Who this is, as far as it is known now; in the I/O thread."""
@@ -74,7 +84,14 @@ class Life:
             ready=self.ready,
             known=known,
             box=self.runner.tasks.box.fd,
+            page=self.steered.fd if self.steered is not None else -1,
+            run=self.steered.script.run if self.steered is not None else "",
         )
+
+    def _emit(self, request: str, name: str, text: str) -> None:
+        """Send what was printed; a program's own output goes where it always goes."""
+        if request or not self.passing.told(name, text):
+            self.wire.emit(request, name, text)
 
     def run(self) -> int:
         """Live."""
@@ -88,13 +105,29 @@ class Life:
         except LaunchError as error:
             print(error, file=self.capture.real_stderr, flush=True)
             return 2
+        status = self._run_program() if self.steered is not None else 0
         self.runner.run()
         self.capture.stop()
         self.wire.stop()
         self.runner.close(self.monitor)
         if not self.local:
-            mpi.leave(GOODBYE)
-        return 0
+            mpi.leave(GOODBYE, status)
+        return status
+
+    def _run_program(self) -> int:
+        """Run the user's program; a failed one ends its rank, as without us."""
+        assert self.steered is not None
+        place = max(self.place.rank, 0), self.asked
+        self.passing.begin(self.capture)
+        try:
+            ending = self.steered.run(self.runner, self.passing, *place)
+        finally:
+            self.passing.end()
+        if ending.error is not None and not self.steered.script.post_mortem:
+            self.capture.stop()
+            self.wire.stop()
+            os._exit(ending.status)
+        return ending.status
 
     def _get_ready(self) -> None:
         """Start MPI and say so; nothing runs before the hub has answered."""
@@ -111,6 +144,12 @@ class Life:
             )
         self.wire.ready(ready)
         self.ready = True
+
+
+def _steered(script: Script) -> Steered:
+    from steer.engines.steered import Steered  # most engines have no program
+
+    return Steered(script)
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import zmq
@@ -32,6 +32,8 @@ from steer.wire.messages import (
     Message,
     Output,
     Ping,
+    PlanBody,
+    PlanGone,
     Pong,
     Quit,
     Ready,
@@ -48,6 +50,16 @@ long."""
 
 INTERRUPTED_FOR = 0.5
 """Seconds that running code has to end after Quit interrupted it."""
+
+
+class Listener(Protocol):
+    """What there is besides, if the rank's program can be steered."""
+
+    def heard(self, message: Message, frames: Sequence[Any]) -> None:
+        """Plans come, and go."""
+
+    def introduce(self) -> list[Message]:
+        """What a hub has to know that knows this engine now."""
 
 
 class Wire:
@@ -75,6 +87,9 @@ class Wire:
         """The task that printed last, and how much."""
         self.shares = False
         self.quitting = threading.Event()
+        self.occupied = False
+        """Whether main runs a program, beside what it is asked for."""
+        self.steered: Listener | None = None
         self._context = context
         self._work = work
         self._links: set[str] = set()
@@ -184,6 +199,9 @@ class Wire:
                 self.send(Pong())
             case Quit():
                 self._quit()
+            case PlanBody() | PlanGone():
+                if self.steered is not None:
+                    self.steered.heard(message, frames[1:])
             case _:
                 self.desk.heard(message, frames[1:])
 
@@ -205,6 +223,8 @@ class Wire:
             self.send(Output(request, Stream.PROMPT), (body,))
         if self._ready is not None:
             self._say_ready(self._ready)
+        for told in self.steered.introduce() if self.steered is not None else ():
+            self.send(told)
 
     def interrupt(self, signum: int) -> None:
         """Raise a signal in the main thread."""
@@ -215,7 +235,7 @@ class Wire:
         self.quitting.set()
         with self.lock:
             busy = self.core.running is not None or self.desk.core.running is not None
-        if busy:
+        if busy or self.occupied:
             self.interrupt(signal.SIGINT)
             self.loop.call_later(INTERRUPTED_FOR, lambda: os._exit(0))
 

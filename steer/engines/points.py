@@ -18,6 +18,7 @@ nothing.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
@@ -25,15 +26,22 @@ from typing import Any, Protocol, TypeVar
 
 from steer.core import page
 from steer.core.page import NOWHERE, Family, Head, Plan, State, Words
+from steer.ranks import RankSet
 
 Item = TypeVar("Item")
 
 LABEL = "step"
 """The family of a point that names none."""
 
+LONGEST = 32
+"""Characters of members that a family is called by; more are called by a digest."""
+
 
 class Engine(Protocol):
     """What the rank's engine does for its points."""
+
+    def arrive(self) -> None:
+        """It is about to hold: write down where."""
 
     def ring(self) -> None:
         """Tell the controller that there is something new on the page."""
@@ -196,7 +204,7 @@ class Session:
     # -- families
 
     def _make(self, key: object, label: str, logical: bool, comm: Any) -> int:
-        name = label if comm is None else f"{label}@{self._identity(comm)}"
+        name = label if comm is None else f"{label}@{_identity(comm)}"
         base = page.add_family(self._words, name, logical)
         if comm is not None:
             self._comms[id(comm)] = comm
@@ -211,16 +219,6 @@ class Session:
                 words[base:] if isinstance(words, memoryview) else _From(base, words)
             )
         return base
-
-    def _identity(self, comm: Any) -> str:
-        """What a communicator is known by on all its ranks: its members."""
-        from mpi4py import MPI
-
-        group, world = comm.Get_group(), MPI.COMM_WORLD.Get_group()
-        members = MPI.Group.Translate_ranks(group, None, world)
-        group.Free()
-        world.Free()
-        return ",".join(map(str, members))
 
     def _warn(self, text: str) -> None:
         if text not in self._told:
@@ -289,6 +287,7 @@ class Session:
         words, engine = self._words, self._engine
         before, words[Head.STATE] = words[Head.STATE], State.HELD
         was, _off = _off, True  # what users run now must not count
+        engine.arrive()
         words[base + _AT] = c
         try:
             engine.ring()
@@ -308,6 +307,25 @@ class Session:
         if due:
             return False
         return c >= hold or words[base + _FROZEN] > words[base + _THAWED]
+
+
+def world_ranks(comm: Any) -> list[int]:
+    """The members of a communicator, as ranks of the world."""
+    from mpi4py import MPI
+
+    group, world = comm.Get_group(), MPI.COMM_WORLD.Get_group()
+    members: list[int] = MPI.Group.Translate_ranks(group, None, world)
+    group.Free()
+    world.Free()
+    return members
+
+
+def _identity(comm: Any) -> str:
+    """What a communicator is known by on all its ranks: its members."""
+    text = str(RankSet(world_ranks(comm)))
+    if len(text) <= LONGEST:
+        return text
+    return hashlib.blake2s(text.encode(), digest_size=8).hexdigest()
 
 
 class _From:

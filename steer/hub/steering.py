@@ -34,7 +34,7 @@ log = logging.getLogger("steer.hub")
 EVERY = 0.05
 """Seconds between two looks while something is under way."""
 
-ORDERS = (
+ORDERS: tuple[type[Action], ...] = (
     rv.Arm, rv.Commit, rv.Rest, rv.Release, rv.Prepare, rv.Confirm, rv.Withdraw,
     rv.Thaw, Adopt,
 )  # fmt: skip
@@ -61,10 +61,13 @@ class Steering:
 
     def actions(self) -> dict[type[Action], Callable[[Any], None]]:
         """What is carried out here."""
-        return dict.fromkeys(ORDERS, self.fencing.do) | {
+        do: dict[type[Action], Callable[[Any], None]] = {
             rv.Look: lambda action: None,
             rv.Note: self._note,
         }
+        for order in ORDERS:
+            do[order] = self.fencing.do
+        return do
 
     # -- around the core
 

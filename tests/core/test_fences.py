@@ -38,6 +38,9 @@ class Rank:
 
     # what an engine does for its points
 
+    def arrive(self):
+        pass
+
     def ring(self):
         self.lockstep.switch()
 

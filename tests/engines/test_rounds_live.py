@@ -33,6 +33,7 @@ page.begin(mapped.words, os.getpid(), 1, int(sys.argv[1]), 3, "sim")
 pages.take_part()
 
 class Engine:
+    def arrive(self): pass
     def ring(self): pass
     def wait(self, calm): time.sleep(1e-4)
     def has(self, plan): return True

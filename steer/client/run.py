@@ -1,0 +1,133 @@
+"""A run, as its user holds it: `run = steer.connect("sim")`.
+
+    run.stop()                        # all ranks hold at one point
+    run.execute("x = u.max()")        # there, in the frame of the loop
+    run.step(10)
+    run.go()
+
+It is a connection like any other: `run.client` is a Client, `run.view` all its ranks.
+Whoever asks for something waits for the answer; Ctrl-C ends the waiting, not what was
+asked for.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Self
+
+from steer.errors import UsageError
+from steer.ranks import RankSet
+
+if TYPE_CHECKING:
+    from steer.client.client import Client
+    from steer.client.views import DirectView
+    from steer.wire.messages import News
+
+
+class Run:
+    """One program on some ranks, and what can be done to it."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self.client = client
+        self.name = name
+        client.link.wait(client.link.steering.watch(name))
+
+    @classmethod
+    def of(cls, client: Client, name: str = "") -> Self:
+        """The run of this name, or the only one, that this client can reach."""
+        told = client.link.wait(client.link.ask("runs"))["runs"]
+        names = [run["run"] for run in told]
+        if not name and len(names) == 1:
+            name = names[0]
+        if name not in names:
+            known = f"there are {', '.join(names)}" if names else "there is none"
+            raise UsageError(f"No run {name or 'was named, and'}: {known}.")
+        return cls(client, name)
+
+    # -- what there is
+
+    def status(self) -> dict[str, Any]:
+        """What is known of it: its ranks, where they are, what is planned."""
+        told = self.client.link.wait(self.client.link.ask("runs"))["runs"]
+        for run in told:
+            if run["run"] == self.name:
+                return dict(run)
+        raise UsageError(f"The run {self.name} has ended, and its ranks are gone.")
+
+    @property
+    def view(self) -> DirectView:
+        """All its ranks."""
+        ranks = RankSet.parse(self.status()["ranks"])
+        here = [rank for rank in ranks if rank in self.client.ids]
+        return self.client.direct_view(here, block=True)
+
+    def execute(self, code: str, **options: Any) -> Any:
+        """Run code on all its ranks: where it is stopped, in the frame of the loop."""
+        return self.view.execute(code, **options)
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of an expression on each rank."""
+        return self.view[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Give a variable a value on all ranks."""
+        self.view[name] = value
+
+    # -- what is asked of it
+
+    def ask(self, verb: str, **arguments: Any) -> Future[News]:
+        """Ask for something, and do not wait."""
+        return self.client.link.steer(self.name, verb, **arguments)
+
+    def do(self, verb: str, timeout: float | None = None, **arguments: Any) -> News:
+        """Ask for something, and wait for the answer."""
+        news = answer(self.ask(verb, **arguments), timeout)
+        if news.kind == "refused":
+            raise UsageError(news.text)
+        return news
+
+    def stop(
+        self, point: int = 0, *, advance: int = 0, timeout: float | None = None
+    ) -> News:
+        """Hold all ranks at one point: the next that all can come to, or this one."""
+        return self.do("stop", timeout, point=point, advance=advance)
+
+    def go(self, timeout: float | None = None) -> News:
+        """Let it go on."""
+        return self.do("go", timeout)
+
+    def step(self, n: int = 1, timeout: float | None = None) -> News:
+        """Go on by n points, and stop there."""
+        return self.do("step", timeout, n=n)
+
+    # -- the end
+
+    def close(self) -> None:
+        """Leave it alone; it goes on."""
+        self.client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Run {self.name}>"
+
+
+def answer(future: Future[News], timeout: float | None) -> News:
+    """Wait for it; in small pieces, or Ctrl-C would not end it."""
+    return future.result(timeout)
+
+
+def connect(name: str = "", **options: Any) -> Run:
+    """Take the wheel of a run; `options` are those of `steer.Client`."""
+    from steer.client.client import Client
+
+    client = Client(cluster_id=name, **options)
+    try:
+        return Run.of(client)
+    except BaseException:
+        client.close()
+        raise

@@ -1,0 +1,178 @@
+"""A rank whose program can be steered: its page, its points, and what it says of them.
+
+Main comes to points (`points.py`); here is what the engine does for it: ring the hub
+when there is news on the page, wait in a hold, run there what users want, do what was
+planned. While not all ranks are held, a rank that holds lets MPI go on, for one of the
+others may need what it owes; then it sleeps on its sockets.
+
+What a hub has to know of the run (`said`) is told to each hub again: a new one learns
+it like that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from steer import pages
+from steer.core import page
+from steer.core.page import NOWHERE, Family, Head, Text
+from steer.engines import inframe, mpi, points
+from steer.engines.passing import Passing
+from steer.engines.planned import Planned
+from steer.engines.run import Runner
+from steer.engines.script import Ending, Script, execute
+from steer.node.processes import start_time
+from steer.ranks import RankSet
+from steer.wire.messages import (
+    FamilyBorn,
+    Message,
+    PlanBody,
+    PlanDone,
+    PlanGone,
+    PlanHere,
+    Rang,
+    RunBegan,
+    RunEnded,
+)
+
+PROGRESS = 0.0005
+"""Seconds between two looks at MPI while not all ranks are held."""
+
+
+class Steered:
+    """The steering of this process's program."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.mapped = pages.make()
+        self.words = self.mapped.words
+        self.can = pages.take_part()
+        """Whether the node can be the controller of this rank's fences."""
+        self.said: list[Message] = []
+        self._runner: Runner | None = None
+        self._passing: Passing | None = None
+        self.plans: Planned | None = None
+
+    @property
+    def fd(self) -> int:
+        """The page's descriptor, for the node."""
+        return self.mapped.fd if self.can else -1
+
+    # -- main
+
+    def run(self, runner: Runner, passing: Passing, rank: int, size: int) -> Ending:
+        """Run the program to its end."""
+        self._runner, self._passing = runner, passing
+        self.plans = Planned(
+            self.words, runner.namespace, lambda: runner.core.engine, self._done
+        )
+        pid = os.getpid()
+        page.begin(self.words, pid, start_time(pid) or 0, rank, size, self.script.run)
+        name, *arguments = self.script.argv
+        self._say(
+            RunBegan(
+                self.script.run, name, tuple(arguments), time.time(), self.script.keep
+            )
+        )
+        session = points.Session(self.words, self)
+        session.begin()
+        try:
+            with runner.program():
+                ending = execute(self.script, runner.namespace)
+        finally:
+            session.end()
+        self._say(RunEnded(self.script.run, ending.status, ending.told()))
+        return ending
+
+    # -- what points want of the engine
+
+    def arrive(self) -> None:
+        """It is about to hold: write down where."""
+        site = inframe.site(inframe.loops_frame())
+        page.write_text(self.words, *Text.SITE.value, site)
+        page.write_text(self.words, *Text.CAUTION.value, "")
+
+    def ring(self) -> None:
+        """Tell the controller that there is something new on the page."""
+        assert self._runner is not None
+        self._runner.reply(Rang())
+
+    def wait(self, calm: bool) -> None:
+        """Rest until something may have changed, or run what a user wants."""
+        runner = self._runner
+        assert runner is not None
+        if runner.quits():
+            raise SystemExit("The run was ended while it was held.")
+        if calm or mpi.own is None:
+            runner.pause()
+        else:
+            mpi.own.Iprobe()
+            runner.pause(PROGRESS)
+        if runner.is_asked():
+            frame = inframe.loops_frame()
+            with self._held(), inframe.bound(runner.namespace, frame):
+                runner.run_asked()
+
+    def _held(self) -> contextlib.AbstractContextManager[None]:
+        assert self._passing is not None
+        return self._passing.held()
+
+    def has(self, plan: int) -> bool:
+        """Whether it knows what is to be done for this plan."""
+        assert self.plans is not None
+        return self.plans.has(plan)
+
+    def apply(self, plan: int, point: int) -> None:
+        """Do it."""
+        assert self.plans is not None
+        self.plans.apply(plan, point)
+
+    def _done(self, plan: int, point: int, error: str, seconds: float) -> None:
+        assert self._runner is not None
+        self._runner.reply(PlanDone(plan, point, error, seconds))
+
+    def family_here(self, label: str, logical: bool, comm: Any) -> None:
+        """A new family is about to hold at its first point."""
+        members = ""
+        if comm is not None:
+            members = str(RankSet(points.world_ranks(comm)))
+        self._say(FamilyBorn(self.script.run, label, logical, members))
+
+    # -- the I/O thread
+
+    def heard(self, message: Message, frames: Sequence[Any]) -> None:
+        """Plans come, and go."""
+        if self._runner is None or self.plans is None:
+            return
+        if isinstance(message, PlanBody):
+            self.plans.take(message.plan, message.verb, message.body)
+            self._runner.wire.send(PlanHere(message.plan))
+            if self._holds():
+                os.eventfd_write(self._runner.desk.bell, 1)
+        elif isinstance(message, PlanGone):
+            self.plans.forget(message.plan)
+
+    def introduce(self) -> list[Message]:
+        """What a hub has to know that knows this engine now."""
+        return list(self.said)
+
+    # -- helpers
+
+    def _say(self, message: Message) -> None:
+        """Tell this hub, and each that comes after it."""
+        assert self._runner is not None
+        wire = self._runner.wire
+        self.said.append(message)
+        wire.loop.call_soon(
+            lambda: wire.send(message) if wire.core.engine >= 0 else None
+        )
+
+    def _holds(self) -> bool:
+        return any(
+            self.words[page.family_base(number) + Family.AT] != NOWHERE
+            for number in range(self.words[Head.FAMILIES])
+        )
