@@ -18,6 +18,7 @@
       DependencyError         a task whose result this one takes has failed
       TaskOverrun             it ran too long and was ended (a TimeoutError too)
       MPITaskError            a task of several ranks failed; an ExceptionGroup too
+      NotYet                  a run has not done in time what it was asked for
       TaskRejectError         an engine refuses a task, which goes to another
       RemoteError             user code raised on an engine: .ename .evalue .traceback
         (RemoteError and T)     it raised a T, which could travel: both names catch it
@@ -179,6 +180,10 @@ class DependencyError(SteerError):
 
 class TaskOverrun(SteerError, builtins.TimeoutError):
     """The task ran longer than its `timeout` and was ended."""
+
+
+class NotYet(SteerError, builtins.TimeoutError):
+    """What a run was asked for has not come about in time; it is still wanted."""
 
 
 class TaskRejectError(SteerError):

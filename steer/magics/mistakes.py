@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from IPython.core.error import UsageError as IPythonUsageError
 
-from steer.errors import RemoteError, SteerError, TaskAborted, UsageError
+from steer.errors import NotYet, RemoteError, SteerError, TaskAborted, UsageError
 
 
 class MagicError(IPythonUsageError, UsageError):
@@ -41,7 +41,7 @@ class Aborted(TaskAborted):
 
 
 class TimedOut(SteerError, TimeoutError):
-    """The cell took longer than `--timeout` allows."""
+    """The cell, or what a run was asked for, took longer than `--timeout` allows."""
 
     def _render_traceback_(self) -> list[str]:
         return [f"TimeoutError: {self}"]
@@ -64,10 +64,16 @@ def as_sentences() -> Iterator[None]:
     told: BaseException | None = None
     try:
         yield
-    except (RemoteError, MagicError, TimedOut) as error:
+    except (RemoteError, MagicError, TimedOut, Interrupted) as error:
         told = error
     except TaskAborted as error:
         told = Aborted(str(error))
+    except NotYet as error:
+        told = TimedOut(str(error))
+    except KeyboardInterrupt as error:
+        if not str(error):
+            raise
+        told = Interrupted(str(error))
     except (SteerError, IndexError) as error:
         told = MagicError(str(error))
     if told is not None:
