@@ -30,8 +30,8 @@ from steer.wire.plans import Call, Changes, Code, decode_deed
 
 Do = Callable[[int], object]
 """Does at a point, which it is given, what was planned."""
-Load = Callable[[bytes], Do]
-"""Makes that of a plan's body."""
+Load = Callable[[int, bytes], Do]
+"""Makes that of a plan's number and body."""
 Tell = Callable[[int, int, str, float], object]
 """Plan, point, what went wrong, seconds."""
 
@@ -43,6 +43,7 @@ class _Kept(msgspec.Struct):
     """A plan."""
 
     load: Callable[[], Do]
+    quiet: bool
     do: Do | None = None
     applied: bool = False
     gone: bool = False
@@ -66,13 +67,16 @@ class Planned:
             "call": self._call,
         }
         """By verb; others may add theirs."""
+        self.quiet: set[str] = set()
+        """Verbs that are said to be done only if they fail: there are too many."""
 
     # -- in the I/O thread
 
     def take(self, plan: int, verb: str, body: bytes) -> None:
         """Have what is to be done for a plan."""
         self._sweep(plan)
-        self._kept.setdefault(plan, _Kept(lambda: self._load(verb, body)))
+        kept = _Kept(lambda: self._load(plan, verb, body), verb in self.quiet)
+        self._kept.setdefault(plan, kept)
 
     def forget(self, plan: int) -> None:
         """Nothing will be done for it any more."""
@@ -128,20 +132,21 @@ class Planned:
             raise
         finally:
             kept.applied = True
-            self._tell(plan, point, error, time.perf_counter() - began)
+            if error or not kept.quiet:
+                self._tell(plan, point, error, time.perf_counter() - began)
 
     # -- what there is to do
 
-    def _load(self, verb: str, body: bytes) -> Do:
-        return self.loaders[verb](body)
+    def _load(self, plan: int, verb: str, body: bytes) -> Do:
+        return self.loaders[verb](plan, body)
 
-    def _set(self, body: bytes) -> Do:
+    def _set(self, plan: int, body: bytes) -> Do:
         changes = decode_deed("set", body)
         assert isinstance(changes, Changes)
         mine = changes.on(self._rank())
         return lambda point: declared.change(mine)
 
-    def _code(self, body: bytes) -> Do:
+    def _code(self, plan: int, body: bytes) -> Do:
         code = decode_deed("code", body)
         assert isinstance(code, Code)
         name = cell_name(code.source)
@@ -154,7 +159,7 @@ class Planned:
 
         return do
 
-    def _call(self, body: bytes) -> Do:
+    def _call(self, plan: int, body: bytes) -> Do:
         call = decode_deed("call", body)
         assert isinstance(call, Call)
         function, args, kwargs = payload.loads([call.pickled])

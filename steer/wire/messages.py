@@ -765,14 +765,26 @@ class PlanDone(Message, frozen=True):
 
 
 class Sample(Message, frozen=True):
-    """Numbers that a watch took at a point: one frame, made by `engines/watching.py`;
-    the hub hands it on to the watchers as it is."""
+    """Numbers that a watch took, up to a point: one frame, msgpack of rows. From a
+    rank `core.samples.Row`, to clients `core.samples.Whole`."""
+
+    run: str
+    watch: int
+    """The number of its plan."""
+    point: int
+
+
+class Fired(Message, frozen=True):
+    """The condition of a watch was met on this rank."""
 
     run: str
     watch: int
     point: int
-    rank: int = -1
-    """Of the world; -1 if they stand for all ranks."""
+    why: str
+    holds: bool
+    """Whether the rank holds by itself; else all are to be stopped."""
+    once: bool = False
+    """It will not be looked at again."""
 
 
 class PlanBody(Message, frozen=True):
@@ -831,5 +843,5 @@ AnyMessage = (
     | Unsend | Unsent | InterruptTask | Unstick | Seceded | Rejoined | HeldTasks
     | Steer | Watching | News | RunBegan | RunEnded | FamilyBorn | Rang
     | Inquire | Inquired | PlanHere | PlanDone
-    | Sample | PlanBody | PlanGone | Wake | Order | Ordered
+    | Sample | Fired | PlanBody | PlanGone | Wake | Order | Ordered
 )  # fmt: skip

@@ -6,6 +6,7 @@ replayed, by any version of the program. A function is a pickle. The verbs of pl
     set    parameters get other values                       Changes
     code   Python in the frame of the loop                   Code
     call   a function that came along, with its arguments    Call
+    watch  an expression: numbers for users, or a condition  Watch
 """
 
 from typing import Any
@@ -52,9 +53,24 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
     """(function, args, kwargs)"""
 
 
-Deed = Changes | Code | Call
+class Watch(msgspec.Struct, frozen=True, array_like=True):
+    """What `watch` does."""
 
-_VERBS: dict[str, type[Deed]] = {"set": Changes, "code": Code, "call": Call}
+    expression: str
+    on: str = ""
+    """What to do when it is true, "freeze", "align" or "collective"; empty: it is a
+    number to be seen."""
+    once: bool = False
+    """Only the first time."""
+    period: float = 0.1
+    """Seconds between two messages."""
+
+
+Deed = Changes | Code | Call | Watch
+
+_VERBS: dict[str, type[Deed]] = {
+    "set": Changes, "code": Code, "call": Call, "watch": Watch,
+}  # fmt: skip
 
 
 def verb_of(deed: Deed) -> str:
