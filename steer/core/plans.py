@@ -24,7 +24,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import math
+import operator
+from typing import Any
 
 import msgspec
 
@@ -44,6 +47,20 @@ SOON = 2
 """Points that a plan lies ahead at least."""
 
 
+SLOW = 0.1
+"""Seconds from which on it is said how long it took."""
+
+
+@dataclasses.dataclass
+class Turn:
+    """A plan at one point."""
+
+    did: RankSet = NOBODY
+    errors: dict[str, RankSet] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+    """That the slowest took."""
+
+
 @dataclasses.dataclass
 class Planned:
     """One plan."""
@@ -55,13 +72,13 @@ class Planned:
     ranks: RankSet = NOBODY
     has: RankSet = NOBODY
     voted: RankSet = NOBODY
-    did: RankSet = NOBODY
-    errors: dict[str, RankSet] = dataclasses.field(default_factory=dict)
     point: int = 0
     sure: bool = False
     began: float = 0.0
-    last: int = 0
-    """When one that recurs was noted last."""
+    turns: dict[int, Turn] = dataclasses.field(default_factory=dict)
+    """By point, until all ranks did it there."""
+    told: set[str] = dataclasses.field(default_factory=set)
+    """Errors that users know of: what recurs may fail each time."""
 
 
 class Plans:
@@ -182,7 +199,7 @@ class Plans:
         when = f"at point {plan.point}"
         if event.every:
             when += f" and every {event.every} points from there"
-        facts = {"plan": plan.number, "every": event.every}
+        facts = {"every": event.every, "ends": plan.ends}
         self._tell(Kind.PLANNED, plan, f"{event.text}: {when}", True, facts)
         self._note(plan, plan.point)
         if plan.ends:
@@ -197,23 +214,39 @@ class Plans:
         if plan is None or not plan.sure:
             return
         self.high = max(self.high, event.point)
+        turn = plan.turns.setdefault(event.point, Turn())
+        turn.did |= event.ranks
+        turn.seconds = max(turn.seconds, event.seconds)
         if event.error:
-            known = plan.errors.get(event.error, NOBODY)
-            plan.errors[event.error] = known | event.ranks
-            text = f"{plan.event.text} failed on {describe(event.ranks)} at point "
-            self._tell(Kind.DONE, plan, f"{text}{event.point}: {event.error}")
-        if plan.event.every:
-            return
-        plan.did |= event.ranks
-        self._maybe_done(plan)
+            known = turn.errors.get(event.error, NOBODY)
+            turn.errors[event.error] = known | event.ranks
+        if plan.ranks - turn.did:
+            self._tell_of_failure(plan, event)
+        else:
+            self._all_did(plan, event.point)
 
-    def _maybe_done(self, plan: Planned) -> None:
-        if not plan.sure or plan.ranks - plan.did:
+    def _tell_of_failure(self, plan: Planned, event: ev.Applied) -> None:
+        """At once: others may wait for the rank that failed."""
+        if not event.error or event.error in plan.told:
             return
-        del self.plans[plan.number]
-        if not plan.errors:
-            text = f"{plan.event.text}: done at point {plan.point}"
-            self._tell(Kind.DONE, plan, text)
+        plan.told.add(event.error)
+        text = (
+            f"{plan.event.text}: failed on {describe(event.ranks)} at point "
+            f"{event.point}: {event.error}"
+        )
+        self._tell(Kind.DONE, plan, text, point=event.point)
+
+    def _all_did(self, plan: Planned, point: int) -> None:
+        turn = plan.turns.pop(point)
+        if not plan.event.every:
+            del self.plans[plan.number]
+        elif turn.errors.keys() <= plan.told:
+            return
+        plan.told |= turn.errors.keys()
+        errors = {error: str(ranks) for error, ranks in turn.errors.items()}
+        facts = {"errors": errors, "over": not plan.event.every}
+        text = f"{plan.event.text}: {_how_it_went(plan, turn, point)}"
+        self._tell(Kind.DONE, plan, text, facts=facts, point=point)
 
     def lose(self, ranks: RankSet, now: float) -> None:
         """These ranks will do nothing any more."""
@@ -221,8 +254,10 @@ class Plans:
             plan.ranks -= ranks
             if not plan.ranks:
                 self._drop(plan, "all ranks are gone")
-            else:
-                self._maybe_done(plan)
+                continue
+            for point, turn in list(plan.turns.items()):
+                if not plan.ranks - turn.did:
+                    self._all_did(plan, point)
         self._all_have_it(now)
         self._count(now)
 
@@ -249,7 +284,7 @@ class Plans:
         if plan.sure and plan.event.every:
             return  # it was done until here
         text = f"{plan.event.text}: not done, {why}"
-        self._tell(Kind.DROPPED, plan, text, not plan.sure)
+        self._tell(Kind.DROPPED, plan, text, not plan.sure, {"over": True})
 
     def tick(self, now: float) -> None:
         """Go on without those that do not take it; say who has not voted."""
@@ -276,12 +311,13 @@ class Plans:
 
     def _tell(
         self, kind: Kind, plan: Planned, text: str, answer: bool = False,
-        facts: dict[str, int] | None = None,
+        facts: dict[str, Any] | None = None, point: int = 0,
     ) -> None:  # fmt: skip
         answers = (plan.asker.id,) if answer and plan.asker.id else ()
-        facts = facts or {"plan": plan.number}
+        facts = {"plan": plan.number} | (facts or {})
+        point = point or plan.point
         self.actions.append(
-            ev.Tell(self.family, kind, text, answers, plan.point, plan.ranks, facts)
+            ev.Tell(self.family, kind, text, answers, point, plan.ranks, facts)
         )
 
     def check(self) -> None:
@@ -293,4 +329,14 @@ class Plans:
         assert self.handed is None or self.preparing is None
         for plan in self.plans.values():
             assert plan.sure or plan in (self.handed, self.preparing)
-            assert not plan.sure or plan.event.every or plan.ranks - plan.did
+            assert all(plan.ranks - turn.did for turn in plan.turns.values())
+
+
+def _how_it_went(plan: Planned, turn: Turn, point: int) -> str:
+    took = f" in {turn.seconds:.1f} s" if turn.seconds >= SLOW else ""
+    if not turn.errors:
+        return f"done at point {point}{took}"
+    each = (f"on {describe(ranks)}: {error}" for error, ranks in turn.errors.items())
+    failed = f"failed at point {point} {'; '.join(each)}"
+    fine = functools.reduce(operator.sub, turn.errors.values(), plan.ranks)
+    return f"{failed}; done on {describe(fine)}" if fine else failed

@@ -150,6 +150,7 @@ class Applied(Event, frozen=True):
     ranks: RankSet
     point: int
     error: str = ""
+    seconds: float = 0.0
 
 
 class Froze(Event, frozen=True):

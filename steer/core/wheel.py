@@ -412,7 +412,9 @@ class Wheel:
         if found is None:
             return []
         name, one = found
-        event = rv.Applied(name, message.plan, one, message.point, message.error)
+        event = rv.Applied(
+            name, message.plan, one, message.point, message.error, message.seconds
+        )
         return self.happened(event, now)
 
     def _inquired(

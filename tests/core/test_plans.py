@@ -101,12 +101,65 @@ def test_more_plans_than_a_page_has_room_for_wait():
     assert all(id in world.answers for id in ids)
 
 
-def test_an_error_on_a_rank_is_told():
+def done(world, number):
+    """What was told of a plan that was done."""
+    tells = [t for t in world.told if t.kind is Kind.DONE]
+    return [t for t in tells if t.facts["plan"] == number]
+
+
+def applied(world, number, rank, point, error="", seconds=0.0):
+    one = RankSet([rank])
+    world.feed(ev.Applied("run/step", number, one, point, error, seconds))
+
+
+ERROR = "NameError: name 'dt' is not defined"
+
+
+def test_an_error_on_a_rank_is_told_at_once_and_with_all_when_all_did_it():
+    world = World(ranks=3, seed=2)
+    number = plan(world, point=900).facts["plan"]
+    applied(world, number, 1, 900, ERROR)
+    (first,) = done(world, number)
+    assert first.text == f"dt=0.01: failed on rank 1 at point 900: {ERROR}"
+    assert "over" not in first.facts
+    applied(world, number, 2, 900, ERROR)
+    assert len(done(world, number)) == 1
+    applied(world, number, 0, 900)
+    text = f"dt=0.01: failed at point 900 on ranks 1-2: {ERROR}; done on rank 0"
+    last = done(world, number)[-1]
+    assert last.text == text
+    assert last.facts == {"plan": number, "errors": {ERROR: "1-2"}, "over": True}
+
+
+def test_what_recurs_and_fails_is_told_once():
+    world = World(ranks=2, seed=2)
+    number = plan(world, "render()", point=900, every=10).facts["plan"]
+    for point in (900, 910, 920):
+        for rank in (0, 1):
+            applied(world, number, rank, point, ERROR)
+    assert [t.point for t in done(world, number)] == [900]
+    applied(world, number, 0, 930, "OSError: disk full")
+    applied(world, number, 1, 930)
+    texts = [t.text for t in done(world, number)[1:]]
+    assert texts == ["render(): failed on rank 0 at point 930: OSError: disk full"]
+    assert number in world.core.families["run/step"].plans.plans
+
+
+def test_what_took_long_says_so():
+    world = World(ranks=2, seed=2)
+    number = plan(world, "save()", point=900).facts["plan"]
+    applied(world, number, 0, 900, seconds=0.2)
+    applied(world, number, 1, 900, seconds=1.73)
+    assert done(world, number)[0].text == "save(): done at point 900 in 1.7 s"
+
+
+def test_a_rank_that_dies_before_it_did_it_is_not_waited_for():
     world = World(ranks=2, seed=2)
     number = plan(world, point=900).facts["plan"]
-    error = "NameError: name 'dt' is not defined"
-    world.feed(ev.Applied("run/step", number, RankSet([0]), 900, error))
-    assert f"failed on rank 0 at point 900: {error}" in world.told[-1].text
+    applied(world, number, 0, 900)
+    assert done(world, number) == []
+    world.die(1)
+    assert done(world, number)[0].text == "dt=0.01: done at point 900"
 
 
 def test_a_host_that_does_not_vote_is_named():
