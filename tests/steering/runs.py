@@ -1,0 +1,60 @@
+"""Runs for tests: a script on real ranks, and the wheel in our hands."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import os
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from steer.client.cluster import Cluster
+from steer.client.run import Run
+from steer.engines.script import Script
+from steer.testing.waiting import wait_until
+
+_numbers = itertools.count(1)
+
+
+@contextlib.contextmanager
+def running(
+    folder: Path, source: str, *arguments: str, n: int = 4, environment=None, **how
+) -> Iterator[Run]:
+    """Start a script on n ranks; a Run with a `cluster`, when all have begun."""
+    number = next(_numbers)
+    path = folder / f"sim{number}.py"
+    path.write_text(textwrap.dedent(source))
+    name = f"sim{os.getpid()}-{number}"
+    script = Script(run=name, argv=(str(path), *arguments), **how)
+    cluster = Cluster(
+        n=n, cluster_id=name, shutdown_atexit=False, environment=environment or {}
+    )
+    cluster._request = dataclasses.replace(
+        cluster._request, program=script.to_arguments()
+    )
+    try:
+        client = cluster.start_and_connect_sync()
+        wait_until(lambda: _has_begun(client, name), 20, "the program to begin")
+        run = Run(client, name)
+        run.cluster = cluster
+        run.script = path
+        yield run
+    finally:
+        cluster.stop_cluster_sync()
+
+
+def _has_begun(client, name) -> bool:
+    told = client.link.wait(client.link.ask("runs"))["runs"]
+    return any(run["run"] == name for run in told)
+
+
+def points_of(run: Run) -> list[int]:
+    """Where the ranks are that hold, by what they themselves say."""
+    return run["__import__('steer.engines.points').engines.points._count"]
+
+
+def log_of(run: Run) -> str:
+    """What the hub has said, for those who look for the cause of a failure."""
+    return run.cluster._files.log("hub").read_text()
