@@ -15,6 +15,8 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self
 
+from steer.client.attending import Attending
+from steer.client.runstate import RunStatus
 from steer.errors import UsageError
 from steer.ranks import RankSet
 
@@ -30,6 +32,7 @@ class Run:
     def __init__(self, client: Client, name: str) -> None:
         self.client = client
         self.name = name
+        client.run = self
         client.link.wait(client.link.steering.watch(name))
 
     @classmethod
@@ -46,12 +49,12 @@ class Run:
 
     # -- what there is
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> RunStatus:
         """What is known of it: its ranks, where they are, what is planned."""
         told = self.client.link.wait(self.client.link.ask("runs"))["runs"]
         for run in told:
             if run["run"] == self.name:
-                return dict(run)
+                return RunStatus(run)
         raise UsageError(f"The run {self.name} has ended, and its ranks are gone.")
 
     @property
@@ -81,7 +84,8 @@ class Run:
 
     def do(self, verb: str, timeout: float | None = None, **arguments: Any) -> News:
         """Ask for something, and wait for the answer."""
-        news = answer(self.ask(verb, **arguments), timeout)
+        attending = Attending(self.client.link.steering, self.name, verb)
+        news = attending.wait(lambda: self.ask(verb, **arguments), timeout)
         if news.kind == "refused":
             raise UsageError(news.text)
         return news
@@ -92,13 +96,21 @@ class Run:
         """Hold all ranks at one point: the next that all can come to, or this one."""
         return self.do("stop", timeout, point=point, advance=advance)
 
-    def go(self, timeout: float | None = None) -> News:
-        """Let it go on."""
-        return self.do("go", timeout)
+    def go(self) -> News:
+        """Let it go on; takes back a stop that is under way."""
+        return self.do("go")
 
-    def step(self, n: int = 1, timeout: float | None = None) -> News:
+    def step(self, n: int = 1, *, timeout: float | None = None) -> News:
         """Go on by n points, and stop there."""
         return self.do("step", timeout, n=n)
+
+    def advance(self, n: int = 1) -> News:
+        """A stop cannot come about at this point: try one further."""
+        return self.do("advance", n=n)
+
+    def here(self) -> News:
+        """A stop cannot come about: be content with where the ranks are."""
+        return self.do("here")
 
     # -- the end
 
@@ -114,11 +126,6 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {self.name}>"
-
-
-def answer(future: Future[News], timeout: float | None) -> News:
-    """Wait for it; in small pieces, or Ctrl-C would not end it."""
-    return future.result(timeout)
 
 
 def connect(name: str = "", **options: Any) -> Run:

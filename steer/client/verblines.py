@@ -220,7 +220,7 @@ def help_of(verb: Verb, prefix: str = "") -> str:
         named = argument.form in (Form.OPTION, Form.FLAG)
         name = f"{argument.option} {argument.shown}" if named else argument.shown
         text = argument.help
-        if argument.default is not REQUIRED and argument.default not in (None, "", ()):
+        if argument.default is not REQUIRED and argument.default:
             text += f"; default: {argument.default}"
         lines += _entry(name.strip(), text)
     if verb.more:

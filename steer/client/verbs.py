@@ -143,13 +143,13 @@ _TABLE = (
         "stop",
         "Hold all ranks at one point: the next to which all can come.",
         (
-            Argument("at", "hold at this point instead", kind=place, default=None,
-                     shown="POINT"),
+            Argument("point", "hold at this one instead", Form.WORD, positive, 0,
+                     "POINT"),
             Argument("advance", "if the ranks cannot come to a point together, try up "
                      "to N points further", kind=whole, default=0, shown="N"),
             _TIMEOUT,
         ),
-        ("", "--at 500", "--at +100", "--advance 3"),
+        ("", "500", "--advance 3"),
         "Ctrl-C leaves the wait; the stop is still wanted. Then `here` holds the ranks "
         "where they are, `advance` tries a point further, `go` takes it back.",
     ),

@@ -12,8 +12,7 @@ from steer.errors import UsageError
 
 READ = [
     ("stop", "", {}),
-    ("stop", "--at 500 --advance=3", {"at": 500, "advance": 3}),
-    ("stop", "--at +100", {"at": "+100"}),
+    ("stop", "500 --advance=3", {"point": 500, "advance": 3}),
     ("step", "", {}),
     ("step", "10", {"n": 10}),
     ("step", "10 --timeout 2.5", {"n": 10, "timeout": 2.5}),
@@ -59,8 +58,8 @@ def test_a_cell_is_the_code():
         ("step", "0", "N is a number of at least 1, not '0'"),
         ("step", "1 2", "'2' is too much"),
         ("go", "now", "'now' is too much"),
-        ("stop", "--at", "--at needs a value"),
-        ("stop", "--at soon", "a point like 500, or +50"),
+        ("stop", "--advance", "--advance needs a value"),
+        ("set", "--at soon x=1", "a point like 500, or +50"),
         ("stop", "--here", "there is no option --here"),
         ("at", "+50", "CODE is missing"),
         ("at", "checkpoint()", "POINT is a point like 500"),

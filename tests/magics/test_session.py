@@ -74,7 +74,7 @@ def test_leaving_ends_it(capsys: Any):
 def test_help_is_said(capsys: Any):
     assert Session(Fake(None)).all(["help", "help stop", "step --help"]) == 0
     out = capsys.readouterr().out
-    assert "usage: stop [--at POINT]" in out
+    assert "usage: stop [--advance N]" in out
     assert "usage: step" in out
     assert "Anything else is Python" in out
     assert Session(Fake(None)).all(["help nothing"]) == 1
