@@ -49,12 +49,13 @@ look; what was changed in it is put back by a call of C's."""
 def loops_frame() -> FrameType | None:
     """The frame that came to the point where this thread holds now."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and (_is_ours(frame) or _only_hands_on(frame)):
+    while frame is not None and (is_ours(frame) or _only_hands_on(frame)):
         frame = frame.f_back
     return frame
 
 
-def _is_ours(frame: FrameType) -> bool:
+def is_ours(frame: FrameType) -> bool:
+    """Whether it runs code of this package."""
     return frame.f_code.co_filename.startswith(_OURS)
 
 
@@ -122,6 +123,13 @@ def _let_go(frame: FrameType) -> None:
     values = frame.f_locals
     if frame.f_trace is None:  # else the tracer puts the copy back
         values.clear()
+
+
+def variables_of(frame: FrameType) -> dict[str, Any]:
+    """What its variables are now."""
+    values = dict(frame.f_locals)
+    _let_go(frame)
+    return values
 
 
 class Scope(dict[str, Any]):
