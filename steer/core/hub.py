@@ -45,6 +45,7 @@ from steer.core.events import (
 )
 from steer.core.fanout import Fanout
 from steer.core.farm import Farm, is_of_task
+from steer.core.sight import SeenOutside, Sight
 from steer.core.registry import ASK_EVERY, SILENCE, Engine, Registry
 from steer.core.story import Story
 from steer.core.wheel import Found, Wheel
@@ -178,7 +179,9 @@ class HubCore:
             lambda who: self._ask_name(who, 0),
             epoch=began,
         )
+        self.sight = Sight(self.registry, self.fanout)
         self._on_message |= self.farm.handlers() | self.wheel.handlers()
+        self._on_message |= self.sight.handlers()
         self._on_event: dict[type, Callable[[Any, float], list[Action]]] = {
             Heard: self._heard,
             Unreached: self._unreached,
@@ -189,6 +192,7 @@ class HubCore:
             Recalled: self._recalled,
             SavedTasks: lambda e, now: self.farm.saved(e.client, e.number, now),
             Tick: self._tick,
+            SeenOutside: self.sight.seen,
             **dict.fromkeys(SEEN, self.wheel.happened),
         }
 
@@ -208,6 +212,7 @@ class HubCore:
             self.fanout.deadline(),
             self.farm.deadline(),
             self.wheel.deadline(),
+            self.sight.deadline(),
             self.ending.deadline(),
             self.next_ping,
         ]
@@ -329,7 +334,9 @@ class HubCore:
             if engine is None or not engine.here:
                 return self._nobody(who, message, number)
             engines.append(engine)
-        return self.fanout.open(who, message, frames, engines)
+        actions = self.fanout.open(who, message, frames, engines)
+        self.sight.sent(self.fanout.requests[message.id], now)
+        return actions
 
     def _nobody(self, who: str, message: Submit, number: int) -> list[Action]:
         here = RankSet(e.id for e in self.registry.here())
@@ -458,6 +465,8 @@ class HubCore:
             return [self._answer(who, message.id, self._status(arguments))]
         if message.what == "watch":
             return self._watch_request(who, message.id, str(arguments.get("id")))
+        if message.what == "sight":
+            return self.sight.question(who, message.id, arguments, now)
         if message.what == "runs":
             return [self._answer(who, message.id, self.wheel.describe())]
         if message.what == "tasks":
@@ -608,7 +617,12 @@ class HubCore:
             # It comes again because it was never told that the first one is safe.
             safe = self._acknowledge([(engine.uuid, message.id)])
             return [*self._unused(message), *safe]
-        return self.fanout.answer(engine, message, frames, now)
+        actions = self.fanout.answer(engine, message, frames, now)
+        if request is not None:
+            self.sight.heard_of(message.id, now)
+            if message.status == "error":
+                self.sight.failed(request, now)
+        return actions
 
     def _answer_watchers(self) -> list[Action]:
         """Answer those who asked for the results of another client's request."""
@@ -627,6 +641,7 @@ class HubCore:
             return []
         if is_of_task(message.id):
             return self.farm.output(engine, message, bytes(frames[0]))
+        self.sight.heard_of(message.id, now)
         return self.fanout.output(engine, message, bytes(frames[0]), now)
 
     def _pong(
@@ -654,7 +669,7 @@ class HubCore:
         if engine is None:
             return []
         self.ending.remember(engine.segments)
-        actions: list[Action] = []
+        actions: list[Action] = self.sight.gone(engine, event.how, now)
         if not engine.left:
             actions += self._lost(engine, event.how, now, event.running)
         if self.ending.step is Step.RUNNING and self.registry.world_is_empty(
@@ -805,7 +820,7 @@ class HubCore:
 
     def _tick(self, event: Tick, now: float) -> list[Action]:
         actions = self.fanout.tick(now) + self.ending.look(now) + self._retry(now)
-        actions += self.farm.tick(now) + self.wheel.tick(now)
+        actions += self.farm.tick(now) + self.wheel.tick(now) + self.sight.tick(now)
         if self.returning and self.returning[0][0] <= now:
             actions += self._returned(now)
         while self.orphans and self.orphans[0][0] <= now:

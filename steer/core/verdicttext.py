@@ -37,6 +37,18 @@ class Row:
 def text(found: Diagnosis) -> str:
     """The whole of it, a line end after each line."""
     lines = [headline(found)]
+    for finding in found.findings:
+        lines += [f" {line}" for line in explain(finding, found.states)]
+    advice = "    ".join(suggestions(found))
+    if advice:
+        lines.append(f" → {advice}")
+    lines[1:1] = table(found).splitlines()
+    return "".join(f"{line}\n" for line in lines)
+
+
+def table(found: Diagnosis) -> str:
+    """A line for each group of ranks that do the same."""
+    lines = []
     rows = rows_of(found)
     heads = [f"[{brief(row.ranks)}]" for row in rows]
     times = [duration(row.seconds) for row in rows]
@@ -48,11 +60,6 @@ def text(found: Diagnosis) -> str:
         cells = zip((head, row.what, row.place), widths, strict=True)
         line = "  ".join(cell + " " * (width - columns(cell)) for cell, width in cells)
         lines.append(f" {line}  {time}".rstrip())
-    for finding in found.findings:
-        lines += [f" {line}" for line in explain(finding, found.states)]
-    advice = "    ".join(suggestions(found))
-    if advice:
-        lines.append(f" → {advice}")
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -61,13 +68,17 @@ def text(found: Diagnosis) -> str:
 
 def headline(found: Diagnosis) -> str:
     """How many do what, and the gravest verdict."""
+    return f"{heading(found)}        verdict: {_title(found.head)}"
+
+
+def heading(found: Diagnosis) -> str:
+    """How many do what."""
     counts: dict[str, int] = {}
     for state in found.states.values():
         counts[state.doing.value] = counts.get(state.doing.value, 0) + 1
     total = len(found.states)
     said = ", ".join(f"{count} {word}" for word, count in _by_number(counts))
-    left = f"{total} {'rank' if total == 1 else 'ranks'}: {said}"
-    return f"{left}        verdict: {_title(found.head)}"
+    return f"{total} {'rank' if total == 1 else 'ranks'}: {said}"
 
 
 def _by_number(counts: Mapping[str, int]) -> list[tuple[str, int]]:

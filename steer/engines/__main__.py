@@ -64,6 +64,8 @@ class Life:
             self.runner.bars.share_with(self.place.size)
         here.current = self.runner
         self.wire.steered = self.steered
+        if self.steered is not None:
+            self.runner.eyes.held = self.steered.where_held
 
     def register(self) -> Register:
         """Who this is, as far as it is known now; in the I/O thread."""
@@ -86,6 +88,7 @@ class Life:
             box=self.runner.tasks.box.fd,
             page=self.steered.fd if self.steered is not None else -1,
             run=self.steered.script.run if self.steered is not None else "",
+            dump=self.runner.eyes.witness.fd,
         )
 
     def _emit(self, request: str, name: str, text: str) -> None:

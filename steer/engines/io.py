@@ -28,6 +28,7 @@ from steer.wire.messages import (
     Abort,
     Acknowledge,
     Enrolled,
+    Glance,
     Interrupt,
     Message,
     Output,
@@ -62,6 +63,13 @@ class Listener(Protocol):
         """What a hub has to know that knows this engine now."""
 
 
+class Looker(Protocol):
+    """Who answers questions about main."""
+
+    def heard(self, message: Glance) -> None:
+        """The hub asks."""
+
+
 class Wire:
     """The I/O thread and what it holds."""
 
@@ -90,6 +98,7 @@ class Wire:
         self.occupied = False
         """Whether main runs a program, beside what it is asked for."""
         self.steered: Listener | None = None
+        self.eyes: Looker | None = None
         self._context = context
         self._work = work
         self._links: set[str] = set()
@@ -195,6 +204,9 @@ class Wire:
                 self.interrupt(message.signum)
             case Typed():
                 self.prompts.typed(message, frames[1:])
+            case Glance():
+                if self.eyes is not None:
+                    self.eyes.heard(message)
             case Ping():
                 self.send(Pong())
             case Quit():

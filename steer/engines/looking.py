@@ -70,6 +70,10 @@ class Stillness:
         """Grows when main has moved after it was armed."""
         return self._runs
 
+    def runs_quickly(self) -> bool:
+        """Whether main has run bytecode since it was armed last."""
+        return self._since is None
+
     def seconds(self) -> float:
         """For how long main has certainly been still; 0 if it has moved, or nobody
         armed."""
@@ -141,12 +145,16 @@ def _of_library(frame: FrameType) -> bool:
     return any(part in frame.f_code.co_filename for part in _LIBRARIES)
 
 
+def users_frame(frame: FrameType | None) -> FrameType | None:
+    """The innermost frame that is the user's own; None if there is none."""
+    while frame is not None and (_of_library(frame) or _carries(frame)):
+        frame = frame.f_back
+    return frame
+
+
 def user_spot(frame: FrameType) -> Spot:
     """The innermost line that is the user's own."""
-    each: FrameType | None = frame
-    while each is not None and _of_library(each):
-        each = each.f_back
-    return _spot(each or frame)
+    return _spot(users_frame(frame) or frame)
 
 
 def _spot(frame: FrameType) -> Spot:

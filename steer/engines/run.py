@@ -26,6 +26,7 @@ import zmq
 from steer import shm, sockets
 from steer.core.engine import Verdict
 from steer.engines import frontend, here, nested
+from steer.engines.eyes import Eyes, Failure, failure_of
 from steer.engines.io import Wire
 from steer.engines.namespace import Namespace
 from steer.engines.output import Capture
@@ -76,6 +77,10 @@ class Runner:
         self.capture = capture
         self.namespace = namespace
         self.request = ""
+        self.started = 0.0
+        """When what runs began (since 1970)."""
+        self.failure: Failure | None = None
+        """How the last request failed, if it did."""
         self.forked = False
         """Whether this is a child of the engine, which is not another engine."""
         self._sock = work
@@ -96,6 +101,7 @@ class Runner:
         self.desk = wire.desk
         self.tasks = TaskRunner(self, wire.desk)
         nested.current = nested.Nesting(self)
+        self.eyes = wire.eyes = Eyes(self)
         self._submits: collections.deque[tuple[Submit, list[Any]]] = collections.deque()
         self._poller = zmq.Poller()
         self._poller.register(work, zmq.POLLIN)
@@ -104,6 +110,7 @@ class Runner:
         os.register_at_fork(after_in_child=self._in_child)
         self._handler = self._on_sigint
         signal.signal(signal.SIGINT, self._handler)
+        self.eyes.install()
 
     # -- waiting
 
@@ -142,6 +149,7 @@ class Runner:
     def program(self) -> Iterator[None]:
         """The user's own program runs meanwhile: interrupts are its own."""
         self.wire.occupied = True
+        self.started = time.time()
         try:
             with self._user_code():
                 yield
@@ -234,7 +242,9 @@ class Runner:
 
     def _run(self, submit: Submit, frames: list[Any]) -> None:
         self.begin(submit.id)
-        started = time.time()
+        outer = self.started
+        started = self.started = time.time()
+        self.failure = None
         status: Status = "ok"
         count = 0
         reply: list[Any]
@@ -248,6 +258,7 @@ class Runner:
             status, reply = "error", [pack(self.describe(error))]
         self.namespace.settle()
         completed = time.time()
+        self.started = outer
         self.finish()
         store, reply = self._share(reply)
         result = Result(submit.id, status, started, completed, count, store)
@@ -376,6 +387,7 @@ class Runner:
 
     def _info(self, error: Any, raised: BaseException | None = None) -> ErrorInfo:
         raised = raised if raised is not None else error.exception
+        self.failure = failure_of(raised, time.time())
         return ErrorInfo(
             error.ename,
             _encodable(error.evalue),

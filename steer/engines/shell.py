@@ -16,7 +16,6 @@ import __future__
 
 import builtins
 import functools
-import hashlib
 import importlib.abc
 import keyword
 import linecache
@@ -32,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from steer.core.cellname import cell_name as cell_name
 from steer.engines.namespace import Namespace
 from steer.engines.tracebacks import Report, format_error, users_part
 
@@ -254,12 +254,6 @@ class _Leave:
 
     def __repr__(self) -> str:
         return STAYS
-
-
-def cell_name(source: str) -> str:
-    """The file name of a cell: the same on every rank, so that tracebacks fold."""
-    digest = hashlib.sha1(source.encode("utf-8", "replace"), usedforsecurity=False)
-    return f"<cell {digest.hexdigest()[:10]}>"
 
 
 _sources: OrderedDict[str, None] = OrderedDict()

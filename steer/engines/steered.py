@@ -144,6 +144,18 @@ class Steered:
 
     # -- the I/O thread
 
+    def where_held(self) -> str:
+        """Where it holds, for people; empty if it does not."""
+        for number in range(self.words[Head.FAMILIES]):
+            base = page.family_base(number)
+            point = self.words[base + Family.AT]
+            if point != NOWHERE:
+                label = page.read_text(
+                    self.words, base + Family.LABEL, page.LABEL_WORDS
+                )
+                return f"point {point} '{label}'"
+        return ""
+
     def heard(self, message: Message, frames: Sequence[Any]) -> None:
         """Plans come, and go."""
         if self._runner is None or self.plans is None:

@@ -19,11 +19,13 @@ import zmq
 from steer import shm, sockets
 from steer.blackbox import Reader
 from steer.core import events as ev
+from steer.core.sight import Outside
 from steer.core.hub import RETURN_WITHIN, HubCore, request_of
 from steer.errors import InternalError, ProtocolError, SteerError
 from steer.hosts import kernel
 from steer.hub.jobs import Jobs
 from steer.hub.ledger import Ledger
+from steer.hub.sight import Outsight
 from steer.hub.steering import Steering
 from steer.eventloop import Loop
 from steer.node.processes import Process
@@ -82,6 +84,7 @@ class Shell:
         self.boxes: dict[str, Reader] = {}
         self._tick_at: float | None = None
         self.steering = Steering(self.core, loop, self._send, self.feed)
+        self.outsight = Outsight(self.core, loop, self.feed)
         self._do: dict[type, Callable[[Any], None]] = {
             ev.Send: self._send,
             ev.Watch: self._watch,
@@ -99,6 +102,7 @@ class Shell:
             ev.Say: lambda action: log.info("%s", action.text),
             ev.End: lambda action: self.loop.stop(),
             **self.steering.actions(),
+            Outside: self.outsight.show,
         }
         loop.add_reader(sock, lambda: sockets.receive_all(sock, self._received))
 
@@ -155,6 +159,7 @@ class Shell:
         self.steering.settle()
         if isinstance(message, Register) and message.uuid in self.watches:
             self._open_box(message)
+            self.outsight.register(message)
 
     def _reach(
         self, peer: bytes, message: Submit | Result | Hello, frames: list[Any]
@@ -258,6 +263,7 @@ class Shell:
             box.close()
         engine = self.core.registry.engines.get(uuid)
         self.feed(ev.Died(uuid, describe(how or Exit()), running=running))
+        self.outsight.ended(uuid)
         if engine is not None:
             self.steering.gone(engine.id)
 

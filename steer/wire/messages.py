@@ -317,6 +317,9 @@ class Register(Message, frozen=True):
     """The descriptor of its telemetry page, if it can be steered (`steer.pages`)."""
     run: str = ""
     """The program that it runs: the name of a run."""
+    dump: int = -1
+    """The descriptor of the memory into which it writes its stack when it gets the
+    signal for that, also while it holds the GIL (`steer.witness`)."""
 
 
 class Ready(Message, frozen=True):
@@ -832,6 +835,35 @@ class Ordered(Message, frozen=True):
     finished: bool = False
 
 
+# -- sight (docs/design/sight.md)
+
+
+class Glance(Message, frozen=True):
+    """A question about what a rank does, for its I/O thread."""
+
+    number: int
+    what: str
+    """`engines/eyes.py` knows them: look, peek, watch, ..."""
+    body: bytes = b""
+
+
+class Glanced(Message, frozen=True):
+    """The answer."""
+
+    number: int
+    body: bytes = b""
+
+
+class Insight(Message, frozen=True):
+    """Said unasked about a request of this client: why it is silent, or who waits for a
+    rank that failed; one frame, msgpack of `core.sightings.Snapshot`."""
+
+    id: str
+    kind: Literal["verdict", "waiters"]
+    ranks: str = ""
+    """Those that failed."""
+
+
 AnyMessage = (
     Hello | Submit | Abort | Signal | Typed | Shutdown | Ask | Release | Goodbye
     | Welcome | Joined | Left | Replies | Outputs | Answer | Refused | Notice
@@ -844,4 +876,5 @@ AnyMessage = (
     | Steer | Watching | News | RunBegan | RunEnded | FamilyBorn | Rang
     | Inquire | Inquired | PlanHere | PlanDone
     | Sample | Fired | PlanBody | PlanGone | Wake | Order | Ordered
+    | Glance | Glanced | Insight
 )  # fmt: skip

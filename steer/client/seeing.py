@@ -1,0 +1,59 @@
+"""The part of a view that sees what its ranks do, also while they are blocked or busy.
+
+Nothing here waits for the ranks' main threads: their I/O threads answer, and the node
+for those that cannot.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from steer.client.client import Client
+    from steer.client.sight import Peek, Status, Stuck, Where
+
+
+class Seeing:
+    """What can be seen of the ranks of a view."""
+
+    client: Client
+
+    if TYPE_CHECKING:
+
+        def _ids(self, targets: Any = None) -> tuple[list[int], bool]: ...
+
+    def status(self, targets: Any = None) -> Status:
+        """What each rank does: computes, waits in a call of MPI, is held, has failed.
+
+        Ranks that do the same are told together.
+        """
+        from steer.client import sight
+
+        return sight.status(self.client.link, self._ids(targets)[0])
+
+    def where(self, targets: Any = None, time: float = 0.0) -> Where:
+        """The lines at which ranks are, as one tree.
+
+        Args:
+            targets: ranks; those of the view if none are named.
+            time: take samples for so many seconds, to see where time goes.
+        """
+        from steer.client import sight
+
+        return sight.where(self.client.link, self._ids(targets)[0], time)
+
+    def stuck(self, targets: Any = None) -> Stuck:
+        """Why ranks wait: who waits for whom, and what is proved of it."""
+        from steer.client import sight
+
+        return sight.stuck(self.client.link, self._ids(targets)[0])
+
+    def peek(self, expression: str, targets: Any = None) -> Peek:
+        """What an expression is on ranks that go on meanwhile; nothing is stopped.
+
+        It is read beside the running program, so it may be half changed; what could
+        change the program is refused.
+        """
+        from steer.client import sight
+
+        return sight.peek(self.client.link, self._ids(targets)[0], expression)

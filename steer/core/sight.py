@@ -1,0 +1,495 @@
+"""The hub's eyes: it asks ranks what they do, and judges what they say.
+
+Who wants to know opens a *round*: some engines are asked, and when all have answered,
+or PATIENCE is over, it is judged::
+
+    asked --all answered--> judged
+          --PATIENCE: some are silent--> shown from outside --OUTSIDE--> judged
+
+A rank that is silent while its process lives holds the GIL. The node then has it write
+its stack by a signal (`steer.witness`).
+
+Unasked
+    A request that runs for longer than WATCHED_AFTER is watched: its ranks are told to
+    note when main was seen to be still. When it has been silent for SILENT_AFTER, its
+    world is asked; a verdict is said only if it is proved, and once. Then it is asked
+    again, ever more seldom.
+    When a rank of a request fails, the others are asked at once, so that the error is
+    shown with those who wait for it.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from steer.core.events import Action, Event, Send
+from steer.core.fanout import Fanout, Request
+from steer.core.outside import look_from_outside, read_faulthandler
+from steer.core.rankstates import Evidence, Look, RankState, tell
+from steer.core.registry import Engine, Registry
+from steer.core.sightings import Frame, LookWish, Report, Samples, Snapshot, World
+from steer.core.verdict import Diagnosis, Kind, diagnose, waiters
+from steer.errors import ProtocolError
+from steer.ranks import RankSet
+from steer.wire.frames import pack, unpack
+from steer.wire.messages import Answer, Glance, Glanced, Insight, Message
+from steer.wire.peers import peer_name
+
+PATIENCE = 0.5
+"""Seconds in which an I/O thread answers, on a machine with too many ranks too."""
+OUTSIDE = 0.5
+"""Seconds more for the node to see those that did not."""
+WATCHED_AFTER = 1.0
+COARSE = 0.5
+SILENT_AFTER = 10.0
+AGAIN_AFTER = 2.0
+"""Seconds until the first question again if nothing was proved; each takes longer."""
+UNHURRIED = 5.0
+"""Seconds that ranks must have waited before it is said unasked that another is slow:
+all programs are a little out of balance."""
+HASTE = 0.1
+"""Seconds until ranks are looked at when another failed: they may be on their way into
+the call in which they will wait."""
+LOOKS = 3
+"""How often they are, at most."""
+DEAD_KEPT = 4096
+_CARRIES = re.compile(r"^<frozen|/steer/engines/|/IPython/")
+"""Files of the machinery around the user's code."""
+
+
+class Outside(Action, frozen=True):
+    """Have these engines write their stacks, and feed SeenOutside with each."""
+
+    engines: tuple[int, ...]
+
+
+class SeenOutside(Event, frozen=True):
+    """What an engine wrote, and the source of its innermost line."""
+
+    engine: int
+    text: str
+    source: str = ""
+
+
+@dataclasses.dataclass
+class Round:
+    """Some engines are asked one thing."""
+
+    number: int
+    asked: dict[int, Engine]
+    since: float
+    due: float
+    judge: Callable[[Round, float], list[Action]]
+    body: bytes = b""
+    answers: dict[int, tuple[float, bytes]] = dataclasses.field(default_factory=dict)
+    seen: dict[int, SeenOutside] = dataclasses.field(default_factory=dict)
+    outside: bool = False
+    """Whether silent ranks were shown from outside already."""
+
+    @property
+    def missing(self) -> list[int]:
+        """Those that have not answered."""
+        return [i for i in self.asked if i not in self.answers]
+
+
+@dataclasses.dataclass
+class Vigil:
+    """A request that runs long."""
+
+    quiet_since: float
+    due: float
+    pause: float = AGAIN_AFTER
+    watched: bool = False
+    said: set[str] = dataclasses.field(default_factory=set)
+
+
+class Sight:
+    """Who looks at ranks."""
+
+    def __init__(self, registry: Registry, fanout: Fanout) -> None:
+        self._registry = registry
+        self._fanout = fanout
+        self._rounds: dict[int, Round] = {}
+        self._count = 0
+        self._silent: dict[str, float] = {}
+        """Since when engines owe an answer."""
+        self._begun: collections.deque[tuple[float, str]] = collections.deque()
+        """Requests that were sent lately, and when it is time to look after them."""
+        self._vigils: dict[str, Vigil] = {}
+        self._hasty: list[tuple[float, str, int]] = []
+        """When to look at the others of a request in which ranks failed."""
+        self._dead: dict[str, dict[int, tuple[str, float]]] = {}
+        """Ranks of worlds that others live of."""
+
+    def handlers(self) -> dict[type[Message], Callable[..., list[Action]]]:
+        """What it wants to hear."""
+        return {Glanced: self._glanced}
+
+    # -- time
+
+    def deadline(self) -> float | None:
+        """When a tick is due."""
+        dues = [open_.due for open_ in self._rounds.values()]
+        dues += [vigil.due for vigil in self._vigils.values()]
+        dues += [due for due, _, _ in self._hasty]
+        if self._begun:
+            dues.append(self._begun[0][0])
+        return min(dues, default=None)
+
+    def tick(self, now: float) -> list[Action]:
+        """Time has gone by."""
+        actions: list[Action] = []
+        for round_ in [r for r in self._rounds.values() if r.due <= now]:
+            actions += self._late(round_, now)
+        while self._begun and self._begun[0][0] <= now:
+            due, id = self._begun.popleft()
+            self._vigils[id] = Vigil(due - WATCHED_AFTER, now)
+        for id in [i for i, vigil in self._vigils.items() if vigil.due <= now]:
+            actions += self._look_after(id, now)
+        hasty, self._hasty = self._hasty, []
+        for due, id, tries in hasty:
+            if due <= now:
+                actions += self._look_for_waiters(id, tries, now)
+            else:
+                self._hasty.append((due, id, tries))
+        return actions
+
+    # -- rounds
+
+    def ask(
+        self,
+        engines: Iterable[Engine],
+        what: str,
+        body: bytes,
+        judge: Callable[[Round, float], list[Action]],
+        now: float,
+        patience: float = PATIENCE,
+    ) -> list[Action]:
+        """Ask engines something, and have the answers judged."""
+        asked = {engine.id: engine for engine in engines}
+        self._count += 1
+        round_ = Round(self._count, asked, now, now + patience, judge, body)
+        self._rounds[round_.number] = round_
+        for engine in asked.values():
+            self._silent.setdefault(engine.uuid, now)
+        if not asked:
+            return self._close(round_, now)
+        peers = tuple(engine.control for engine in asked.values())
+        return [Send(peers, Glance(round_.number, what, body))]
+
+    def _glanced(
+        self, who: str, message: Glanced, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        self._silent.pop(who, None)
+        round_ = self._rounds.get(message.number)
+        engine = self._registry.engines.get(who)
+        if round_ is None or engine is None or engine.id not in round_.asked:
+            return []
+        round_.answers[engine.id] = (now, message.body)
+        return self._close(round_, now) if not round_.missing else []
+
+    def _late(self, round_: Round, now: float) -> list[Action]:
+        """Some are silent: their hosts may still see them."""
+        near = [i for i in round_.missing if self._registry.watchable(round_.asked[i])]
+        if round_.outside or not near:
+            return self._close(round_, now)
+        round_.outside = True
+        round_.due = now + OUTSIDE
+        return [Outside(tuple(near))]
+
+    def seen(self, event: SeenOutside, now: float) -> list[Action]:
+        """A silent engine's stack was read."""
+        actions: list[Action] = []
+        for round_ in list(self._rounds.values()):
+            if round_.outside and event.engine in round_.missing:
+                round_.seen[event.engine] = event
+                if all(i in round_.seen for i in round_.missing):
+                    actions += self._close(round_, now)
+        return actions
+
+    def _close(self, round_: Round, now: float) -> list[Action]:
+        del self._rounds[round_.number]
+        return round_.judge(round_, now)
+
+    def gone(self, engine: Engine, how: str, now: float) -> list[Action]:
+        """An engine is no more."""
+        self._silent.pop(engine.uuid, None)
+        world = self._dead.setdefault(engine.world, {})
+        world[engine.info.rank] = (how, now)
+        if self._registry.world_is_empty(engine.world) or len(self._dead) > DEAD_KEPT:
+            self._dead.pop(engine.world)
+        actions: list[Action] = []
+        for round_ in list(self._rounds.values()):
+            if round_.asked.pop(engine.id, None) is not None and not round_.missing:
+                actions += self._close(round_, now)
+        return actions
+
+    # -- questions of clients
+
+    def question(
+        self, who: str, id: str, arguments: dict[str, Any], now: float
+    ) -> list[Action]:
+        """A client wants to see something."""
+        engines = self._engines(str(arguments.get("targets", "")))
+        what = arguments.get("view")
+        if what == "peek":
+            text = str(arguments.get("expression", ""))
+
+            def told(round_: Round, now: float) -> list[Action]:
+                return [_answer(who, id, _folded(round_))]
+
+            return self.ask(engines, "peek", text.encode(), told, now, PATIENCE + 1.5)
+        if what not in ("states", "stacks"):
+            raise ProtocolError(f"There is nothing to see by the name of {what!r}.")
+        seconds = float(arguments.get("seconds") or 0.0)
+        wish = LookWish(bool(arguments.get("deep")), what == "stacks", seconds)
+        if arguments.get("world"):
+            engines = self._worlds_of(engines)
+
+        def shown(round_: Round, now: float) -> list[Action]:
+            return [_answer(who, id, self.snapshot(round_, now))]
+
+        return self.ask(engines, "look", pack(wish), shown, now, PATIENCE + seconds)
+
+    def _engines(self, targets: str) -> list[Engine]:
+        by_id = self._registry.by_id
+        if not targets:
+            return self._registry.here()
+        return [by_id[i] for i in RankSet.parse(targets) if i in by_id]
+
+    def _worlds_of(self, engines: Iterable[Engine]) -> list[Engine]:
+        """These, and all that may wait for them or be waited for."""
+        worlds = {engine.world for engine in engines}
+        return [e for e in self._registry.here() if e.world in worlds]
+
+    # -- what was seen
+
+    def snapshot(self, round_: Round, now: float) -> Snapshot:
+        """All that a round has shown."""
+        worlds: dict[str, list[int]] = {}
+        reports: dict[int, Report] = {}
+        for id, (_, body) in round_.answers.items():
+            reports[id] = unpack(body, type=Report)
+        for id, engine in round_.asked.items():
+            worlds.setdefault(engine.world, []).append(id)
+        return Snapshot(
+            now,
+            tuple(self._world(n, ids, round_, reports, now) for n, ids in worlds.items()),
+            _stacks(round_, reports),
+            str(RankSet(round_.missing)),
+        )
+
+    def _world(
+        self,
+        name: str,
+        ids: list[int],
+        round_: Round,
+        reports: dict[int, Report],
+        now: float,
+    ) -> World:
+        states: dict[int, RankState] = {}
+        for id in sorted(ids):
+            engine = round_.asked[id]
+            known = self._evidence(engine, round_, reports.get(id), now)
+            states[max(engine.info.rank, 0)] = tell(known)
+        for rank, (how, since) in self._dead.get(name, {}).items():
+            if rank not in states:
+                states[rank] = tell(Evidence(now, death=how, since=since))
+        any_ = round_.asked[ids[0]]
+        first = any_.id - max(any_.info.rank, 0)
+        return World(first, any_.info.size, states)
+
+    def _evidence(
+        self, engine: Engine, round_: Round, report: Report | None, now: float
+    ) -> Evidence:
+        if report is None:
+            silent = self._silent.get(engine.uuid)
+            if not self._registry.watchable(engine):
+                return Evidence(now, reachable=False, since=silent)
+            event = round_.seen.get(engine.id)
+            outside = _outside(event) if event is not None else None
+            return Evidence(now, silent_since=silent, outside=outside)
+        answered = round_.answers[engine.id][0]
+        idle = not report.busy and not self._fanout.sent_to(engine)
+        age = report.error_age if idle and report.error else report.age
+        return Evidence(
+            round_.since,
+            answered,
+            report.look,
+            idle=idle,
+            since=None if age is None else answered - age,
+            error=report.error if idle else "",
+            error_spot=report.error_spot,
+            held=report.held,
+        )
+
+    # -- unasked
+
+    def sent(self, request: Request, now: float) -> None:
+        """A request is with its engines."""
+        if request.submit.kind in ("execute", "apply"):
+            # Coarsely: of a thousand requests a second nearly all are over by then.
+            due = math.ceil((now + WATCHED_AFTER) / COARSE) * COARSE
+            self._begun.append((due, request.submit.id))
+
+    def heard_of(self, id: str, now: float) -> None:
+        """Something came of a request: it is not silent."""
+        vigil = self._vigils.get(id)
+        if vigil is not None:
+            vigil.quiet_since = now
+            vigil.pause = AGAIN_AFTER
+
+    def failed(self, request: Request, now: float) -> None:
+        """A rank of a request failed: who waits for it?"""
+        id = request.submit.id
+        if request.pending and all(id != other for _, other, _ in self._hasty):
+            self._hasty.append((now + HASTE, id, 1))
+
+    def _look_after(self, id: str, now: float) -> list[Action]:
+        """A request has run for a while."""
+        vigil = self._vigils[id]
+        request = self._fanout.requests.get(id)
+        if request is None or not request.pending:
+            del self._vigils[id]
+            return []
+        if request.held_for:  # not its turn: it is not silent, it waits
+            vigil.quiet_since, vigil.due = now, now + WATCHED_AFTER
+            return []
+        actions: list[Action] = []
+        if not vigil.watched:
+            vigil.watched = True
+            everybody = self._worlds_of(self._pending(request))
+            peers = tuple(e.control for e in everybody)
+            actions.append(Send(peers, Glance(0, "watch")))
+        quiet = now - vigil.quiet_since
+        if quiet < SILENT_AFTER - 1e-6:
+            vigil.due = vigil.quiet_since + SILENT_AFTER
+            return actions
+        vigil.due = now + vigil.pause + PATIENCE + OUTSIDE
+        vigil.pause *= 2
+        return actions + self._ask_why(request, now)
+
+    def _pending(self, request: Request) -> list[Engine]:
+        by_id = self._registry.by_id
+        return [by_id[i] for i in request.pending if i in by_id]
+
+    def _ask_why(self, request: Request, now: float) -> list[Action]:
+        peer = self._fanout.clients.get(request.client)
+        everybody = self._worlds_of(self._pending(request))
+        if peer is None or len(everybody) < 2:
+            return []
+        id = request.submit.id
+
+        def judge(round_: Round, now: float) -> list[Action]:
+            vigil = self._vigils.get(id)
+            shown = self.snapshot(round_, now)
+            if vigil is None:
+                return []
+            fresh = {key for key in map(_worth_saying, diagnosed(shown)) if key}
+            if not fresh - vigil.said:
+                return []
+            vigil.said |= fresh
+            return [Send((peer,), Insight(id, "verdict"), (pack(shown),))]
+
+        wish = pack(LookWish(deep=True))
+        return self.ask(everybody, "look", wish, judge, now)
+
+    def _look_for_waiters(self, id: str, tries: int, now: float) -> list[Action]:
+        request = self._fanout.requests.get(id)
+        if request is None or not request.pending:
+            return []
+        peer = self._fanout.clients.get(request.client)
+        everybody = self._worlds_of(self._pending(request))
+        if peer is None or len(everybody) < 2:
+            return []
+
+        def judge(round_: Round, now: float) -> list[Action]:
+            shown = self.snapshot(round_, now)
+            failed = {
+                engine
+                for answered in request.answers
+                if answered.status == "error"
+                for engine in answered.engines
+            }
+            found = _waiting(shown, failed)
+            if found:
+                message = Insight(id, "waiters", str(RankSet(failed)))
+                return [Send((peer,), message, (pack(shown),))]
+            if tries < LOOKS:
+                self._hasty.append((now + HASTE * tries, id, tries + 1))
+            return []
+
+        return self.ask(everybody, "look", pack(LookWish()), judge, now)
+
+
+def diagnosed(shown: Snapshot) -> list[Diagnosis]:
+    """A diagnosis of each world that has more than one rank."""
+    return [
+        diagnose(world.states, shown.now) for world in shown.worlds if world.size > 1
+    ]
+
+
+def _worth_saying(found: Diagnosis) -> str:
+    """What a verdict says, if it is to be said unasked; the same for the same."""
+    head = found.head
+    if not found.proved:
+        return ""
+    if head.kind is Kind.IMBALANCE and head.still < UNHURRIED:
+        return ""
+    return f"{head.kind} {head.waiting} {head.causes}"
+
+
+def _waiting(shown: Snapshot, failed: Iterable[int]) -> bool:
+    """Whether anybody waits for those that failed."""
+    for world in shown.worlds:
+        for engine in failed:
+            rank = engine - world.first
+            if rank in world.states and waiters(world.states, rank):
+                return True
+    return False
+
+
+def _outside(event: SeenOutside) -> Look:
+    return look_from_outside(_users(event.text), event.source)
+
+
+def _users(text: str) -> list[Frame]:
+    """A stack without the frames that carry the user's code."""
+    frames = read_faulthandler(text)
+    places = range(len(frames))
+    first = next((i for i in places if not _CARRIES.search(frames[i][0])), 0)
+    return frames[first:]
+
+
+def _stacks(
+    round_: Round, reports: dict[int, Report]
+) -> tuple[tuple[str, Samples], ...]:
+    """Equal stacks once, with the engines that had them."""
+    found: dict[Samples, list[int]] = {}
+    for id, report in reports.items():
+        if report.stacks:
+            found.setdefault(report.stacks, []).append(id)
+    for id, event in round_.seen.items():
+        frames = tuple(_users(event.text))
+        found.setdefault(((1, frames),), []).append(id)
+    return tuple((str(RankSet(ids)), stacks) for stacks, ids in found.items())
+
+
+def _folded(round_: Round) -> dict[str, Any]:
+    said: dict[bytes, list[int]] = {}
+    for id, (_, body) in round_.answers.items():
+        said.setdefault(body, []).append(id)
+    ordered = sorted(said.items(), key=lambda item: min(item[1]))
+    return {
+        "said": [[str(RankSet(ids)), body] for body, ids in ordered],
+        "missing": str(RankSet(round_.missing)),
+    }
+
+
+def _answer(who: str, id: str, content: Any) -> Action:
+    return Send((peer_name("in", who),), Answer(id), (pack(content),))

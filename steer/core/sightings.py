@@ -1,0 +1,65 @@
+"""What travels about ranks that are looked at: from a rank, and to a client.
+
+The hub gathers, tells states from what it got, and proves; a client gets the states and
+draws its own diagnosis from them, with the same pure functions, so that all there is to
+see can be shown where the user is.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from steer.core.rankstates import Look, RankState, Spot
+
+Frame = tuple[str, int, str]
+"""File, line, function."""
+Samples = tuple[tuple[int, tuple[Frame, ...]], ...]
+"""Stacks, each with how often it was seen."""
+
+
+class Report(msgspec.Struct, frozen=True, array_like=True):
+    """What a rank's I/O thread says of its main thread."""
+
+    busy: str = ""
+    """What it runs: a request, a task, or its program; empty if nothing."""
+    age: float | None = None
+    """For how many seconds it has."""
+    look: Look = Look(Spot())
+    held: str = ""
+    error: str = ""
+    """Its last request failed, and nothing came since: `ZeroDivisionError`."""
+    error_spot: Spot = Spot()
+    error_age: float | None = None
+    stacks: Samples = ()
+
+
+class World(msgspec.Struct, frozen=True):
+    """The ranks of one MPI_COMM_WORLD."""
+
+    first: int
+    """The engine that is rank 0."""
+    size: int
+    states: dict[int, RankState]
+    """By ranks of the world."""
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What ranks do, at one time."""
+
+    now: float
+    """On the clock that all times in here are of."""
+    worlds: tuple[World, ...] = ()
+    stacks: tuple[tuple[str, Samples], ...] = ()
+    """Engines, and what stacks they had."""
+    silent: str = ""
+    """Engines whose stack was seen from outside only, or not at all."""
+
+
+class LookWish(msgspec.Struct, frozen=True):
+    """How a rank is to be looked at."""
+
+    deep: bool = False
+    """Also for requests and threads."""
+    stacks: bool = False
+    seconds: float = 0.0
+    """Take samples for so long; otherwise one."""

@@ -1,0 +1,212 @@
+"""What a rank's I/O thread says of its main thread when the hub asks.
+
+    look       where main is, the call of MPI it waits in, its stack or samples of it
+    watch      from now on know to the second since when main is still, while it works
+    peek       what an expression is, without stopping anything
+    unstick    the calls that make blocked ranks come back, see `freeing.py`
+
+Questions are answered in the I/O thread, but for `peek` and `unstick`: these have short
+threads of their own, because they may take a while or wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from steer.core.rankstates import Spot
+from steer.core.sightings import Frame, LookWish, Report
+from steer.engines.looking import NATIVE_AFTER, Watcher, users_frame
+from steer.witness import Witness
+from steer.wire.frames import pack, unpack
+from steer.wire.messages import Glance, Glanced
+
+if TYPE_CHECKING:
+    from steer.engines.run import Runner
+
+BEAT = 1.0
+"""Seconds between two times that main is seen to be still."""
+
+SAMPLE = 0.01
+"""Seconds between two samples of a stack; looking takes a hundredth of that."""
+
+_Stack = tuple[Frame, ...]
+
+
+class Eyes:
+    """The sight of one rank."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._wire = runner.wire
+        self.watcher = Watcher()
+        self.witness = Witness()
+        self.held: Callable[[], str] = lambda: ""
+        """Says at which point it is held, if it can be."""
+        self._beating = False
+        self._answers: dict[str, Callable[[Glance], None]] = {
+            "look": self._look,
+            "watch": self._watch,
+            "peek": self._peek,
+        }
+
+    def install(self) -> None:
+        """Begin; in the main thread."""
+        self.watcher.still.install()
+        self.witness.install()
+
+    # -- the I/O thread
+
+    def heard(self, message: Glance) -> None:
+        """The hub asks."""
+        answer = self._answers.get(message.what)
+        if answer is not None:
+            answer(message)
+
+    def _say(self, number: int, body: bytes) -> None:
+        self._wire.send(Glanced(number, body))
+
+    # -- looking
+
+    def _look(self, message: Glance) -> None:
+        wish = unpack(message.body, type=LookWish)
+        if wish.seconds > 0:
+            _Sampling(self, message.number, wish)
+            return
+        report = self.report(wish)
+        look, still = report.look, self.watcher.still
+        undecided = report.busy and look.call is None and look.still < NATIVE_AFTER
+        if undecided and not still.runs_quickly():
+            # Only after a while can native code be told from Python.
+            again = NATIVE_AFTER * 1.2
+            self._wire.loop.call_later(again, lambda: self._look_again(message, wish))
+            return
+        self._say(message.number, pack(report))
+
+    def _look_again(self, message: Glance, wish: LookWish) -> None:
+        self._say(message.number, pack(self.report(wish)))
+
+    def report(self, wish: LookWish) -> Report:
+        """What main does now."""
+        runner = self._runner
+        busy = self._busy()
+        if not busy:
+            return self._idle_report(wish)
+        look = self.watcher.look(deep=wish.deep)
+        age = max(0.0, time.time() - runner.started) if runner.started else None
+        stacks = ((1, self.stack()),) if wish.stacks else ()
+        return Report(busy, age, look, self.held(), stacks=stacks)
+
+    def _idle_report(self, wish: LookWish) -> Report:
+        failed = self._runner.failure
+        if failed is None:
+            return Report()
+        stacks = ((1, failed.stack),) if wish.stacks else ()
+        since = time.time() - failed.when
+        return Report("", None, Report().look, "", failed.ename, failed.spot, since,
+                      stacks)  # fmt: skip
+
+    def _busy(self) -> str:
+        core, desk = self._wire.core, self._wire.desk.core
+        if core.running is not None:
+            return core.running
+        if desk.running is not None:
+            return f"task {desk.running.key[1]}"
+        return "the program" if self._wire.occupied else ""
+
+    def stack(self) -> _Stack:
+        """Main's stack."""
+        return tuple(self.watcher.stack())
+
+    # -- watching
+
+    def _watch(self, message: Glance) -> None:
+        if not self._beating:
+            self._beating = True
+            self._beat()
+
+    def _beat(self) -> None:
+        busy = self._busy()
+        if not busy:
+            self._beating = False
+            return
+        self.watcher.still.arm()
+        frame = users_frame(self.watcher.frame())
+        if frame is not None:
+            self.witness.note(_seen_at(frame))
+        self._wire.loop.call_later(BEAT, self._beat)
+
+    # -- peeking
+
+    def _peek(self, message: Glance) -> None:
+        expression = message.body.decode()
+        self._beside("steer-peek", lambda: self._peeked(message.number, expression))
+
+    def _peeked(self, number: int, expression: str) -> None:
+        from steer.engines.peeking import peek
+
+        frame = users_frame(self.watcher.frame()) if self._busy() else None
+        answer = peek(expression, frame, self._runner.namespace.variables)
+        self._wire.post(Glanced(number, pack(answer)))
+
+    def _beside(self, name: str, job: Callable[[], None]) -> None:
+        threading.Thread(target=job, name=name, daemon=True).start()
+
+
+class _Sampling:
+    """Stacks of main over some time."""
+
+    def __init__(self, eyes: Eyes, number: int, wish: LookWish) -> None:
+        self._eyes = eyes
+        self._number = number
+        self._wish = wish
+        self._counts: dict[_Stack, int] = {}
+        self._until = time.monotonic() + wish.seconds
+        self._take()
+
+    def _take(self) -> None:
+        eyes = self._eyes
+        if eyes._busy():
+            stack = eyes.stack()
+            self._counts[stack] = self._counts.get(stack, 0) + 1
+        if time.monotonic() < self._until:
+            eyes._wire.loop.call_later(SAMPLE, self._take)
+            return
+        report = eyes.report(LookWish())
+        samples = tuple((count, stack) for stack, count in self._counts.items())
+        eyes._say(self._number, pack(msgspec.structs.replace(report, stacks=samples)))
+
+
+def _seen_at(frame: FrameType) -> str:
+    code = frame.f_code
+    return f"{code.co_filename}:{frame.f_lineno} in {code.co_qualname}"
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """How the last request of a rank failed."""
+
+    ename: str
+    spot: Spot
+    when: float
+    stack: _Stack = ()
+
+
+def failure_of(error: BaseException, when: float) -> Failure:
+    """What is kept of an error for those who ask later."""
+    from steer.engines.tracebacks import users_part
+
+    frames: list[Frame] = []
+    tb = users_part(error.__traceback__)
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        frames.append((code.co_filename, tb.tb_lineno, code.co_qualname))
+        tb = tb.tb_next
+    users = [frame for frame in frames if "/mpi4py/" not in frame[0]]
+    spot = Spot(*users[-1]) if users else Spot()
+    return Failure(type(error).__name__, spot, when, tuple(frames))

@@ -1,0 +1,87 @@
+"""A stack that can be had when no thread of a process can give it.
+
+A signal makes `faulthandler` write the main thread's stack into memory that the node
+can open: also while native code holds the GIL, and also when the process dies of a
+signal that it can see (SIGSEGV, SIGBUS, SIGFPE, SIGABRT). It is memory, because a full
+pipe would block in the handler.
+
+    with Witnessed(pid, fd) as witnessed: ...      # the node's side
+
+What the rank's I/O thread has seen last is written there too, each second while it
+works (`note`): of a process that was killed without a word that is what is known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+
+SHOW = signal.SIGRTMIN + 6
+"""Nothing else of ours or of MPI's uses it."""
+
+LARGEST = 1 << 20
+"""Bytes after which the memory is emptied."""
+
+ROOM = 64 << 10
+"""Bytes of the end that are read: a stack is at most a hundred lines."""
+
+NOTE = b"\x00last seen: "
+
+
+class Witness:
+    """The side of the process that is looked at."""
+
+    def __init__(self) -> None:
+        self.fd = os.memfd_create("steer-witness", os.MFD_CLOEXEC)
+        # Appending, so that emptying it moves the place where the next byte goes.
+        mine = os.open(f"/proc/self/fd/{self.fd}", os.O_RDWR | os.O_APPEND)
+        os.dup2(mine, self.fd, inheritable=False)
+        os.close(mine)
+
+    def install(self) -> None:
+        """Have stacks written on demand; in the main thread."""
+        faulthandler.register(SHOW, file=self.fd, all_threads=False, chain=False)
+
+    def note(self, text: str) -> None:
+        """Write down what was seen; empties the memory now and then."""
+        if os.fstat(self.fd).st_size > LARGEST:
+            os.ftruncate(self.fd, 0)
+        os.write(self.fd, NOTE + text.encode(errors="replace") + b"\n")
+
+
+class Witnessed:
+    """The node's side; OSError if it cannot be had. It outlives the process."""
+
+    def __init__(self, pid: int, fd: int) -> None:
+        self._fd = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def size(self) -> int:
+        """How much was written."""
+        return os.fstat(self._fd).st_size
+
+    def since(self, size: int) -> str:
+        """What was written after that, without notes."""
+        begin = max(size, self.size() - ROOM)
+        raw = os.pread(self._fd, ROOM, begin if begin <= self.size() else 0)
+        lines = raw.split(b"\n")
+        kept = [line for line in lines if not line.startswith(NOTE)]
+        return b"\n".join(kept).decode(errors="replace")
+
+    def last_note(self) -> str:
+        """What was seen last; empty if nothing was."""
+        raw = os.pread(self._fd, ROOM, max(0, self.size() - ROOM))
+        _, found, said = raw.rpartition(NOTE)
+        return said.partition(b"\n")[0].decode(errors="replace") if found else ""
+
+    def last_words(self) -> str:
+        """The stack that it wrote when it died of a signal; empty if it could not."""
+        raw = os.pread(self._fd, ROOM, max(0, self.size() - ROOM))
+        _, found, said = raw.rpartition(b"Fatal Python error:")
+        return (found + said).decode(errors="replace") if found else ""
+
+    def close(self) -> None:
+        """Let go of it."""
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
