@@ -62,6 +62,8 @@ class AsyncResult(Described, Future[Any]):
         self._watchers: list[Callable[[list[showing.Event]], None]] = []
         self._parts: list[AsyncResult] = []
         self._bell: tuple[float, Callable[[], object]] | None = None
+        self.insights: list[str] = []
+        """What the hub said of it unasked: why it is silent, who waits for whom."""
         self.owner = owner
         self.ends_elsewhere = False
         """Whether somebody else shows what its last lines gave, and its errors: a

@@ -89,6 +89,10 @@ class Folding(Metered):
                 self._hear_display(engine, content)
             case Stream.PROGRESS:
                 self._meter.hear(engine, content)
+            case Stream.INSIGHT:
+                if self._untold is not None:  # the failure that it is about
+                    self._tell()
+                self._show_failures(content.rstrip("\n").split("\n"))
             case Stream.DATA | Stream.PROMPT:
                 pass
 

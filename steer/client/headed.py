@@ -86,6 +86,9 @@ class Headed(Metered):
                 show_displays(None if self._plain else engine, [content])
             case Stream.PROGRESS:
                 self._meter.hear(engine, content)
+            case Stream.INSIGHT:
+                self._end_line()
+                say("stderr", content)
             case Stream.DATA | Stream.PROMPT:
                 pass
 

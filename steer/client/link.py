@@ -51,6 +51,7 @@ from steer.wire.messages import (
     Begun,
     Goodbye,
     Hello,
+    Insight,
     Joined,
     Kind,
     Left,
@@ -414,6 +415,11 @@ class Link:
                     self._left_alone = time.monotonic()
                     self._loop.call_later(ALONE_AFTER, self._wake_tasks)
                 self._wake_tasks()
+            case Insight():
+                with self._lock:
+                    silent = self.core.pending.get(message.id)
+                if silent is not None:
+                    silent.sink.insight(message, unpack(frames[0]))
             case News() | Sample():
                 if self._steering is not None:
                     self._steering.heard(message, frames)

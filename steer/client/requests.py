@@ -20,7 +20,7 @@ from steer.errors import from_wire
 from steer.ranks import RankSet
 from steer.wire import payload
 from steer.wire.frames import unpack
-from steer.wire.messages import ErrorInfo, Part, Piece, Stream
+from steer.wire.messages import ErrorInfo, Insight, Part, Piece, Stream
 
 if TYPE_CHECKING:
     from steer.client.asyncresult import AsyncResult
@@ -119,6 +119,22 @@ class Request(Filed):
         if piece.stream is Stream.PROMPT:
             left = len(self.engines) - len(self.answers)
             self.prompts.heard(self.id, engines, *content, left=left)
+
+    def insight(self, message: Insight, content: Any) -> None:
+        """Tell who watches what the hub has found out."""
+        from steer.client import sight
+
+        shown = sight.snapshot(content)
+        if message.kind == "verdict":
+            text = sight.verdict_text(shown)
+        else:
+            text = sight.waiters_text(shown, RankSet.parse(message.ranks))
+        result = self.result
+        if not text or result is None:
+            return
+        with self.about.condition:
+            result.insights.append(text)
+            result._heard([(self.engines[0], Stream.INSIGHT, text)])
 
     def done(self) -> None:
         """All engines have answered."""

@@ -16,6 +16,7 @@ from steer.ranks import RankSet
 from steer.wire.messages import (
     EngineInfo,
     ErrorInfo,
+    Insight,
     Kind,
     Left,
     Outputs,
@@ -45,6 +46,9 @@ class Sink(Protocol):
 
     def notify(self) -> None:
         """The connection changed: wake those who wait, they look at `Link.trouble`."""
+
+    def insight(self, message: Insight, content: Any) -> None:
+        """The hub has found out why it is silent, or who waits for a failed rank."""
 
 
 class Pending:

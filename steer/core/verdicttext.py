@@ -128,7 +128,7 @@ def _what(state: RankState, names: Mapping[tuple[str, str], str]) -> str:
         case Doing.NATIVE:
             return f"in {state.detail}" if state.detail else "in native code"
         case Doing.HOLDING:
-            return f"{state.detail or 'native code'}, holding the GIL"
+            return "in native code, holding the GIL"
         case _:
             detail = f" ({state.detail})" if state.detail else ""
             return f"{state.doing}{detail}"

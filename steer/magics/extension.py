@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from steer.client import activation
 from steer.errors import CompositeError, UsageError
-from steer.magics import steering
+from steer.magics import sight, steering
 from steer.magics.autopx import AutoPx
 from steer.magics.px import PxMagics
 
@@ -80,6 +80,9 @@ class Extension:
             kind = "line_cell" if takes_cell else "line"
             register(magic, kind, f"{name}{suffix}")
             found[name] = magic
+        for name, seeing in sight.magics(magics, suffix).items():
+            register(seeing, "line", f"{name}{suffix}")
+            found[name] = seeing
         self._autopx.names.update(f"{name}{suffix}" for name in found)
 
 

@@ -133,7 +133,7 @@ class PxMagics:
         block = running.blocks(view, options)
         if options.timeout is not None and not block:
             raise UsageError("--timeout is for a cell that blocks: add --block.")
-        targets = self._targets(asked.targets) if asked.targets else None
+        targets = self.targets(asked.targets) if asked.targets else None
         if options.verbose:
             self._announce(view.targets if targets is None else targets, block)
         result = running.send(view, code, options, targets)
@@ -168,7 +168,8 @@ class PxMagics:
 
     # -- settings
 
-    def _targets(self, text: str) -> wanted.Targets:
+    def targets(self, text: str) -> wanted.Targets:
+        """The ranks that a text names."""
         client = self.view.client
         return wanted.parse(text, client.ids, client.groups, client.link.gone)
 
@@ -178,7 +179,7 @@ class PxMagics:
         for group in asked.groups:
             self._name_group(group)
         if asked.targets:
-            view.targets = self._targets(asked.targets)
+            view.targets = self.targets(asked.targets)
         if "block" in changes:
             view.block = changes.pop("block")
         self.options = dataclasses.replace(self.options, **changes)
@@ -191,7 +192,7 @@ class PxMagics:
         if not ranks:
             groups.pop(name, None)
             return
-        found = self._targets(ranks)
+        found = self.targets(ranks)
         ids = self.view.client.ids if found == "all" else found
         groups[name] = [ids] if isinstance(ids, int) else [int(i) for i in ids]
 

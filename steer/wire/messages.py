@@ -101,6 +101,8 @@ class Stream(enum.StrEnum):
     PROGRESS = "progress"
     """msgpack of (bar, label, done, total or None): how far a loop is. A bar is one of
     the request's on this engine; when its loop is over another may take its place."""
+    INSIGHT = "insight"
+    """What the hub has found out about the request, as text; never on the wire."""
 
 
 class Piece(Fact, frozen=True):

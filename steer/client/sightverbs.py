@@ -1,0 +1,72 @@
+"""The verbs of sight: `%pxwhere` and its kind, rows of the same form as those of
+steering (`verbs.py`), performed on a view of ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from steer.client.verbs import Argument, Form, Verb, code_of, duration
+
+
+def seconds(text: str) -> float:
+    """Seconds, written `2` or `2s`."""
+    return duration(text.removesuffix("s"))
+
+
+_RANKS = Argument(
+    "ranks", "only these ranks, such as 0-3,7", default=None, shown="RANKS"
+)
+
+_TABLE = (
+    Verb(
+        "where",
+        "Show the lines at which ranks are, as one tree of stacks.",
+        (
+            _RANKS,
+            Argument("time", "take samples for so long, to see where time goes",
+                     kind=seconds, default=0.0, shown="SECONDS"),
+        ),
+        ("", "--ranks 3", "--time 2s"),
+        "Ranks may be blocked, computing, or in native code that holds the GIL: nothing "
+        "is stopped.",
+    ),
+    Verb(
+        "peek",
+        "Show what an expression is on ranks that go on meanwhile.",
+        (
+            _RANKS,
+            Argument("expression", "in the names of the innermost function of yours",
+                     Form.REST, code_of, shown="EXPRESSION"),
+        ),
+        ("residual", "--ranks 0-3 u.mean()"),
+        "It is racy: read beside the running program. What may change the program, as a "
+        "call of a function of yours might, is refused.",
+    ),
+    Verb(
+        "status",
+        "Show what each rank does; of a run, where it is too.",
+        (_RANKS,),
+    ),
+    Verb(
+        "stuck",
+        "Show why ranks wait: who waits for whom, and what of it is proved.",
+        (_RANKS,),
+    ),
+)  # fmt: skip
+
+VERBS: Mapping[str, Verb] = {verb.name: verb for verb in _TABLE}
+
+
+def perform(
+    view: Any,
+    name: str,
+    arguments: Mapping[str, Any],
+    read_ranks: Callable[[str], Any],
+) -> Any:
+    """Do it: call the method of a view with what a line has said."""
+    named = dict(arguments)
+    ranks = named.pop("ranks", None)
+    named["targets"] = None if ranks is None else read_ranks(ranks)
+    return getattr(view, name)(**named)
