@@ -91,7 +91,7 @@ be on their way meanwhile."""
 
 ASK_TIMEOUT = 10.0
 
-ONCE = frozenset({"start", "signal_job"})
+ONCE = frozenset({"start", "signal_job", "unstick"})
 """What is not asked again: a hub that went away may have done it already."""
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from steer.client.client import Client
+    from steer.client.rungs import Interrupted, Killed, Unstuck
     from steer.client.sight import Peek, Status, Stuck, Where
 
 
@@ -47,6 +48,34 @@ class Seeing:
         from steer.client import sight
 
         return sight.stuck(self.client.link, self._ids(targets)[0])
+
+    # -- the ladder
+
+    def interrupt(self, targets: Any = None) -> Interrupted:
+        """Have Python raise KeyboardInterrupt on these ranks: loses what they compute.
+
+        Those that wait in MPI hear of it when their call ends; `unstick` ends it.
+        """
+        from steer.client import rungs
+
+        return rungs.interrupt(self.client, self._ids(targets)[0])
+
+    def unstick(self, targets: Any = None) -> Unstuck:
+        """Bring ranks back that wait for each other in MPI, with a KeyboardInterrupt
+        at their lines; variables and communicators stay.
+
+        Refused, with the reason, where it would not be safe.
+        """
+        from steer.client import rungs
+
+        return rungs.unstick(self.client, self._ids(targets)[0])
+
+    def kill(self, targets: Any = None) -> Killed:
+        """End these ranks at once: all that they have is lost, and with MPI the ranks
+        of their world are lost with them."""
+        from steer.client import rungs
+
+        return rungs.kill(self.client, self._ids(targets)[0])
 
     def peek(self, expression: str, targets: Any = None) -> Peek:
         """What an expression is on ranks that go on meanwhile; nothing is stopped.

@@ -20,8 +20,8 @@ from steer.core.verdict import Diagnosis, Finding, Kind, diagnose, waiters
 from steer.core.verdicttext import (
     call_text,
     comm_names,
-    headline,
     heading,
+    headline,
     table,
     text,
 )

@@ -54,6 +54,28 @@ _TABLE = (
         "Show why ranks wait: who waits for whom, and what of it is proved.",
         (_RANKS,),
     ),
+    Verb(
+        "interrupt",
+        "Interrupt what ranks run: Python raises KeyboardInterrupt there.",
+        (_RANKS,),
+        more="What they were computing is lost, variables stay. Ranks that wait in MPI "
+        "hear of it only when their call ends: then `unstick` is the next rung.",
+    ),
+    Verb(
+        "unstick",
+        "Bring ranks back that wait for each other in MPI.",
+        (_RANKS,),
+        more="Each raises KeyboardInterrupt at its line; variables and communicators "
+        "stay usable, messages that nobody received are lost. Refused, with the "
+        "reason, where it is not safe: then `kill` is the next rung.",
+    ),
+    Verb(
+        "kill",
+        "End ranks at once, by SIGKILL.",
+        (_RANKS,),
+        more="All that they hold is lost; with most MPIs all ranks of their world end "
+        "with them.",
+    ),
 )  # fmt: skip
 
 VERBS: Mapping[str, Verb] = {verb.name: verb for verb in _TABLE}

@@ -45,9 +45,11 @@ from steer.core.events import (
 )
 from steer.core.fanout import Fanout
 from steer.core.farm import Farm, is_of_task
-from steer.core.sight import SeenOutside, Sight
 from steer.core.registry import ASK_EVERY, SILENCE, Engine, Registry
+from steer.core.sight import SeenOutside, Sight
+from steer.core.sightings import Freed
 from steer.core.story import Story
+from steer.core.unsticking import Unstick
 from steer.core.wheel import Found, Wheel
 from steer.errors import ProtocolError
 from steer.ranks import RankSet
@@ -467,6 +469,8 @@ class HubCore:
             return self._watch_request(who, message.id, str(arguments.get("id")))
         if message.what == "sight":
             return self.sight.question(who, message.id, arguments, now)
+        if message.what == "unstick":
+            return self._unstick(who, message.id, str(arguments.get("targets")), now)
         if message.what == "runs":
             return [self._answer(who, message.id, self.wheel.describe())]
         if message.what == "tasks":
@@ -479,6 +483,19 @@ class HubCore:
         if message.what in LOOKS:
             return [Look(peer, message.id, message.what, arguments)]
         raise ProtocolError(f"The hub has no answer to {message.what!r}.")
+
+    def _unstick(
+        self, who: str, id: str, targets: str, now: float
+    ) -> list[Action]:
+        """Bring the ranks of a world back that wait for each other."""
+        engines = self.sight.worlds_of(self.sight.engines(targets))
+        if len({engine.world for engine in engines}) != 1:
+            raise ProtocolError("Name ranks of one world to bring back.")
+
+        def tell(freed: Freed) -> list[Action]:
+            return [self._answer(who, id, freed)]
+
+        return Unstick(self.sight, engines, tell).begin(now)
 
     def _queue(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """For each engine the requests that it owes, oldest first."""

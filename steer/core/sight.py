@@ -112,7 +112,7 @@ class Sight:
     """Who looks at ranks."""
 
     def __init__(self, registry: Registry, fanout: Fanout) -> None:
-        self._registry = registry
+        self.registry = registry
         self._fanout = fanout
         self._rounds: dict[int, Round] = {}
         self._count = 0
@@ -123,6 +123,7 @@ class Sight:
         self._vigils: dict[str, Vigil] = {}
         self._hasty: list[tuple[float, str, int]] = []
         """When to look at the others of a request in which ranks failed."""
+        self._later: list[tuple[float, Callable[[float], list[Action]]]] = []
         self._dead: dict[str, dict[int, tuple[str, float]]] = {}
         """Ranks of worlds that others live of."""
 
@@ -137,6 +138,7 @@ class Sight:
         dues = [open_.due for open_ in self._rounds.values()]
         dues += [vigil.due for vigil in self._vigils.values()]
         dues += [due for due, _, _ in self._hasty]
+        dues += [due for due, _ in self._later]
         if self._begun:
             dues.append(self._begun[0][0])
         return min(dues, default=None)
@@ -151,6 +153,12 @@ class Sight:
             self._vigils[id] = Vigil(due - WATCHED_AFTER, now)
         for id in [i for i, vigil in self._vigils.items() if vigil.due <= now]:
             actions += self._look_after(id, now)
+        later, self._later = self._later, []
+        for due, job in later:
+            if due <= now:
+                actions += job(now)
+            else:
+                self._later.append((due, job))
         hasty, self._hasty = self._hasty, []
         for due, id, tries in hasty:
             if due <= now:
@@ -187,7 +195,7 @@ class Sight:
     ) -> list[Action]:
         self._silent.pop(who, None)
         round_ = self._rounds.get(message.number)
-        engine = self._registry.engines.get(who)
+        engine = self.registry.engines.get(who)
         if round_ is None or engine is None or engine.id not in round_.asked:
             return []
         round_.answers[engine.id] = (now, message.body)
@@ -195,7 +203,7 @@ class Sight:
 
     def _late(self, round_: Round, now: float) -> list[Action]:
         """Some are silent: their hosts may still see them."""
-        near = [i for i in round_.missing if self._registry.watchable(round_.asked[i])]
+        near = [i for i in round_.missing if self.registry.watchable(round_.asked[i])]
         if round_.outside or not near:
             return self._close(round_, now)
         round_.outside = True
@@ -221,7 +229,7 @@ class Sight:
         self._silent.pop(engine.uuid, None)
         world = self._dead.setdefault(engine.world, {})
         world[engine.info.rank] = (how, now)
-        if self._registry.world_is_empty(engine.world) or len(self._dead) > DEAD_KEPT:
+        if self.registry.world_is_empty(engine.world) or len(self._dead) > DEAD_KEPT:
             self._dead.pop(engine.world)
         actions: list[Action] = []
         for round_ in list(self._rounds.values()):
@@ -229,19 +237,24 @@ class Sight:
                 actions += self._close(round_, now)
         return actions
 
+    def later(self, due: float, job: Callable[[float], list[Action]]) -> list[Action]:
+        """Go on at that time."""
+        self._later.append((due, job))
+        return []
+
     # -- questions of clients
 
     def question(
         self, who: str, id: str, arguments: dict[str, Any], now: float
     ) -> list[Action]:
         """A client wants to see something."""
-        engines = self._engines(str(arguments.get("targets", "")))
+        engines = self.engines(str(arguments.get("targets", "")))
         what = arguments.get("view")
         if what == "peek":
             text = str(arguments.get("expression", ""))
 
             def told(round_: Round, now: float) -> list[Action]:
-                return [_answer(who, id, _folded(round_))]
+                return [answer(who, id, _folded(round_))]
 
             return self.ask(engines, "peek", text.encode(), told, now, PATIENCE + 1.5)
         if what not in ("states", "stacks"):
@@ -249,39 +262,48 @@ class Sight:
         seconds = float(arguments.get("seconds") or 0.0)
         wish = LookWish(bool(arguments.get("deep")), what == "stacks", seconds)
         if arguments.get("world"):
-            engines = self._worlds_of(engines)
+            engines = self.worlds_of(engines)
 
         def shown(round_: Round, now: float) -> list[Action]:
-            return [_answer(who, id, self.snapshot(round_, now))]
+            return [answer(who, id, self.snapshot(round_, now))]
 
         return self.ask(engines, "look", pack(wish), shown, now, PATIENCE + seconds)
 
-    def _engines(self, targets: str) -> list[Engine]:
-        by_id = self._registry.by_id
+    def engines(self, targets: str) -> list[Engine]:
+        """Those that are named; all if none is."""
+        by_id = self.registry.by_id
         if not targets:
-            return self._registry.here()
+            return self.registry.here()
         return [by_id[i] for i in RankSet.parse(targets) if i in by_id]
 
-    def _worlds_of(self, engines: Iterable[Engine]) -> list[Engine]:
+    def worlds_of(self, engines: Iterable[Engine]) -> list[Engine]:
         """These, and all that may wait for them or be waited for."""
         worlds = {engine.world for engine in engines}
-        return [e for e in self._registry.here() if e.world in worlds]
+        return [e for e in self.registry.here() if e.world in worlds]
 
     # -- what was seen
 
     def snapshot(self, round_: Round, now: float) -> Snapshot:
         """All that a round has shown."""
-        worlds: dict[str, list[int]] = {}
         reports: dict[int, Report] = {}
         for id, (_, body) in round_.answers.items():
             reports[id] = unpack(body, type=Report)
-        for id, engine in round_.asked.items():
-            worlds.setdefault(engine.world, []).append(id)
         return Snapshot(
             now,
-            tuple(self._world(n, ids, round_, reports, now) for n, ids in worlds.items()),
+            self.worlds(round_, reports, now),
             _stacks(round_, reports),
             str(RankSet(round_.missing)),
+        )
+
+    def worlds(
+        self, round_: Round, reports: dict[int, Report], now: float
+    ) -> tuple[World, ...]:
+        """The states of all ranks, by worlds."""
+        found: dict[str, list[int]] = {}
+        for id, engine in round_.asked.items():
+            found.setdefault(engine.world, []).append(id)
+        return tuple(
+            self._world(name, ids, round_, reports, now) for name, ids in found.items()
         )
 
     def _world(
@@ -309,7 +331,7 @@ class Sight:
     ) -> Evidence:
         if report is None:
             silent = self._silent.get(engine.uuid)
-            if not self._registry.watchable(engine):
+            if not self.registry.watchable(engine):
                 return Evidence(now, reachable=False, since=silent)
             event = round_.seen.get(engine.id)
             outside = _outside(event) if event is not None else None
@@ -363,7 +385,7 @@ class Sight:
         actions: list[Action] = []
         if not vigil.watched:
             vigil.watched = True
-            everybody = self._worlds_of(self._pending(request))
+            everybody = self.worlds_of(self._pending(request))
             peers = tuple(e.control for e in everybody)
             actions.append(Send(peers, Glance(0, "watch")))
         quiet = now - vigil.quiet_since
@@ -375,12 +397,12 @@ class Sight:
         return actions + self._ask_why(request, now)
 
     def _pending(self, request: Request) -> list[Engine]:
-        by_id = self._registry.by_id
+        by_id = self.registry.by_id
         return [by_id[i] for i in request.pending if i in by_id]
 
     def _ask_why(self, request: Request, now: float) -> list[Action]:
         peer = self._fanout.clients.get(request.client)
-        everybody = self._worlds_of(self._pending(request))
+        everybody = self.worlds_of(self._pending(request))
         if peer is None or len(everybody) < 2:
             return []
         id = request.submit.id
@@ -404,7 +426,7 @@ class Sight:
         if request is None or not request.pending:
             return []
         peer = self._fanout.clients.get(request.client)
-        everybody = self._worlds_of(self._pending(request))
+        everybody = self.worlds_of(self._pending(request))
         if peer is None or len(everybody) < 2:
             return []
 
@@ -491,5 +513,5 @@ def _folded(round_: Round) -> dict[str, Any]:
     }
 
 
-def _answer(who: str, id: str, content: Any) -> Action:
+def answer(who: str, id: str, content: Any) -> Action:
     return Send((peer_name("in", who),), Answer(id), (pack(content),))

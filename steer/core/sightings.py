@@ -55,6 +55,18 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Engines whose stack was seen from outside only, or not at all."""
 
 
+class Freed(msgspec.Struct, frozen=True):
+    """What `unstick` has done to a world."""
+
+    freed: tuple[tuple[str, str], ...] = ()
+    """Engines, and the call that they came back from."""
+    refusals: tuple[str, ...] = ()
+    left: str = ""
+    """Ranks that wait still."""
+    dropped: int = 0
+    """Messages that nobody had received."""
+
+
 class LookWish(msgspec.Struct, frozen=True):
     """How a rank is to be looked at."""
 

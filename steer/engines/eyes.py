@@ -11,21 +11,21 @@ threads of their own, because they may take a while or wait.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from steer.core.freeing import Act, Recipe
 from steer.core.rankstates import Spot
 from steer.core.sightings import Frame, LookWish, Report
 from steer.engines.looking import NATIVE_AFTER, Watcher, users_frame
-from steer.witness import Witness
 from steer.wire.frames import pack, unpack
 from steer.wire.messages import Glance, Glanced
+from steer.witness import Witness
 
 if TYPE_CHECKING:
     from steer.engines.run import Runner
@@ -54,6 +54,10 @@ class Eyes:
             "look": self._look,
             "watch": self._watch,
             "peek": self._peek,
+            "recipe": self._recipe,
+            "flag": self._flag,
+            "act": self._act,
+            "drain": self._drain,
         }
 
     def install(self) -> None:
@@ -154,6 +158,44 @@ class Eyes:
         frame = users_frame(self.watcher.frame()) if self._busy() else None
         answer = peek(expression, frame, self._runner.namespace.variables)
         self._wire.post(Glanced(number, pack(answer)))
+
+    # -- bringing blocked ranks back
+
+    def _recipe(self, message: Glance) -> None:
+        from steer.engines.freeing import recipe
+
+        if not self._busy():
+            self._say(message.number, pack(None))
+            return
+        self._say(message.number, pack((self.report(LookWish()), recipe(self.watcher))))
+
+    def _flag(self, message: Glance) -> None:
+        from steer.engines.freeing import Helper
+
+        seen = unpack(message.body, type=dict[int, Recipe])
+        mine = seen.get(self._wire.core.engine)
+        said = "" if mine is None else Helper(self.watcher).flag(mine)
+        self._say(message.number, pack(said))
+
+    def _act(self, message: Glance) -> None:
+        wanted = unpack(message.body, type=dict[int, list[Act]])
+        mine = wanted.get(self._wire.core.engine, [])
+        self._beside("steer-unstick", lambda: self._acted(message.number, mine))
+
+    def _acted(self, number: int, acts: list[Act]) -> None:
+        from steer.engines.freeing import Helper
+
+        said = Helper(self.watcher).act(acts)
+        self._wire.post(Glanced(number, pack(said)))
+
+    def _drain(self, message: Glance) -> None:
+        members = unpack(message.body, type=list[tuple[str, str]])
+        self._beside("steer-unstick", lambda: self._drained(message.number, members))
+
+    def _drained(self, number: int, members: list[tuple[str, str]]) -> None:
+        from steer.engines.freeing import drain
+
+        self._wire.post(Glanced(number, pack(drain(members))))
 
     def _beside(self, name: str, job: Callable[[], None]) -> None:
         threading.Thread(target=job, name=name, daemon=True).start()

@@ -19,15 +19,15 @@ import zmq
 from steer import shm, sockets
 from steer.blackbox import Reader
 from steer.core import events as ev
-from steer.core.sight import Outside
 from steer.core.hub import RETURN_WITHIN, HubCore, request_of
+from steer.core.sight import Outside
 from steer.errors import InternalError, ProtocolError, SteerError
+from steer.eventloop import Loop
 from steer.hosts import kernel
 from steer.hub.jobs import Jobs
 from steer.hub.ledger import Ledger
 from steer.hub.sight import Outsight
 from steer.hub.steering import Steering
-from steer.eventloop import Loop
 from steer.node.processes import Process
 from steer.node.signals import send_all
 from steer.node.sweep import sweep

@@ -86,10 +86,9 @@ class Outsight:
         if witnessed is None:
             return
         text = witnessed.since(before)
-        if not _is_whole(text):
-            if pause < LONGEST / 2:
-                self._await(engine, before, pause * 2)
-                return
+        if not _is_whole(text) and pause < LONGEST / 2:
+            self._await(engine, before, pause * 2)
+            return
         frames = read_faulthandler(text)
         source = self._line(engine, frames[-1]) if frames else ""
         self._feed(SeenOutside(engine.id, text, source))

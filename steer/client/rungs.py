@@ -1,0 +1,119 @@
+"""The ladder for ranks that do not come back: interrupt, unstick, kill.
+
+Each rung says what was lost by it, and what the next one is.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from steer.client.sight import Seen
+from steer.core.sightings import Freed
+from steer.errors import UsageError
+from steer.ranks import RankSet, describe
+
+if TYPE_CHECKING:
+    from steer.client.client import Client
+
+PATIENCE = 30.0
+"""Seconds in which all of a world can be brought back."""
+
+
+class Interrupted(Seen):
+    """Which ranks were interrupted."""
+
+    def __init__(self, ranks: RankSet) -> None:
+        self.ranks = ranks
+        self.text = (
+            f"{_upper(describe(ranks))}: interrupted. Ranks that wait in MPI raise "
+            "KeyboardInterrupt only when their call ends; %pxunstick ends it.\n"
+        )
+
+
+class Unstuck(Seen):
+    """Which ranks were brought back, and from where."""
+
+    def __init__(self, told: Freed) -> None:
+        self.refusals = told.refusals
+        self.freed: dict[str, str] = {}
+        """By ranks: the call that each came back from."""
+        for ranks, call in told.freed:
+            self.freed[ranks] = call
+        self.dropped = told.dropped
+        self.text = "".join(f"{line}\n" for line in self._lines())
+
+    @property
+    def ranks(self) -> RankSet:
+        """All that were brought back."""
+        found = RankSet()
+        for ranks in self.freed:
+            found = found | RankSet.parse(ranks)
+        return found
+
+    def _lines(self) -> list[str]:
+        if self.refusals:
+            why = [f"  {reason}." for reason in self.refusals]
+            return [
+                "Refused, nothing was lost:" if not self.freed else "Only in part:",
+                *why,
+                "→ %pxwhere    %pxkill ends the ranks, with all that they have",
+            ]
+        if not self.freed:
+            return ["No rank waits in MPI."]
+        lines = [f"{_upper(describe(self.ranks))}: back, with KeyboardInterrupt at"]
+        lines += [f"  [{ranks}]  {call}" for ranks, call in self.freed.items()]
+        lost = "Variables and communicators are as they were."
+        if self.dropped:
+            many = "message" if self.dropped == 1 else "messages"
+            lost += f" {self.dropped} {many} that nobody had received: thrown away."
+        return [*lines, lost]
+
+
+class Killed(Seen):
+    """Which ranks were killed."""
+
+    def __init__(self, ranks: RankSet, world: RankSet) -> None:
+        self.ranks = ranks
+        with_them = world - ranks
+        self.text = f"{_upper(describe(ranks))}: killed, all that they had is lost."
+        if with_them:
+            self.text += (
+                f" {_upper(describe(with_them))} are of the same MPI world and end with"
+                " them, unless that MPI can do without."
+            )
+        self.text += " `cluster.restart_engines()` starts new ones.\n"
+
+
+def interrupt(client: Client, targets: Sequence[int]) -> Interrupted:
+    """Raise KeyboardInterrupt in what these ranks run."""
+    done = client.link.wait(client.link.signal(signal.SIGINT, str(RankSet(targets))))
+    return Interrupted(RankSet.parse(done["signalled"]))
+
+
+def unstick(client: Client, targets: Sequence[int]) -> Unstuck:
+    """Bring the worlds of these ranks back."""
+    link = client.link
+    engines = link.core.engines
+    worlds = {engines[i].world for i in targets}
+    if len(worlds) > 1:
+        raise UsageError("These are ranks of several worlds; name those of one.")
+    future = link.ask("unstick", targets=str(RankSet(targets)))
+    told: Any = link.wait(future, PATIENCE)
+    return Unstuck(msgspec.convert(told, type=Freed))
+
+
+def kill(client: Client, targets: Sequence[int]) -> Killed:
+    """End these ranks at once."""
+    engines = client.link.core.engines
+    worlds = {engines[i].world for i in targets}
+    world = RankSet(i for i, info in engines.items() if info.world in worlds)
+    done = client.link.wait(client.link.signal(signal.SIGKILL, str(RankSet(targets))))
+    return Killed(RankSet.parse(done["signalled"]), world)
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]

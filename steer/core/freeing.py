@@ -1,0 +1,230 @@
+"""How ranks that wait for each other in MPI are brought back alive: a plan, or why not.
+
+No signal ends a blocking call of MPI. But each such call ends when what it waits for
+comes, and other ranks' I/O threads can make that come::
+
+    receive       a message of nothing, from the rank that it waits for
+    send          taken by the rank that it is for, and dropped
+    collective    ranks that are not in it take part in place of their main threads
+
+Before that each blocked rank has an interrupt pending, so that its main thread raises
+KeyboardInterrupt before the next bytecode, and nothing of the program sees the empty
+message. So all calls must be known exactly, and must be made by a frame of the user's.
+
+When it is refused
+    Somebody computes: what others wait for may still come, and would then find nobody.
+    A call is unknown, or of a kind that only who began it could end (requests, windows,
+    files). A rank's host, its I/O thread or its MPI cannot help. In a rooted collective
+    nobody can tell, if several are missing, which of them have already done their part:
+    a part done twice would be taken for part of the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from steer.core.mpiops import OPS, Need, matches_as
+from steer.core.rankstates import ANY, UNKNOWN, Call, Comm, Doing, RankState
+from steer.ranks import RankSet, describe
+
+
+class Recipe(msgspec.Struct, frozen=True, array_like=True):
+    """A call, exactly enough for another rank to make its part of it."""
+
+    op: str
+    root: int = 0
+    """In the communicator."""
+    count: int = 0
+    """Of items that a rank gives; of those that it gets, for a scatter."""
+    datatype: str = ""
+    """`DOUBLE`"""
+    reduction: str = ""
+    """`SUM`"""
+    problem: str = ""
+    """Why nobody else can make it."""
+
+
+class Act(msgspec.Struct, frozen=True, array_like=True):
+    """What one rank's I/O thread does for another."""
+
+    kind: str
+    """send, take, join"""
+    members: str
+    """The ranks of the world in the communicator, ..."""
+    name: str
+    """... and its name: see `rankstates.Comm`."""
+    peer: int = 0
+    """The rank of the world that is freed by it."""
+    tag: int = 0
+    pickled: bool = False
+    """The message has to be an object's."""
+    recipe: Recipe | None = None
+
+
+@dataclass
+class Plan:
+    """What is to be done, or why nothing is."""
+
+    blocked: RankSet = field(default_factory=RankSet)
+    acts: dict[int, list[Act]] = field(default_factory=dict)
+    """By the rank that does them."""
+    refusals: list[str] = field(default_factory=list)
+
+    def add(self, rank: int, act: Act) -> None:
+        """Have a rank do something; once, if it frees several."""
+        acts = self.acts.setdefault(rank, [])
+        if act not in acts:
+            acts.append(act)
+
+
+_ALIVE = (Doing.MPI, Doing.FINISHED, Doing.POST_MORTEM, Doing.HELD)
+
+
+def plan(states: Mapping[int, RankState], recipes: Mapping[int, Recipe]) -> Plan:
+    """How to free all blocked ranks of a world."""
+    made = Plan()
+    blocked = [rank for rank, state in states.items() if state.doing is Doing.MPI]
+    made.blocked = RankSet(blocked)
+    made.refusals += _cannot_help(states)
+    for rank in blocked:
+        call = states[rank].call
+        recipe = recipes.get(rank)
+        problem = _problem(rank, states[rank], call, recipe)
+        if problem:
+            made.refusals.append(problem)
+        elif call is not None and call.comm is not None and recipe is not None:
+            made.refusals += _Freed(made, states, rank, call, call.comm, recipe).plan()
+    made.refusals = list(dict.fromkeys(made.refusals))
+    return made
+
+
+def _cannot_help(states: Mapping[int, RankState]) -> Iterator[str]:
+    computing = RankSet(
+        rank
+        for rank, state in states.items()
+        if state.doing in (Doing.PYTHON, Doing.NATIVE)
+    )
+    if computing:
+        verb = "computes" if len(computing) == 1 else "compute"
+        yield (
+            f"{_upper(describe(computing))} {verb}: what the others wait for may still "
+            "come. End that first, with %pxinterrupt"
+        )
+    holding = [
+        rank
+        for rank, state in states.items()
+        if state.doing is Doing.HOLDING or state.detail == "GIL held"
+    ]
+    if holding:
+        yield (
+            f"{_upper(describe(RankSet(holding)))}: native code holds the GIL, so "
+            "nothing can be done there"
+        )
+    gone = [
+        rank
+        for rank, state in states.items()
+        if state.doing in (Doing.DEAD, Doing.UNREACHABLE)
+    ]
+    if gone:
+        yield f"{_upper(describe(RankSet(gone)))} cannot help: {states[gone[0]].doing}"
+
+
+def _problem(
+    rank: int, state: RankState, call: Call | None, recipe: Recipe | None
+) -> str:
+    if state.detail == "GIL held":
+        return ""  # told already
+    if call is None:
+        return f"Rank {rank} waits in MPI, and nobody can tell in which call"
+    if OPS[call.op].need is Need.REQUEST:
+        return f"Rank {rank} waits in {call.op}: for what, the call does not say"
+    if call.comm is None or not call.comm.whole:
+        return f"Rank {rank} waits in {call.op} on a communicator that is not known"
+    if recipe is None:
+        return f"Rank {rank} did not say what its {call.op} is"
+    if recipe.problem:
+        return f"Rank {rank} waits in {call.op}: {recipe.problem}"
+    return ""
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+class _Freed:
+    """One rank that is to be freed."""
+
+    def __init__(
+        self,
+        made: Plan,
+        states: Mapping[int, RankState],
+        rank: int,
+        call: Call,
+        comm: Comm,
+        recipe: Recipe,
+    ) -> None:
+        self._made = made
+        self._states = states
+        self._rank = rank
+        self._call = call
+        self._comm = comm
+        self._recipe = recipe
+        self._members = RankSet.parse(comm.ranks)
+
+    def plan(self) -> Iterator[str]:
+        if OPS[self._call.op].need is Need.MESSAGE:
+            yield from self._messages()
+        else:
+            yield from self._collective()
+
+    def _act(self, kind: str, **more: object) -> Act:
+        return Act(kind, self._comm.ranks, self._comm.name, self._rank, **more)  # type: ignore[arg-type]
+
+    def _messages(self) -> Iterator[str]:
+        call, op = self._call, self._call.op
+        for message in (call.send, call.receive):
+            if message is not None and UNKNOWN in (message.peer, message.tag):
+                yield f"Rank {self._rank} waits in {op}: its peer or tag is not known"
+                return
+        if call.send is not None:
+            act = self._act("take", tag=call.send.tag)
+            self._made.add(call.send.peer, act)
+        if call.receive is not None:
+            peer = call.receive.peer
+            if peer == ANY:
+                others = self._members - RankSet([self._rank])
+                peer = others.min() if others else self._rank
+            tag = 0 if call.receive.tag == ANY else call.receive.tag
+            self._made.add(peer, self._act("send", tag=tag, pickled=op[:1].islower()))
+
+    def _collective(self) -> Iterator[str]:
+        same = RankSet(
+            rank
+            for rank in self._members
+            if rank in self._states and self._is_in_it(self._states[rank])
+        )
+        missing = self._members - same
+        if OPS[self._call.op].need is not Need.ALL and len(missing) != 1:
+            yield (
+                f"{_upper(describe(missing))}: nobody can tell which of them have done "
+                f"their part of {self._call.op}, in which rank {self._rank} waits"
+            )
+            return
+        act = Act(
+            "join", self._comm.ranks, self._comm.name, same.min(), recipe=self._recipe
+        )
+        for rank in missing:
+            self._made.add(rank, act)
+
+    def _is_in_it(self, state: RankState) -> bool:
+        call = state.call
+        return (
+            call is not None
+            and call.comm is not None
+            and call.comm.key == self._comm.key
+            and matches_as(call.op) == matches_as(self._call.op)
+            and call.root == self._call.root
+        )

@@ -1,0 +1,148 @@
+"""`unstick`: the hub brings the blocked ranks of a world back alive, step by step.
+
+::
+
+    asked: what does each rank do, what exactly is its call
+      -> refused, with the reasons (`freeing.plan`)
+    flagged: an interrupt is pending on every blocked rank
+    acted: other ranks made what they wait for come
+    asked again: some may wait in their next call -> from the beginning, TRIES times
+    drained: messages that nobody will receive are thrown away
+    told
+
+A rank that has gone on between two steps is no harm: its interrupt ends it where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from steer.core.events import Action
+from steer.core.freeing import Plan, Recipe, plan
+from steer.core.rankstates import RankState
+from steer.core.registry import Engine
+from steer.core.sight import Round, Sight
+from steer.core.sightings import Freed, Report
+from steer.core.verdicttext import call_text, comm_names
+from steer.ranks import RankSet
+from steer.wire.frames import pack, unpack
+
+TRIES = 10
+ACTING = 8.0
+"""Seconds in which helpers answer."""
+
+Tell = Callable[[Freed], list[Action]]
+
+
+class Unstick:
+    """One world that is brought back."""
+
+    def __init__(self, sight: Sight, engines: Iterable[Engine], tell: Tell) -> None:
+        self._sight = sight
+        self._engines = list(engines)
+        self._tell = tell
+        self._first = min(e.id - max(e.info.rank, 0) for e in self._engines)
+        self._tries = 0
+        self._comms: dict[tuple[str, str], None] = {}
+        self._freed: dict[str, RankSet] = {}
+        """Ranks, by the calls that they came back from."""
+        self._recipes: dict[int, Recipe] = {}
+
+    def begin(self, now: float) -> list[Action]:
+        """Look."""
+        self._tries += 1
+        return self._ask("recipe", b"", self._looked, now)
+
+    def _ask(
+        self,
+        what: str,
+        body: bytes,
+        judge: Callable[[Round, float], list[Action]],
+        now: float,
+        patience: float = 1.0,
+    ) -> list[Action]:
+        alive = [e for e in self._engines if e.uuid in self._sight.registry.engines]
+        return self._sight.ask(alive, what, body, judge, now, patience)
+
+    # -- the steps
+
+    def _looked(self, round_: Round, now: float) -> list[Action]:
+        said: dict[int, Report] = {}
+        self._recipes = {}
+        for id, (_, body) in round_.answers.items():
+            told = unpack(body, type=tuple[Report, Recipe] | None)
+            said[id] = told[0] if told is not None else Report()
+            if told is not None:
+                self._recipes[id - self._first] = told[1]
+        (world,) = self._sight.worlds(round_, said, now)
+        made = plan(world.states, self._recipes)
+        if made.refusals:
+            return self._end(RankSet(), made.refusals, now)
+        if not made.blocked:
+            return self._drain(now)
+        if self._tries > TRIES:
+            return self._end(
+                made.blocked, ["They came into one call after another"], now
+            )
+        self._note(made, world.states)
+        flags = {rank + self._first: self._recipes[rank] for rank in made.blocked}
+        return self._ask(
+            "flag", pack(flags), lambda r, now: self._flagged(r, made, now), now
+        )
+
+    def _note(self, made: Plan, states: dict[int, RankState]) -> None:
+        """Remember what is given up."""
+        names = comm_names(states)
+        for rank in made.blocked:
+            call = states[rank].call
+            assert call is not None
+            assert call.comm is not None
+            self._comms[call.comm.ranks, call.comm.name] = None
+            key = f"{call_text(call, names)}  {states[rank].spot}"
+            one = RankSet([rank])
+            self._freed[key] = self._freed.get(key, RankSet()) | one
+
+    def _flagged(self, round_: Round, made: Plan, now: float) -> list[Action]:
+        moved = [
+            id - self._first
+            for id, (_, body) in round_.answers.items()
+            if unpack(body, type=str)
+        ]
+        if moved or round_.missing:  # what they wait for has come, or they are silent
+            return self.begin(now) if self._tries < TRIES else self._end(
+                made.blocked, ["They go on by themselves"], now
+            )  # fmt: skip
+        acts = {rank + self._first: acts for rank, acts in made.acts.items()}
+        return self._ask("act", pack(acts), self._acted, now, ACTING)
+
+    def _acted(self, round_: Round, now: float) -> list[Action]:
+        problems = {
+            said: None
+            for _, body in round_.answers.values()
+            if (said := unpack(body, type=str))
+        }
+        if problems or round_.missing:
+            left = RankSet(i - self._first for i in round_.missing)
+            told = [*problems, *([f"ranks {left} did not get done"] if left else [])]
+            return self._end(left, [f"It did not come about: {t}" for t in told], now)
+        return self._sight.later(now + 0.1, self.begin)
+
+    def _drain(self, now: float) -> list[Action]:
+        if not self._comms:
+            return self._end(RankSet(), [], now)
+        return self._ask("drain", pack(list(self._comms)), self._drained, now, ACTING)
+
+    def _drained(self, round_: Round, now: float) -> list[Action]:
+        dropped = sum(unpack(body, type=int) for _, body in round_.answers.values())
+        return self._end(RankSet(), [], now, dropped)
+
+    def _end(
+        self, left: RankSet, refusals: list[str], now: float, dropped: int = 0
+    ) -> list[Action]:
+        freed = tuple(
+            (str(RankSet(rank + self._first for rank in ranks)), call)
+            for call, ranks in self._freed.items()
+        )
+        return self._tell(
+            Freed(freed if not left else (), tuple(refusals), str(left), dropped)
+        )

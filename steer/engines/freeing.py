@@ -1,0 +1,384 @@
+"""What a rank's helper threads do to bring blocked ranks back alive (`core/freeing.py`).
+
+    recipe    what the call is in which main waits, exactly
+    flag      let main raise KeyboardInterrupt before its next bytecode
+    act       send, take, or join in, in place of main
+    drain     throw away messages that nobody will receive
+
+All of them need MPI_THREAD_MULTIPLE, and threads of their own: a call may block.
+"""
+
+from __future__ import annotations
+
+import _thread
+import ast
+import gc
+import signal
+import sys
+import time
+from collections.abc import Callable
+from time import monotonic
+from types import FrameType
+from typing import Any
+
+from steer.core.freeing import Act, Recipe
+from steer.engines import mpi
+from steer.engines.blocked import LONGEST_LOOK, call_node
+from steer.engines.comms import Members, as_number
+from steer.engines.evaluating import CannotEvaluate, Evaluator
+from steer.engines.looking import Watcher
+from steer.ranks import RankSet
+
+LONGEST_ACT = 5.0
+"""Seconds for one message to be sent or taken."""
+NAP = 0.0005
+CALM = 0.05
+"""Seconds without a message after which no more are on their way on this host."""
+
+_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "Barrier": (),
+    "Bcast": ("recvbuf", "root"),
+    "Gather": ("sendbuf", "recvbuf", "root"),
+    "Scatter": ("sendbuf", "recvbuf", "root"),
+    "Allgather": ("sendbuf", "recvbuf"),
+    "Alltoall": ("sendbuf", "recvbuf"),
+    "Reduce": ("sendbuf", "recvbuf", "op", "root"),
+    "Allreduce": ("sendbuf", "recvbuf", "op"),
+    "Scan": ("sendbuf", "recvbuf", "op"),
+    "Exscan": ("sendbuf", "recvbuf", "op"),
+    "barrier": (),
+    "bcast": ("obj", "root"),
+    "gather": ("sendobj", "root"),
+    "scatter": ("sendobj", "root"),
+    "allgather": ("sendobj",),
+    "alltoall": ("sendobj",),
+    "reduce": ("sendobj", "op", "root"),
+    "allreduce": ("sendobj", "op"),
+    "scan": ("sendobj", "op"),
+    "exscan": ("sendobj", "op"),
+    "Dup": ("info",),
+    "Split": ("color", "key"),
+}
+_REDUCTIONS = (
+    "SUM", "PROD", "MAX", "MIN", "LAND", "BAND", "LOR", "BOR", "LXOR", "BXOR",
+    "MAXLOC", "MINLOC",
+)  # fmt: skip
+
+
+# -- the recipe
+
+
+def recipe(watcher: Watcher) -> Recipe:
+    """What the call is in which main waits."""
+    frame = watcher.frame()
+    node = None if frame is None else call_node(frame)
+    if frame is None or node is None:
+        return Recipe("", problem="its call cannot be read")
+    if not isinstance(node.func, ast.Attribute):
+        return Recipe("", problem="its call is made by another name")
+    MPI = sys.modules["mpi4py.MPI"]
+    if MPI.Query_thread() != MPI.THREAD_MULTIPLE:
+        level = "its MPI allows one thread at a time only (no MPI_THREAD_MULTIPLE)"
+        return Recipe(node.func.attr, problem=level)
+    return _Cook(MPI, frame, node, node.func.attr).recipe()
+
+
+class _Cook:
+    """Reads one call of a collective."""
+
+    def __init__(self, MPI: Any, frame: FrameType, node: ast.Call, op: str) -> None:
+        self._MPI = MPI
+        self._op = op
+        names = _PARAMETERS.get(op, ())
+        evaluator = Evaluator(
+            frame.f_locals, frame.f_globals, frame.f_builtins,
+            allow=_nothing, deadline=monotonic() + LONGEST_LOOK,
+        )  # fmt: skip
+        self._evaluate = evaluator.evaluate
+        self._given: dict[str, ast.expr] = dict(zip(names, node.args, strict=False))
+        self._given |= {word.arg or "": word.value for word in node.keywords}
+
+    def recipe(self) -> Recipe:
+        op = self._op
+        if op not in _PARAMETERS:
+            message = op.lower().rstrip("e") in (
+                "send", "ssend", "rsend", "bsend", "recv", "prob", "mprob", "sendrecv",
+                "sendrecv_replac",
+            )  # fmt: skip
+            return Recipe(op, problem="" if message else "nobody else can take part")
+        try:
+            root = as_number(self._value("root", 0))
+            if root is None:
+                return Recipe(op, problem="its root is not known")
+            reduction = self._reduction()
+            if op[0].islower() or op in ("Barrier", "Dup", "Split"):
+                return Recipe(op, root, reduction=reduction)
+            count, datatype = self._buffer(root)
+            return Recipe(op, root, count, datatype, reduction)
+        except CannotEvaluate as error:
+            return Recipe(op, problem=str(error) or "its arguments are not known")
+        except Exception as error:  # noqa: BLE001  objects of the program's say anything
+            return Recipe(op, problem=f"its arguments are not known ({error!r})")
+
+    def _value(self, name: str, default: Any = None) -> Any:
+        node = self._given.get(name)
+        return default if node is None else self._evaluate(node)
+
+    def _reduction(self) -> str:
+        if "op" not in _PARAMETERS[self._op]:
+            return ""
+        op = self._value("op", self._MPI.SUM)
+        for name in _REDUCTIONS:
+            if op is getattr(self._MPI, name):
+                return name
+        raise CannotEvaluate("its operation is the program's own")
+
+    def _buffer(self, root: int) -> tuple[int, str]:
+        """How many items of what a rank gives, or gets from a root."""
+        names = ("recvbuf", "sendbuf") if self._op == "Scatter" else (
+            "sendbuf", "recvbuf")  # fmt: skip
+        for name in names:
+            spec = self._value(name)
+            if spec is None or (isinstance(spec, int) and spec == self._MPI.IN_PLACE):
+                continue
+            return _extent(self._MPI, spec)
+        raise CannotEvaluate("its buffers are not known")
+
+
+def _nothing(function: Any, text: str) -> None:
+    raise CannotEvaluate(f"{text} would have to be called")
+
+
+def _extent(MPI: Any, spec: Any) -> tuple[int, str]:
+    """Items and datatype of a buffer, as mpi4py reads it."""
+    count = datatype = None
+    data = spec
+    if isinstance(spec, list | tuple):
+        data = spec[0]
+        for item in spec[1:]:
+            if isinstance(item, MPI.Datatype):
+                datatype = item
+            elif isinstance(item, int):
+                count = item
+            elif isinstance(item, str):
+                datatype = MPI.Datatype.fromcode(item)
+            elif item is not None:
+                raise CannotEvaluate("it gives parts of different sizes")
+    view = memoryview(data)
+    if datatype is None:
+        datatype = MPI.Datatype.fromcode(view.format.lstrip("@=<"))
+    if not datatype.is_predefined:
+        raise CannotEvaluate("its datatype is the program's own")
+    if count is None:
+        count = view.nbytes // datatype.Get_size()
+    return count, datatype.Get_name().removeprefix("MPI_")
+
+
+# -- acting
+
+
+class Helper:
+    """What a rank does for others, and has done to its own main thread."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._acts: dict[str, Callable[[Any, Any, Act], None]] = {
+            "send": _send,
+            "take": _take,
+            "join": _join,
+        }
+
+    def flag(self, seen: Recipe) -> str:
+        """Let main raise KeyboardInterrupt when it comes back; or why not."""
+        if recipe(self._watcher) != seen:
+            return "it has gone on meanwhile"
+        _thread.interrupt_main(signal.SIGINT)
+        return ""
+
+    def act(self, acts: list[Act]) -> str:
+        """Do this for others; or why it could not be done."""
+        MPI = sys.modules["mpi4py.MPI"]
+        for act in acts:
+            comm = _find(MPI, act.members, act.name)
+            if comm is None:
+                return (
+                    f"the communicator of ranks {act.members} is not told from others"
+                )
+            try:
+                self._acts[act.kind](MPI, comm, act)
+            except (MPI.Exception, TimeoutError) as error:
+                return f"{act.kind}: {error}"
+        return ""
+
+
+def _find(MPI: Any, members: str, name: str) -> Any:
+    """The communicator of this name; None if it is not the only one."""
+    if name == "WORLD":
+        return MPI.COMM_WORLD
+    found: list[Any] = []
+    for thing in gc.get_objects():
+        if type(thing).__module__ != "mpi4py.MPI" or not isinstance(thing, MPI.Comm):
+            continue
+        if not thing or thing == mpi.own or any(thing == other for other in found):
+            continue
+        described = Members(MPI, thing).describe("")
+        if described.key == (members, name):
+            found.append(thing)
+    return found[0] if len(found) == 1 else None
+
+
+def _local(MPI: Any, comm: Any, rank: int) -> int:
+    """A rank of the world in a communicator, or in the other group of one between
+    two."""
+    world = MPI.COMM_WORLD.Get_group()
+    group = comm.Get_remote_group() if comm.Is_inter() else comm.Get_group()
+    try:
+        return int(MPI.Group.Translate_ranks(world, [rank], group)[0])
+    finally:
+        group.Free()
+        world.Free()
+
+
+def _until(over: Callable[[], Any], what: str) -> Any:
+    end = monotonic() + LONGEST_ACT
+    while True:
+        found = over()
+        if found:
+            return found
+        if monotonic() > end:
+            raise TimeoutError(what)
+        time.sleep(NAP)
+
+
+def _send(MPI: Any, comm: Any, act: Act) -> None:
+    """Let a receive end: with nothing, or with the object None."""
+    body = MPI.pickle.dumps(None) if act.pickled else b""
+    request = comm.Isend([body, MPI.BYTE], _local(MPI, comm, act.peer), act.tag)
+    _until(request.Test, "nobody received the message")
+
+
+def _take(MPI: Any, comm: Any, act: Act) -> None:
+    """Let a send end."""
+    status = MPI.Status()
+    source = _local(MPI, comm, act.peer)
+    message = _until(
+        lambda: comm.Improbe(source, act.tag, status), "the message did not come"
+    )
+    _swallow(MPI, message, status)
+
+
+def _swallow(MPI: Any, message: Any, status: Any) -> None:
+    body = bytearray(status.Get_count(MPI.BYTE))
+    request = message.Irecv([body, MPI.BYTE])
+    _until(request.Test, "the message did not come whole")
+
+
+def _join(MPI: Any, comm: Any, act: Act) -> None:
+    """Take part in a collective."""
+    assert act.recipe is not None
+    recipe, op = act.recipe, act.recipe.op
+    call = getattr(comm, op)
+    if op in ("Barrier", "barrier") or op == "Dup":
+        call()
+    elif op == "Split":
+        call(MPI.UNDEFINED)
+    elif op[0].islower():
+        _join_with_objects(MPI, comm, recipe, call)
+    else:
+        _join_with_buffers(MPI, comm, recipe, call)
+
+
+def _join_with_objects(MPI: Any, comm: Any, recipe: Recipe, call: Any) -> None:
+    many = [None] * comm.Get_size()
+    match recipe.op:
+        case "bcast" | "gather":
+            call(None, root=recipe.root)
+        case "scatter":
+            call(many if comm.Get_rank() == recipe.root else None, root=recipe.root)
+        case "allgather":
+            call(None)
+        case "alltoall":
+            call(many)
+        case "reduce":
+            call(ANYTHING, op=getattr(MPI, recipe.reduction), root=recipe.root)
+        case _:
+            call(ANYTHING, op=getattr(MPI, recipe.reduction))
+
+
+def _join_with_buffers(MPI: Any, comm: Any, recipe: Recipe, call: Any) -> None:
+    datatype = getattr(MPI, recipe.datatype)
+    size = comm.Get_size()
+    length = recipe.count * datatype.Get_size()
+
+    def room(times: int = 1) -> list[Any]:
+        return [bytearray(length * times), datatype]
+
+    at_root = comm.Get_rank() == recipe.root
+    match recipe.op:
+        case "Bcast":
+            call(room(), root=recipe.root)
+        case "Gather":
+            call(room(), room(size) if at_root else None, root=recipe.root)
+        case "Scatter":
+            call(room(size) if at_root else None, room(), root=recipe.root)
+        case "Allgather":
+            call(room(), room(size))
+        case "Alltoall":
+            call(room(), room())
+        case "Reduce":
+            op = getattr(MPI, recipe.reduction)
+            call(room(), room() if at_root else None, op=op, root=recipe.root)
+        case _:
+            call(room(), room(), op=getattr(MPI, recipe.reduction))
+
+
+def _itself(self: Any, *_: Any) -> Any:
+    return self
+
+
+class Anything:
+    """What a reduction of objects may be done with, whatever the others are."""
+
+    __add__ = __radd__ = __mul__ = __rmul__ = __and__ = __rand__ = _itself
+    __or__ = __ror__ = __xor__ = __rxor__ = __getitem__ = _itself
+
+    def __lt__(self, other: Any) -> bool:
+        return True
+
+    __le__ = __gt__ = __ge__ = __lt__
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __reduce__(self) -> str:
+        return "ANYTHING"
+
+
+ANYTHING = Anything()
+
+
+# -- what is left over
+
+
+def drain(members: list[tuple[str, str]]) -> int:
+    """Throw away the messages that have come on these communicators; how many."""
+    MPI = sys.modules["mpi4py.MPI"]
+    comms = [_find(MPI, ranks, name) for ranks, name in members]
+    me = MPI.COMM_WORLD.Get_rank()
+    comms = [
+        comm
+        for comm, (ranks, _) in zip(comms, members, strict=True)
+        if comm is not None and me in RankSet.parse(ranks)
+    ]
+    dropped = 0
+    quiet = monotonic() + CALM
+    while comms and monotonic() < quiet:
+        for comm in comms:
+            status = MPI.Status()
+            message = comm.Improbe(MPI.ANY_SOURCE, MPI.ANY_TAG, status)
+            if message is not None:
+                _swallow(MPI, message, status)
+                dropped += 1
+                quiet = monotonic() + CALM
+        time.sleep(NAP)
+    return dropped
