@@ -96,7 +96,7 @@ def plan(states: Mapping[int, RankState], recipes: Mapping[int, Recipe]) -> Plan
         if problem:
             made.refusals.append(problem)
         elif call is not None and call.comm is not None and recipe is not None:
-            made.refusals += _Freed(made, states, rank, call, call.comm, recipe).plan()
+            made.refusals += _Freed(made, states, rank, call, call.comm, recipes).plan()
     made.refusals = list(dict.fromkeys(made.refusals))
     return made
 
@@ -145,7 +145,7 @@ def _problem(
         return f"Rank {rank} waits in {call.op} on a communicator that is not known"
     if recipe is None:
         return f"Rank {rank} did not say what its {call.op} is"
-    if recipe.problem:
+    if recipe.problem and OPS[call.op].need is Need.MESSAGE:
         return f"Rank {rank} waits in {call.op}: {recipe.problem}"
     return ""
 
@@ -164,14 +164,14 @@ class _Freed:
         rank: int,
         call: Call,
         comm: Comm,
-        recipe: Recipe,
+        recipes: Mapping[int, Recipe],
     ) -> None:
         self._made = made
         self._states = states
         self._rank = rank
         self._call = call
         self._comm = comm
-        self._recipe = recipe
+        self._recipes = recipes
         self._members = RankSet.parse(comm.ranks)
 
     def plan(self) -> Iterator[str]:
@@ -213,9 +213,14 @@ class _Freed:
                 f"their part of {self._call.op}, in which rank {self._rank} waits"
             )
             return
-        act = Act(
-            "join", self._comm.ranks, self._comm.name, same.min(), recipe=self._recipe
-        )
+        # What one of them cannot tell of the call another can: they make the same.
+        known = [self._recipes[rank] for rank in same if rank in self._recipes]
+        good = next((recipe for recipe in known if not recipe.problem), None)
+        if good is None:
+            why = self._recipes[self._rank].problem
+            yield f"{_upper(describe(same))} in {self._call.op}: {why}"
+            return
+        act = Act("join", self._comm.ranks, self._comm.name, same.min(), recipe=good)
         for rank in missing:
             self._made.add(rank, act)
 

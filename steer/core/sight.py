@@ -46,6 +46,9 @@ OUTSIDE = 0.5
 """Seconds more for the node to see those that did not."""
 WATCHED_AFTER = 1.0
 COARSE = 0.5
+STARVED = 2.0
+"""Seconds of silence that prove nothing: on a machine with too many ranks a thread may
+wait that long for a core."""
 SILENT_AFTER = 10.0
 AGAIN_AFTER = 2.0
 """Seconds until the first question again if nothing was proved; each takes longer."""
@@ -330,12 +333,13 @@ class Sight:
         self, engine: Engine, round_: Round, report: Report | None, now: float
     ) -> Evidence:
         if report is None:
-            silent = self._silent.get(engine.uuid)
+            silent = self._silent.get(engine.uuid, now)
             if not self.registry.watchable(engine):
                 return Evidence(now, reachable=False, since=silent)
             event = round_.seen.get(engine.id)
             outside = _outside(event) if event is not None else None
-            return Evidence(now, silent_since=silent, outside=outside)
+            since = min(silent + STARVED, now)
+            return Evidence(now, silent_since=since, outside=outside)
         answered = round_.answers[engine.id][0]
         idle = not report.busy and not self._fanout.sent_to(engine)
         age = report.error_age if idle and report.error else report.age

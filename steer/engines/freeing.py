@@ -92,7 +92,7 @@ class _Cook:
         names = _PARAMETERS.get(op, ())
         evaluator = Evaluator(
             frame.f_locals, frame.f_globals, frame.f_builtins,
-            allow=_nothing, deadline=monotonic() + LONGEST_LOOK,
+            allow=_arrays_only, deadline=monotonic() + LONGEST_LOOK,
         )  # fmt: skip
         self._evaluate = evaluator.evaluate
         self._given: dict[str, ast.expr] = dict(zip(names, node.args, strict=False))
@@ -135,17 +135,28 @@ class _Cook:
 
     def _buffer(self, root: int) -> tuple[int, str]:
         """How many items of what a rank gives, or gets from a root."""
+        unknown = CannotEvaluate("its buffers are not known")
         names = ("recvbuf", "sendbuf") if self._op == "Scatter" else (
             "sendbuf", "recvbuf")  # fmt: skip
         for name in names:
-            spec = self._value(name)
+            try:
+                spec = self._value(name)
+            except CannotEvaluate as error:
+                unknown = error
+                continue
             if spec is None or (isinstance(spec, int) and spec == self._MPI.IN_PLACE):
                 continue
             return _extent(self._MPI, spec)
-        raise CannotEvaluate("its buffers are not known")
+        raise unknown
 
 
-def _nothing(function: Any, text: str) -> None:
+def _arrays_only(function: Any, text: str) -> None:
+    """New arrays may be made anew to see how large they are: their own are out of
+    reach while the call has them."""
+    home = getattr(function, "__module__", None)
+    name = getattr(function, "__name__", "")
+    if home == "numpy" and name in ("zeros", "ones", "empty", "full", "arange"):
+        return
     raise CannotEvaluate(f"{text} would have to be called")
 
 
