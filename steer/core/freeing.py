@@ -43,6 +43,8 @@ class Recipe(msgspec.Struct, frozen=True, array_like=True):
     """`DOUBLE`"""
     reduction: str = ""
     """`SUM`"""
+    value: bytes = b""
+    """The object that a rank gives to a reduction, pickled; empty if it is not known."""
     problem: str = ""
     """Why nobody else can make it."""
 
@@ -215,7 +217,8 @@ class _Freed:
             return
         # What one of them cannot tell of the call another can: they make the same.
         known = [self._recipes[rank] for rank in same if rank in self._recipes]
-        good = next((recipe for recipe in known if not recipe.problem), None)
+        well = sorted((r for r in known if not r.problem), key=lambda r: not r.value)
+        good = well[0] if well else None
         if good is None:
             why = self._recipes[self._rank].problem
             yield f"{_upper(describe(same))} in {self._call.op}: {why}"

@@ -28,6 +28,8 @@ from steer.ranks import RankSet
 from steer.wire.frames import pack, unpack
 
 TRIES = 10
+PAUSE = 0.1
+"""Seconds until ranks are looked at again: time to raise an error, and describe it."""
 ACTING = 8.0
 """Seconds in which helpers answer."""
 
@@ -76,8 +78,10 @@ class Unstick:
                 self._recipes[id - self._first] = told[1]
         (world,) = self._sight.worlds(round_, said, now)
         made = plan(world.states, self._recipes)
+        if made.refusals and self._freed and self._tries <= TRIES:
+            return self._sight.later(now + PAUSE, self.begin)  # on their way back
         if made.refusals:
-            return self._end(RankSet(), made.refusals, now)
+            return self._end(made.blocked, made.refusals, now)
         if not made.blocked:
             return self._drain(now)
         if self._tries > TRIES:
@@ -125,7 +129,7 @@ class Unstick:
             left = RankSet(i - self._first for i in round_.missing)
             told = [*problems, *([f"ranks {left} did not get done"] if left else [])]
             return self._end(left, [f"It did not come about: {t}" for t in told], now)
-        return self._sight.later(now + 0.1, self.begin)
+        return self._sight.later(now + PAUSE, self.begin)
 
     def _drain(self, now: float) -> list[Action]:
         if not self._comms:

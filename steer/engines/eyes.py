@@ -195,7 +195,7 @@ class Eyes:
     def _drained(self, number: int, members: list[tuple[str, str]]) -> None:
         from steer.engines.freeing import drain
 
-        self._wire.post(Glanced(number, pack(drain(members))))
+        self._wire.post(Glanced(number, pack(drain(members, self.watcher))))
 
     def _beside(self, name: str, job: Callable[[], None]) -> None:
         threading.Thread(target=job, name=name, daemon=True).start()

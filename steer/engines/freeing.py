@@ -1,4 +1,4 @@
-"""What a rank's helper threads do to bring blocked ranks back alive (`core/freeing.py`).
+"""What a rank's helper threads do to bring blocked ranks back (`core/freeing.py`).
 
     recipe    what the call is in which main waits, exactly
     flag      let main raise KeyboardInterrupt before its next bytecode
@@ -13,10 +13,11 @@ from __future__ import annotations
 import _thread
 import ast
 import gc
+import pickle
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic
 from types import FrameType
 from typing import Any
@@ -27,11 +28,16 @@ from steer.engines.blocked import LONGEST_LOOK, call_node
 from steer.engines.comms import Members, as_number
 from steer.engines.evaluating import CannotEvaluate, Evaluator
 from steer.engines.looking import Watcher
+from steer.engines.peeking import check_call
 from steer.ranks import RankSet
 
 LONGEST_ACT = 5.0
 """Seconds for one message to be sent or taken."""
+LARGEST = 1 << 20
+"""Bytes of an object that travels to those who take part in a reduction."""
 NAP = 0.0005
+CHUNK = 1000
+"""Objects that are looked through at once, with the GIL."""
 CALM = 0.05
 """Seconds without a message after which no more are on their way on this host."""
 
@@ -92,7 +98,7 @@ class _Cook:
         names = _PARAMETERS.get(op, ())
         evaluator = Evaluator(
             frame.f_locals, frame.f_globals, frame.f_builtins,
-            allow=_arrays_only, deadline=monotonic() + LONGEST_LOOK,
+            allow=_only_looks, deadline=monotonic() + LONGEST_LOOK,
         )  # fmt: skip
         self._evaluate = evaluator.evaluate
         self._given: dict[str, ast.expr] = dict(zip(names, node.args, strict=False))
@@ -112,7 +118,8 @@ class _Cook:
                 return Recipe(op, problem="its root is not known")
             reduction = self._reduction()
             if op[0].islower() or op in ("Barrier", "Dup", "Split"):
-                return Recipe(op, root, reduction=reduction)
+                value = self._object() if reduction else b""
+                return Recipe(op, root, reduction=reduction, value=value)
             count, datatype = self._buffer(root)
             return Recipe(op, root, count, datatype, reduction)
         except CannotEvaluate as error:
@@ -133,6 +140,24 @@ class _Cook:
                 return name
         raise CannotEvaluate("its operation is the program's own")
 
+    def _object(self) -> bytes:
+        """What a rank gives to a reduction of objects.
+
+        Main reduces with the interrupt pending: an operator written in Python would
+        raise it in the middle, and leave the others waiting for ever.
+        """
+        try:
+            value = self._value("sendobj")
+        except CannotEvaluate:
+            return b""
+        if not _is_native(value):
+            kind = type(value).__name__
+            raise CannotEvaluate(f"it reduces objects of the program's own ({kind})")
+        body = pickle.dumps(value)
+        if len(body) > LARGEST:
+            raise CannotEvaluate("what it reduces is too large")
+        return body
+
     def _buffer(self, root: int) -> tuple[int, str]:
         """How many items of what a rank gives, or gets from a root."""
         unknown = CannotEvaluate("its buffers are not known")
@@ -144,20 +169,31 @@ class _Cook:
             except CannotEvaluate as error:
                 unknown = error
                 continue
-            if spec is None or (isinstance(spec, int) and spec == self._MPI.IN_PLACE):
+            if spec is None or type(spec) is type(self._MPI.IN_PLACE):
                 continue
             return _extent(self._MPI, spec)
         raise unknown
 
 
-def _arrays_only(function: Any, text: str) -> None:
+def _is_native(value: Any, deep: int = 3) -> bool:
+    """Whether its operators are written in C."""
+    cls = type(value)
+    if cls in (int, float, complex, bool, str, bytes):
+        return True
+    if cls in (list, tuple):
+        return bool(deep) and all(_is_native(item, deep - 1) for item in value)
+    dtype = getattr(value, "dtype", None) if cls.__module__ == "numpy" else None
+    return dtype is not None and dtype.char != "O"
+
+
+def _only_looks(function: Any, text: str) -> None:
     """New arrays may be made anew to see how large they are: their own are out of
-    reach while the call has them."""
+    reach while the call has them. Else what may be called by `peek`."""
     home = getattr(function, "__module__", None)
     name = getattr(function, "__name__", "")
     if home == "numpy" and name in ("zeros", "ones", "empty", "full", "arange"):
         return
-    raise CannotEvaluate(f"{text} would have to be called")
+    check_call(function, text)
 
 
 def _extent(MPI: Any, spec: Any) -> tuple[int, str]:
@@ -210,7 +246,7 @@ class Helper:
         """Do this for others; or why it could not be done."""
         MPI = sys.modules["mpi4py.MPI"]
         for act in acts:
-            comm = _find(MPI, act.members, act.name)
+            comm = _find(MPI, act.members, act.name, self._watcher.frame())
             if comm is None:
                 return (
                     f"the communicator of ranks {act.members} is not told from others"
@@ -222,14 +258,25 @@ class Helper:
         return ""
 
 
-def _find(MPI: Any, members: str, name: str) -> Any:
+def _communicators(MPI: Any, main: FrameType | None) -> Iterator[Any]:
+    """All that Python objects refer to: they are not known to the collector
+    themselves, so who refers to them is looked through."""
+    frame = main
+    while frame is not None:
+        yield from (v for v in frame.f_locals.values() if isinstance(v, MPI.Comm))
+        frame = frame.f_back
+    everything = gc.get_objects()
+    for start in range(0, len(everything), CHUNK):
+        held = gc.get_referents(*everything[start : start + CHUNK])
+        yield from [thing for thing in held if isinstance(thing, MPI.Comm)]
+
+
+def _find(MPI: Any, members: str, name: str, main: FrameType | None) -> Any:
     """The communicator of this name; None if it is not the only one."""
     if name == "WORLD":
         return MPI.COMM_WORLD
     found: list[Any] = []
-    for thing in gc.get_objects():
-        if type(thing).__module__ != "mpi4py.MPI" or not isinstance(thing, MPI.Comm):
-            continue
+    for thing in _communicators(MPI, main):
         if not thing or thing == mpi.own or any(thing == other for other in found):
             continue
         described = Members(MPI, thing).describe("")
@@ -311,9 +358,15 @@ def _join_with_objects(MPI: Any, comm: Any, recipe: Recipe, call: Any) -> None:
         case "alltoall":
             call(many)
         case "reduce":
-            call(ANYTHING, op=getattr(MPI, recipe.reduction), root=recipe.root)
+            call(_given(recipe), op=getattr(MPI, recipe.reduction), root=recipe.root)
         case _:
-            call(ANYTHING, op=getattr(MPI, recipe.reduction))
+            call(_given(recipe), op=getattr(MPI, recipe.reduction))
+
+
+def _given(recipe: Recipe) -> Any:
+    """What a rank adds to a reduction: what another does, or a number, which most
+    programs reduce."""
+    return pickle.loads(recipe.value) if recipe.value else 0
 
 
 def _join_with_buffers(MPI: Any, comm: Any, recipe: Recipe, call: Any) -> None:
@@ -343,38 +396,13 @@ def _join_with_buffers(MPI: Any, comm: Any, recipe: Recipe, call: Any) -> None:
             call(room(), room(), op=getattr(MPI, recipe.reduction))
 
 
-def _itself(self: Any, *_: Any) -> Any:
-    return self
-
-
-class Anything:
-    """What a reduction of objects may be done with, whatever the others are."""
-
-    __add__ = __radd__ = __mul__ = __rmul__ = __and__ = __rand__ = _itself
-    __or__ = __ror__ = __xor__ = __rxor__ = __getitem__ = _itself
-
-    def __lt__(self, other: Any) -> bool:
-        return True
-
-    __le__ = __gt__ = __ge__ = __lt__
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __reduce__(self) -> str:
-        return "ANYTHING"
-
-
-ANYTHING = Anything()
-
-
 # -- what is left over
 
 
-def drain(members: list[tuple[str, str]]) -> int:
+def drain(members: list[tuple[str, str]], watcher: Watcher) -> int:
     """Throw away the messages that have come on these communicators; how many."""
     MPI = sys.modules["mpi4py.MPI"]
-    comms = [_find(MPI, ranks, name) for ranks, name in members]
+    comms = [_find(MPI, ranks, name, watcher.frame()) for ranks, name in members]
     me = MPI.COMM_WORLD.Get_rank()
     comms = [
         comm

@@ -99,7 +99,7 @@ def peek(
     scopes: list[Mapping[str, Any]] = [namespace, vars(builtins)]
     if frame is not None:
         scopes = [frame.f_locals, frame.f_globals, *scopes]
-    evaluator = Evaluator(*scopes, allow=_check, deadline=monotonic() + patience)
+    evaluator = Evaluator(*scopes, allow=check_call, deadline=monotonic() + patience)
     try:
         tree = ast.parse(expression.strip(), mode="eval")
         value = evaluator.evaluate(tree.body)
@@ -125,7 +125,7 @@ def _not_an_expression(text: str) -> str:
     )
 
 
-def _check(function: Any, text: str) -> None:
+def check_call(function: Any, text: str) -> None:
     """Refuse what must not be called."""
     try:
         if function in _BUILTINS:
