@@ -91,6 +91,29 @@ class Stuck(Seen):
         return min(heads, key=order.index, default=Kind.RUNNING).value
 
     @property
+    def states(self) -> dict[int, RankState]:
+        """What each engine does."""
+        return {
+            world.first + rank: state
+            for world in self.worlds
+            for rank, state in world.states.items()
+        }
+
+    @property
+    def blocked(self) -> RankSet:
+        """The engines that wait in MPI."""
+        states = self.states.items()
+        return RankSet(i for i, state in states if state.doing is Doing.MPI)
+
+    @property
+    def causes(self) -> RankSet:
+        """The engines because of which others wait, by the gravest verdicts."""
+        heads = zip(self.worlds, self.diagnoses, strict=True)
+        return RankSet(
+            world.first + rank for world, found in heads for rank in found.head.causes
+        )
+
+    @property
     def proved(self) -> bool:
         """Whether a verdict is proved."""
         return any(found.proved for found in self.diagnoses)

@@ -1,0 +1,151 @@
+"""Programs that hang on real ranks: the right verdict, ranks and line; then they are
+brought back, and the same ranks and communicators work again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from steer.client.asyncresult import AsyncResult
+from steer.client.client import Client
+from steer.client.sight import Stuck
+from steer.errors import SteerError
+from steer.ranks import RankSet
+from steer.testing.waiting import wait_until
+from tests.sight.programs import SETUP
+
+pytestmark = pytest.mark.mpi
+
+LONG = 30.0
+SIZES = [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (8, 32))]
+
+
+@dataclass
+class Expected:
+    """What is to be seen of a program."""
+
+    verdicts: str
+    """Any of these words."""
+    causes: str = ""
+    line: str = ""
+    """The line that waits."""
+    first: str = ""
+    """What has to be done before it can be brought back: "interrupt", "wait"."""
+    refused: str = ""
+    said: list[str] = field(default_factory=list)
+
+
+PROGRAMS = {
+    "head_to_head": Expected(
+        "DEADLOCK", "0-LAST", "comm.Recv([ghost", said=["receive before they send"]
+    ),
+    "large_sends": Expected("DEADLOCK QUIET", "", "comm.Send(np.zeros(1_000"),
+    "missing_participant": Expected("WAITING ON FINISHED", "1", "comm.Barrier()"),
+    "missing_reduction": Expected("WAITING ON FINISHED", "1", "comm.Allreduce(np."),
+    "mismatch": Expected("MISMATCH QUIET", "", "comm."),
+    "mismatch_of_buffers": Expected("MISMATCH QUIET", "", "comm."),
+    "wildcard": Expected("DEADLOCK", "", "comm."),
+    "early_return": Expected("WAITING ON FINISHED", "2", "comm.allreduce(step)"),
+    "wrong_tag": Expected(
+        "DEADLOCK", "0-1", "comm.", said=["sends with tag 7", "receives with tag 9"]
+    ),
+    "dead_worker": Expected("WAITING ON FAILED", "LAST", "comm.recv(source=size"),
+    "slow_rank": Expected("IMBALANCE", "1", "comm.Barrier()", "interrupt"),
+    "python_loop": Expected("IMBALANCE", "0", "comm.Bcast", "interrupt"),
+    "sleeper": Expected("IMBALANCE", "0", "comm.allgather", "interrupt"),
+    "c_loop": Expected("IMBALANCE", "0", "comm.Barrier()", "interrupt"),
+    "nested": Expected("MISMATCH QUIET", "", ".Barrier()"),
+}
+
+
+def stuck(rc: Client, expected: Expected) -> Stuck:
+    """The verdict, when it is one of those expected."""
+    seen: list[Stuck] = []
+
+    def there() -> bool:
+        seen.append(rc[:].stuck())
+        return seen[-1].verdict in expected.verdicts and bool(seen[-1].blocked)
+
+    wait_until(there, LONG, f"one of {expected.verdicts}")
+    return seen[-1]
+
+
+def works_again(rc: Client) -> None:
+    n = len(rc.ids)
+    again = rc[:].execute(
+        "total = comm.allreduce(1)\n"
+        "left = comm.sendrecv(rank, (rank + 1) % size, source=(rank - 1) % size)\n"
+        "word = comm.bcast('x' if rank == 0 else None)\n"
+        "comm.Barrier(); array = np.zeros(2); comm.Allreduce(np.ones(2), array)",
+        block=False,
+    )
+    assert again.wait(LONG), str(rc[:].stuck())
+    again.get()
+    assert rc[:].pull("total", block=True) == [n] * n
+    assert rc[:].pull("left", block=True) == [(i - 1) % n for i in range(n)]
+    assert rc[:].pull("array[1]", block=True) == [n] * n
+    assert rc[:].pull("kept['rank']", block=True) == list(range(n))
+
+
+def bring_back(rc: Client, result: AsyncResult, expected: Expected) -> None:
+    if expected.first == "interrupt":
+        refused = rc[:].unstick()
+        assert not refused.freed
+        assert "computes" in refused.text
+        rc[:].interrupt()
+        busy = RankSet.parse(expected.causes)
+        wait_until(
+            lambda: {rc[:].status().doing(i) for i in busy} == {"post-mortem"},
+            LONG, "the interrupt",
+        )  # fmt: skip
+    before = {i for i in rc.ids if rc[:].status().doing(i) == "blocked"}
+    started = time.perf_counter()
+    back = rc[:].unstick()
+    took = time.perf_counter() - started
+    assert not back.refusals, back.text
+    assert set(back.ranks) == before, back.text
+    assert result.wait(LONG), str(rc[:].stuck())
+    for rank in before:
+        assert "KeyboardInterrupt" in repr(error_of(result, rank))
+    print(f"unstick: {took:.2f} s")
+
+
+def error_of(result: AsyncResult, rank: int) -> object:
+    return result._requests[0].value(rank)
+
+
+@pytest.mark.parametrize("ranks", SIZES, indirect=True, scope="module")
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_that_hangs_is_explained_and_revived(
+    ranks: Client, program: str
+) -> None:
+    expected, last = PROGRAMS[program], str(len(ranks.ids) - 1)
+    result = ranks[:].execute(f"{program}()", silent=False, block=False)
+    try:
+        seen = stuck(ranks, expected)
+        for rank in seen.blocked:
+            spot = seen.states[rank].spot
+            assert expected.line in SETUP.split("\n")[spot.line - 1], seen.text
+        if expected.causes and seen.verdict != "QUIET":
+            causes = expected.causes.replace("LAST", last)
+            assert seen.causes == RankSet.parse(causes), seen.text
+        for words in expected.said:
+            assert words in seen.text
+        if seen.verdict == "QUIET":
+            assert "deadlock" not in seen.text.lower()
+        bring_back(ranks, result, expected)
+        works_again(ranks)
+    finally:
+        end(ranks, result)
+
+
+def end(rc: Client, result: AsyncResult) -> None:
+    """Whatever failed, the next test finds ranks that are free."""
+    if result.done():
+        return
+    rc[:].interrupt()
+    if not result.wait(2):
+        rc[:].unstick()
+    assert result.wait(LONG), "the ranks could not be freed for the next test"

@@ -1,0 +1,84 @@
+"""What is seen of ranks, told unasked, and refused; on real ranks."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from steer.client.client import Client
+from steer.errors import SteerError
+from steer.ranks import RankSet
+from steer.testing.waiting import wait_until
+from tests.sight.programs import SETUP
+from tests.sight.test_programs_mpi import works_again
+
+pytestmark = pytest.mark.mpi
+
+LONG = 30.0
+
+
+def test_a_rank_that_holds_the_gil_is_seen_from_outside(ranks: Client) -> None:
+    result = ranks[:].execute("native_with_gil()", silent=False, block=False)
+    try:
+        wait_until(
+            lambda: ranks[:].status().doing(0) == "in native code with the GIL",
+            LONG, "a rank that holds the GIL",
+        )  # fmt: skip
+        seen = ranks[:].stuck()
+        assert seen.verdict == "IMBALANCE", seen.text
+        line = seen.states[0].spot.line
+        assert "sum(range" in SETUP.split("\n")[line - 1]
+        tree = ranks[:].where()
+        assert "native_with_gil" in tree.text
+        assert set(RankSet.from_mask(tree.tree.mask)) == {0, 1, 2}
+    finally:
+        assert result.wait(3 * LONG)
+    works_again(ranks)
+
+
+def test_calls_that_cannot_be_ended_are_refused_with_the_reason(ranks: Client) -> None:
+    waits = (
+        "end = comm.Ibarrier() if rank else MPI.REQUEST_NULL\n"
+        "if rank: MPI.Request.Wait(end)"
+    )
+    result = ranks[:].execute(waits, silent=False, block=False)
+    wait_until(
+        lambda: ranks[:].status().doing(1) == "blocked", LONG, "ranks that wait"
+    )
+    refused = ranks[:].unstick()
+    assert not refused.freed
+    assert "for what, the call does not say" in refused.text
+    ranks[0].execute("comm.Ibarrier().Wait()", block=True)
+    result.get(LONG)
+    works_again(ranks)
+
+
+def test_an_error_is_shown_with_those_who_wait_for_it(ranks: Client) -> None:
+    result = ranks[:].execute("dead_worker()", silent=False, block=False)
+    began = time.monotonic()
+    try:
+        wait_until(lambda: result.insights, LONG, "who waits")
+        took = time.monotonic() - began
+        assert "waiting for rank 2: 0 in recv(source=2, tag=0" in result.insights[0]
+        print(f"told after {took:.2f} s")
+    finally:
+        ranks[:].unstick()
+    with pytest.raises(SteerError):
+        result.get(LONG)
+
+
+def test_peek_reads_beside_a_blocked_program(ranks: Client) -> None:
+    result = ranks[:].execute("head_to_head()", silent=False, block=False)
+    try:
+        wait_until(lambda: ranks[:].status().doing(0) == "blocked", LONG, "a block")
+        peeked = ranks[:].peek("left")
+        assert peeked.values == {0: "2", 1: "0", 2: "1"}
+        assert "racy" in peeked.text
+        assert ranks[:].peek("ghost.sum()").values[1].endswith("0.0)")
+        refused = ranks[:].peek("comm.Barrier()")
+        assert not refused.values
+        assert "take part" in refused.text
+    finally:
+        ranks[:].unstick()
+        result.wait(LONG)
