@@ -91,7 +91,7 @@ def c_loop():
 
 def native_with_gil():
     if rank == 0:
-        sum(range(10**9))
+        sum(range(10**8))
     comm.Barrier()
 
 def gil_holding_collective():

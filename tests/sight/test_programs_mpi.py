@@ -56,17 +56,20 @@ PROGRAMS = {
     "python_loop": Expected("IMBALANCE", "0", "comm.Bcast", "interrupt"),
     "sleeper": Expected("IMBALANCE", "0", "comm.allgather", "interrupt"),
     "c_loop": Expected("IMBALANCE", "0", "comm.Barrier()", "interrupt"),
-    "nested": Expected("MISMATCH QUIET", "", ".Barrier()"),
+    "nested": Expected("MISMATCH QUIET"),
 }
 
 
 def stuck(rc: Client, expected: Expected) -> Stuck:
-    """The verdict, when it is one of those expected."""
+    """The verdict, when it is one of those expected, and all ranks are where they end
+    up: on a crowded machine some take a while."""
     seen: list[Stuck] = []
+    causes = RankSet.parse(expected.causes.replace("LAST", str(len(rc.ids) - 1)))
 
     def there() -> bool:
-        seen.append(rc[:].stuck())
-        return seen[-1].verdict in expected.verdicts and bool(seen[-1].blocked)
+        seen.append(last := rc[:].stuck())
+        right = not causes or last.verdict == "QUIET" or last.causes == causes
+        return last.verdict in expected.verdicts and bool(last.blocked) and right
 
     wait_until(there, LONG, f"one of {expected.verdicts}")
     return seen[-1]
@@ -121,16 +124,13 @@ def error_of(result: AsyncResult, rank: int) -> object:
 def test_a_program_that_hangs_is_explained_and_revived(
     ranks: Client, program: str
 ) -> None:
-    expected, last = PROGRAMS[program], str(len(ranks.ids) - 1)
+    expected = PROGRAMS[program]
     result = ranks[:].execute(f"{program}()", silent=False, block=False)
     try:
         seen = stuck(ranks, expected)
         for rank in seen.blocked:
             spot = seen.states[rank].spot
             assert expected.line in SETUP.split("\n")[spot.line - 1], seen.text
-        if expected.causes and seen.verdict != "QUIET":
-            causes = expected.causes.replace("LAST", last)
-            assert seen.causes == RankSet.parse(causes), seen.text
         for words in expected.said:
             assert words in seen.text
         if seen.verdict == "QUIET":
@@ -148,4 +148,4 @@ def end(rc: Client, result: AsyncResult) -> None:
     rc[:].interrupt()
     if not result.wait(2):
         rc[:].unstick()
-    assert result.wait(LONG), "the ranks could not be freed for the next test"
+    assert result.wait(10), str(rc[:].stuck())
