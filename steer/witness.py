@@ -17,6 +17,7 @@ import contextlib
 import faulthandler
 import os
 import signal
+import time
 
 SHOW = signal.SIGRTMIN + 6
 """Nothing else of ours or of MPI's uses it."""
@@ -48,7 +49,8 @@ class Witness:
         """Write down what was seen; empties the memory now and then."""
         if os.fstat(self.fd).st_size > LARGEST:
             os.ftruncate(self.fd, 0)
-        os.write(self.fd, NOTE + text.encode(errors="replace") + b"\n")
+        when = f"{time.monotonic():.1f} ".encode()  # one clock for all of a host
+        os.write(self.fd, NOTE + when + text.encode(errors="replace") + b"\n")
 
 
 class Witnessed:
@@ -69,11 +71,13 @@ class Witnessed:
         kept = [line for line in lines if not line.startswith(NOTE)]
         return b"\n".join(kept).decode(errors="replace")
 
-    def last_note(self) -> str:
-        """What was seen last; empty if nothing was."""
+    def last_note(self) -> tuple[float, str]:
+        """How long ago something was noted last, and what; empty if nothing was."""
         raw = os.pread(self._fd, ROOM, max(0, self.size() - ROOM))
         _, found, said = raw.rpartition(NOTE)
-        return said.partition(b"\n")[0].decode(errors="replace") if found else ""
+        line = said.partition(b"\n")[0].decode(errors="replace")
+        when, _, text = line.partition(" ")
+        return (time.monotonic() - float(when), text) if found else (0.0, "")
 
     def last_words(self) -> str:
         """The stack that it wrote when it died of a signal; empty if it could not."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from steer.errors import SteerError
 from steer.wire.frames import pack, unpack
-from steer.wire.messages import ErrorInfo, Kind, Part, Piece
+from steer.wire.messages import ErrorInfo, Insight, Kind, Part, Piece
 
 if TYPE_CHECKING:
     from steer.client.viewing import View
@@ -82,6 +82,9 @@ class _Sink:
     def refused(self, error: ErrorInfo) -> None:
         """There is no answer."""
         self.ended.set()
+
+    def insight(self, message: Insight, content: Any) -> None:
+        """Leave it."""
 
     def notify(self) -> None:
         """The hub is gone, or back: waiting has a short end anyway."""

@@ -6,12 +6,14 @@ for those that cannot.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from steer.client.client import Client
+    from steer.client.debugging import Debugger
     from steer.client.rungs import Interrupted, Killed, Unstuck
     from steer.client.sight import Peek, Status, Stuck, Where
+    from steer.client.views import DirectView
 
 
 class Seeing:
@@ -76,6 +78,14 @@ class Seeing:
         from steer.client import rungs
 
         return rungs.kill(self.client, self._ids(targets)[0])
+
+    def debug(self, targets: Any = None) -> Debugger:
+        """Walk the frames of the error that ended the last request of these ranks, or
+        of those of them that failed."""
+        from steer.client import debugging
+
+        view = cast("DirectView", self)
+        return debugging.debugger(view, self._ids(targets)[0], targets is not None)
 
     def peek(self, expression: str, targets: Any = None) -> Peek:
         """What an expression is on ranks that go on meanwhile; nothing is stopped.

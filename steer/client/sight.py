@@ -170,10 +170,11 @@ class Peek(Seen):
         self.missing = RankSet.parse(told["missing"])
         if self.missing:
             groups.append((self.missing, "no answer: native code holds the GIL there"))
-        self.text = _folded(groups, len(self.values) > 0)
+        self.text = folded(groups, len(self.values) > 0)
 
 
-def _folded(groups: list[tuple[RankSet, str]], racy: bool) -> str:
+def folded(groups: list[tuple[RankSet, str]], racy: bool = False) -> str:
+    """Ranks before what they say, and that once for all of them."""
     from steer.core.folding import columns, head
 
     heads = [head(ranks) for ranks, _ in groups]
@@ -291,7 +292,7 @@ def _tree(
     found = []
     for whose, samples_ in stacks:
         for _, raw in samples_[:1]:
-            stack = frames.stack(tuple(frame) for frame in raw)
+            stack = frames.stack(raw)
             mine = [rank for rank in RankSet.parse(whose) if rank in targets]
             ranks += mine
             found += [stack] * len(mine)
@@ -304,7 +305,7 @@ def _samples(
     for whose, samples in stacks:
         masks = [1 << rank for rank in RankSet.parse(whose) if rank in targets]
         for count, raw in samples:
-            stack = frames.stack(tuple(frame) for frame in raw)
+            stack = frames.stack(raw)
             for mask in masks:
                 yield from [(mask, stack)] * count
 

@@ -79,7 +79,8 @@ def _item(branch: Branch, note: Callable[[Branch], str]) -> str:
         lines.append(
             f"<b>[{escape(brief(branch.ranks))}]</b> "
             f"{escape(branch.spot.function or '?')} "
-            f'<span title="{escape(branch.spot.file)}">{escape(str(branch.spot))}</span>'
+            f'<span title="{escape(branch.spot.file)}">'
+            f"{escape(str(branch.spot))}</span>"
             f"{f' <i>{said}</i>' if said else ''}"
         )
         if len(branch.children) != 1 or branch.children[0].mask != branch.mask:
@@ -137,8 +138,10 @@ def _groups(found: Diagnosis) -> list[_Group]:
     groups: list[_Group] = []
     for row in rows_of(found):
         what = f"{row.what} {row.place}"
-        for rank in row.ranks & alone:
-            groups.append((RankSet([rank]), what, found.states[rank].doing))
+        groups += [
+            (RankSet([rank]), what, found.states[rank].doing)
+            for rank in row.ranks & alone
+        ]
         rest = row.ranks - alone
         if rest:
             groups.append((rest, what, found.states[rest.min()].doing))
@@ -178,7 +181,8 @@ def _arrow(
             colour, wide = ("#c1121f", 2) if red else ("#888", 1)
             dashes = "" if arrow.every else ' stroke-dasharray="5 4"'
             drawn.append(
-                f'<line x1="{x1 + (x2 - x1) * cut:.0f}" y1="{y1 + (y2 - y1) * cut:.0f}" '
+                f'<line x1="{x1 + (x2 - x1) * cut:.0f}" '
+                f'y1="{y1 + (y2 - y1) * cut:.0f}" '
                 f'x2="{x2 - (x2 - x1) * cut:.0f}" y2="{y2 - (y2 - y1) * cut:.0f}" '
                 f'stroke="{colour}" stroke-width="{wide}"{dashes} '
                 'marker-end="url(#steer-head)"/>'

@@ -29,8 +29,8 @@ _TABLE = (
                      kind=seconds, default=0.0, shown="SECONDS"),
         ),
         ("", "--ranks 3", "--time 2s"),
-        "Ranks may be blocked, computing, or in native code that holds the GIL: nothing "
-        "is stopped.",
+        "Ranks may be blocked, computing, or in native code that holds the GIL: "
+        "nothing is stopped.",
     ),
     Verb(
         "peek",
@@ -41,8 +41,8 @@ _TABLE = (
                      Form.REST, code_of, shown="EXPRESSION"),
         ),
         ("residual", "--ranks 0-3 u.mean()"),
-        "It is racy: read beside the running program. What may change the program, as a "
-        "call of a function of yours might, is refused.",
+        "It is racy: read beside the running program. What may change the program, as "
+        "a call of a function of yours might, is refused.",
     ),
     Verb(
         "status",
@@ -53,6 +53,18 @@ _TABLE = (
         "stuck",
         "Show why ranks wait: who waits for whom, and what of it is proved.",
         (_RANKS,),
+    ),
+    Verb(
+        "debug",
+        "Walk the frames of ranks whose last cell failed.",
+        (
+            _RANKS,
+            Argument("command", "where, up, down, locals, p EXPRESSION; without one, "
+                     "as many as you like, at a prompt", Form.REST, code_of, "",
+                     "COMMAND"),
+        ),
+        ("", "--ranks 3 up", "p len(u)"),
+        "Ranks that show the same are told together.",
     ),
     Verb(
         "interrupt",

@@ -44,7 +44,7 @@ class Recipe(msgspec.Struct, frozen=True, array_like=True):
     reduction: str = ""
     """`SUM`"""
     value: bytes = b""
-    """The object that a rank gives to a reduction, pickled; empty if it is not known."""
+    """The object that a rank gives to a reduction, pickled; empty if not known."""
     problem: str = ""
     """Why nobody else can make it."""
 

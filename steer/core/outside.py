@@ -19,6 +19,7 @@ from steer.core.mpiops import OPS
 from steer.core.rankstates import Call, Look, Spot
 
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)
+_LIBRARY = re.compile(r"^<frozen|/steer/engines/|/IPython/|/mpi4py/|/lib/python3")
 _CALLED = re.compile(r"\.\s*(\w+)\s*\(")
 
 
@@ -27,6 +28,13 @@ def read_faulthandler(text: str) -> list[tuple[str, int, str]]:
     last = text.rpartition("(most recent call first):")[2]
     frames = [(file, int(line), name) for file, line, name in _FRAME.findall(last)]
     return frames[::-1]
+
+
+def where_it_died(text: str) -> str:
+    """The innermost line of the user's in what faulthandler wrote last."""
+    frames = [f for f in read_faulthandler(text) if not _LIBRARY.search(f[0])]
+    spot = Spot(*frames[-1]) if frames else Spot()
+    return f"{spot} in {spot.function}" if frames else ""
 
 
 def look_from_outside(frames: list[tuple[str, int, str]], source: str) -> Look:

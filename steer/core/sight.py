@@ -518,4 +518,5 @@ def _folded(round_: Round) -> dict[str, Any]:
 
 
 def answer(who: str, id: str, content: Any) -> Action:
+    """Tell a client what it asked for."""
     return Send((peer_name("in", who),), Answer(id), (pack(content),))

@@ -101,7 +101,7 @@ class Life:
         if not self.local:
             # Under Open MPI ranks outlive a killed mpiexec as orphans.
             self.wire.watch_parent(os.getppid(), lambda: os._exit(1))
-        faulthandler.enable(self.capture.real_stderr)
+        faulthandler.enable(self.runner.eyes.witness.fd, all_threads=False)
         self.wire.start()
         try:
             self._get_ready()

@@ -14,14 +14,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from steer.core.freeing import Act, Recipe
-from steer.core.rankstates import Spot
+from steer.core.rankstates import Look, Spot
 from steer.core.sightings import Frame, LookWish, Report
+from steer.core.verdicttext import call_text
 from steer.engines.looking import NATIVE_AFTER, Watcher, users_frame
 from steer.wire.frames import pack, unpack
 from steer.wire.messages import Glance, Glanced
@@ -139,11 +139,9 @@ class Eyes:
         busy = self._busy()
         if not busy:
             self._beating = False
+            self.witness.note("")
             return
-        self.watcher.still.arm()
-        frame = users_frame(self.watcher.frame())
-        if frame is not None:
-            self.witness.note(_seen_at(frame))
+        self.witness.note(_seen(self.watcher.look()))
         self._wire.loop.call_later(BEAT, self._beat)
 
     # -- peeking
@@ -225,9 +223,10 @@ class _Sampling:
         eyes._say(self._number, pack(msgspec.structs.replace(report, stacks=samples)))
 
 
-def _seen_at(frame: FrameType) -> str:
-    code = frame.f_code
-    return f"{code.co_filename}:{frame.f_lineno} in {code.co_qualname}"
+def _seen(look: Look) -> str:
+    """What is told of main if nobody can ask it any more."""
+    call = f", in {call_text(look.call, {})}" if look.call is not None else ""
+    return f"{look.spot} in {look.spot.function}{call}"
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from steer.errors import UsageError
 
 if TYPE_CHECKING:
+    from steer.engines.eyes import Failure
     from steer.engines.progress import Bars
 
 
@@ -14,6 +15,9 @@ class Publisher(Protocol):
     """What can send data to the client whose request runs."""
 
     bars: Bars
+
+    failure: Failure | None
+    mourned: tuple[Failure, BaseException] | None
 
     def publish(self, values: dict[str, Any]) -> None:
         """Send it."""

@@ -81,6 +81,8 @@ class Runner:
         """When what runs began (since 1970)."""
         self.failure: Failure | None = None
         """How the last request failed, if it did."""
+        self.mourned: tuple[Failure, BaseException] | None = None
+        """The last failure with its frames, for who wants to look into them."""
         self.forked = False
         """Whether this is a child of the engine, which is not another engine."""
         self._sock = work
@@ -388,6 +390,7 @@ class Runner:
     def _info(self, error: Any, raised: BaseException | None = None) -> ErrorInfo:
         raised = raised if raised is not None else error.exception
         self.failure = failure_of(raised, time.time())
+        self.mourned = self.failure, raised
         return ErrorInfo(
             error.ename,
             _encodable(error.evalue),

@@ -262,7 +262,8 @@ class Shell:
         if box is not None:
             box.close()
         engine = self.core.registry.engines.get(uuid)
-        self.feed(ev.Died(uuid, describe(how or Exit()), running=running))
+        text = describe(how or Exit()) + self.outsight.last_words(uuid)
+        self.feed(ev.Died(uuid, text, running=running))
         self.outsight.ended(uuid)
         if engine is not None:
             self.steering.gone(engine.id)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from steer.core.cellname import cell_name
 from steer.core.events import Event
 from steer.core.hub import HubCore
-from steer.core.outside import read_faulthandler
+from steer.core.outside import read_faulthandler, where_it_died
 from steer.core.registry import Engine
 from steer.core.sight import Outside, SeenOutside
 from steer.eventloop import Loop
@@ -59,12 +59,17 @@ class Outsight:
         if witnessed is not None:
             witnessed.close()
 
-    def last_words(self, uuid: str) -> tuple[str, str]:
-        """What it wrote when it died, and what was seen of it last."""
+    def last_words(self, uuid: str) -> str:
+        """Where it died, as the end of a sentence; empty if nothing is known of it."""
         witnessed = self._witnessed.get(uuid)
         if witnessed is None:
-            return "", ""
-        return witnessed.last_words(), witnessed.last_note()
+            return ""
+        died = where_it_died(witnessed.last_words())
+        if died:
+            return f" at {died}"
+        age, seen = witnessed.last_note()
+        before = f" {age:.0f} s before" if age >= 2 else ""
+        return f"; it was last seen{before} at {seen}" if seen else ""
 
     def show(self, action: Outside) -> None:
         """Have engines write their stacks."""

@@ -22,6 +22,7 @@ from steer.magics.mistakes import as_sentences
 
 if TYPE_CHECKING:
     from steer.client.asyncresult import AsyncResult
+    from steer.client.debugging import Debugger
     from steer.client.views import DirectView
     from steer.magics.autopx import AutoPx
 
@@ -44,6 +45,8 @@ class PxMagics:
         self._view: DirectView | None = None
         self.last: AsyncResult | None = None
         """What the last cell gives."""
+        self.debugger: Debugger | None = None
+        """Where `%pxdebug` was."""
 
     def activate(self, view: DirectView) -> None:
         """Let the magics work on this view."""

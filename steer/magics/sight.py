@@ -36,13 +36,31 @@ def _magic(verb: Verb, px: PxMagics, suffix: str) -> Callable[..., Any]:
             arguments = read(verb, line, None)
             if verb.name == "status":
                 _show_run(px)
+            if verb.name == "debug":
+                _debug(px, arguments)
+                return
             value = perform(px.view, verb.name, arguments, px.targets)
             if value is not None:
                 display(value)  # type: ignore[no-untyped-call]
 
     magic.__name__ = magic.__qualname__ = f"px{verb.name}{suffix}"
     magic.__doc__ = help_of(verb, "%px")
-    return no_var_expand(magic) if verb.code is not None else magic  # type: ignore[no-any-return]
+    return no_var_expand(magic) if verb.code is not None else magic
+
+
+def _debug(px: PxMagics, arguments: dict[str, Any]) -> None:
+    """Do one command, in the frame where the last one left off; or talk."""
+    ranks = arguments.get("ranks")
+    line = str(arguments.get("command", ""))
+    targets = None if ranks is None else px.targets(ranks)
+    debugger = px.debugger
+    if debugger is None or targets is not None or not line:
+        debugger = px.debugger = px.view.debug(targets)
+    if line:
+        sys.stdout.write(debugger.do(line) or "")
+        return
+    for shown in debugger.talk():
+        sys.stdout.write(shown)
 
 
 def _show_run(px: PxMagics) -> None:

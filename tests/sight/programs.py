@@ -4,7 +4,7 @@ Each is a function without arguments in `PROGRAMS`; `SETUP` defines all of them 
 ranks.
 """
 
-SETUP = '''
+SETUP = """
 import ctypes, time
 import numpy as np
 from mpi4py import MPI
@@ -115,4 +115,4 @@ def nested():
 def requests():
     request = comm.Irecv(np.zeros(8), source=(rank + 1) % size, tag=5)
     MPI.Request.Waitall([request])
-'''
+"""

@@ -11,7 +11,6 @@ import pytest
 from steer.client.asyncresult import AsyncResult
 from steer.client.client import Client
 from steer.client.sight import Stuck
-from steer.errors import SteerError
 from steer.ranks import RankSet
 from steer.testing.waiting import wait_until
 from tests.sight.programs import SETUP

@@ -43,9 +43,7 @@ def test_calls_that_cannot_be_ended_are_refused_with_the_reason(ranks: Client) -
         "if rank: MPI.Request.Wait(end)"
     )
     result = ranks[:].execute(waits, silent=False, block=False)
-    wait_until(
-        lambda: ranks[:].status().doing(1) == "blocked", LONG, "ranks that wait"
-    )
+    wait_until(lambda: ranks[:].status().doing(1) == "blocked", LONG, "ranks that wait")
     refused = ranks[:].unstick()
     assert not refused.freed
     assert "for what, the call does not say" in refused.text
