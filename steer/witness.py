@@ -17,6 +17,7 @@ import contextlib
 import faulthandler
 import os
 import signal
+import stat
 import time
 
 SHOW = signal.SIGRTMIN + 6
@@ -57,7 +58,12 @@ class Witnessed:
     """The node's side; OSError if it cannot be had. It outlives the process."""
 
     def __init__(self, pid: int, fd: int) -> None:
-        self._fd = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        # Not waiting: what is named here may be the end of a pipe, by a mistake.
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        self._fd = os.open(f"/proc/{pid}/fd/{fd}", flags)
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            os.close(self._fd)
+            raise OSError(f"descriptor {fd} of process {pid} is no memory")
 
     def size(self) -> int:
         """How much was written."""

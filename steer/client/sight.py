@@ -14,7 +14,7 @@ import msgspec
 
 from steer.client import sightpictures
 from steer.core.rankstates import Doing, RankState, Spot
-from steer.core.sightings import Samples, Snapshot, World
+from steer.core.sightings import LONGEST, Samples, Snapshot, World
 from steer.core.stacks import Branch, Frames, Tree, merge, merge_ranks, render
 from steer.core.verdict import Diagnosis, Finding, Kind, diagnose, waiters
 from steer.core.verdicttext import (
@@ -32,8 +32,6 @@ from steer.ranks import RankSet, describe
 if TYPE_CHECKING:
     from steer.client.link import Link
 
-LONGEST = 60.0
-"""Seconds of sampling."""
 PATIENCE = 10.0
 
 
@@ -163,7 +161,7 @@ class Peek(Seen):
         self.refusals: dict[int, str] = {}
         groups: list[tuple[RankSet, str]] = []
         for ranks, body in told["said"]:
-            shown, refused, _ = msgspec.msgpack.decode(body)
+            shown, refused, _ = body
             into, said = (self.refusals, refused) if refused else (self.values, shown)
             into.update(dict.fromkeys(RankSet.parse(ranks), said))
             groups.append((RankSet.parse(ranks), said))

@@ -27,12 +27,23 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from steer.core.events import Action, Event, Send
 from steer.core.fanout import Fanout, Request
 from steer.core.outside import look_from_outside, read_faulthandler
 from steer.core.rankstates import Evidence, Look, RankState, tell
 from steer.core.registry import Engine, Registry
-from steer.core.sightings import Frame, LookWish, Report, Samples, Snapshot, World
+from steer.core.sightings import (
+    Frame,
+    LookWish,
+    Peeked,
+    Report,
+    Samples,
+    Snapshot,
+    Wish,
+    World,
+)
 from steer.core.verdict import Diagnosis, Kind, diagnose, waiters
 from steer.errors import ProtocolError
 from steer.ranks import RankSet
@@ -46,6 +57,8 @@ OUTSIDE = 0.5
 """Seconds more for the node to see those that did not."""
 WATCHED_AFTER = 1.0
 COARSE = 0.5
+PEEKING = 1.5
+"""Seconds for an expression."""
 STARVED = 2.0
 """Seconds of silence that prove nothing: on a machine with too many ranks a thread may
 wait that long for a core."""
@@ -88,8 +101,10 @@ class Round:
     since: float
     due: float
     judge: Callable[[Round, float], list[Action]]
-    body: bytes = b""
-    answers: dict[int, tuple[float, bytes]] = dataclasses.field(default_factory=dict)
+    form: Any
+    """What an answer is."""
+    answers: dict[int, tuple[float, Any]] = dataclasses.field(default_factory=dict)
+    """When each came, and what it was."""
     seen: dict[int, SeenOutside] = dataclasses.field(default_factory=dict)
     outside: bool = False
     """Whether silent ranks were shown from outside already."""
@@ -177,14 +192,15 @@ class Sight:
         engines: Iterable[Engine],
         what: str,
         body: bytes,
+        form: Any,
         judge: Callable[[Round, float], list[Action]],
         now: float,
         patience: float = PATIENCE,
     ) -> list[Action]:
-        """Ask engines something, and have the answers judged."""
+        """Ask engines something; answers of this form are judged."""
         asked = {engine.id: engine for engine in engines}
         self._count += 1
-        round_ = Round(self._count, asked, now, now + patience, judge, body)
+        round_ = Round(self._count, asked, now, now + patience, judge, form)
         self._rounds[round_.number] = round_
         for engine in asked.values():
             self._silent.setdefault(engine.uuid, now)
@@ -201,7 +217,7 @@ class Sight:
         engine = self.registry.engines.get(who)
         if round_ is None or engine is None or engine.id not in round_.asked:
             return []
-        round_.answers[engine.id] = (now, message.body)
+        round_.answers[engine.id] = now, unpack(message.body, type=round_.form)
         return self._close(round_, now) if not round_.missing else []
 
     def _late(self, round_: Round, now: float) -> list[Action]:
@@ -251,26 +267,28 @@ class Sight:
         self, who: str, id: str, arguments: dict[str, Any], now: float
     ) -> list[Action]:
         """A client wants to see something."""
-        engines = self.engines(str(arguments.get("targets", "")))
-        what = arguments.get("view")
-        if what == "peek":
-            text = str(arguments.get("expression", ""))
+        try:
+            wish = msgspec.convert(arguments, type=Wish)
+        except msgspec.ValidationError as error:
+            raise ProtocolError(f"This is no question about ranks: {error}.") from None
+        engines = self.engines(wish.targets)
+        if wish.view == "peek":
 
             def told(round_: Round, now: float) -> list[Action]:
                 return [answer(who, id, _folded(round_))]
 
-            return self.ask(engines, "peek", text.encode(), told, now, PATIENCE + 1.5)
-        if what not in ("states", "stacks"):
-            raise ProtocolError(f"There is nothing to see by the name of {what!r}.")
-        seconds = float(arguments.get("seconds") or 0.0)
-        wish = LookWish(bool(arguments.get("deep")), what == "stacks", seconds)
-        if arguments.get("world"):
+            body = wish.expression.encode()
+            patience = PATIENCE + PEEKING
+            return self.ask(engines, "peek", body, Peeked, told, now, patience)
+        look = LookWish(wish.deep, wish.view == "stacks", wish.seconds)
+        if wish.world:
             engines = self.worlds_of(engines)
 
         def shown(round_: Round, now: float) -> list[Action]:
             return [answer(who, id, self.snapshot(round_, now))]
 
-        return self.ask(engines, "look", pack(wish), shown, now, PATIENCE + seconds)
+        patience = PATIENCE + wish.seconds
+        return self.ask(engines, "look", pack(look), Report, shown, now, patience)
 
     def engines(self, targets: str) -> list[Engine]:
         """Those that are named; all if none is."""
@@ -289,8 +307,8 @@ class Sight:
     def snapshot(self, round_: Round, now: float) -> Snapshot:
         """All that a round has shown."""
         reports: dict[int, Report] = {}
-        for id, (_, body) in round_.answers.items():
-            reports[id] = unpack(body, type=Report)
+        for id, (_, report) in round_.answers.items():
+            reports[id] = report
         return Snapshot(
             now,
             self.worlds(round_, reports, now),
@@ -423,7 +441,7 @@ class Sight:
             return [Send((peer,), Insight(id, "verdict"), (pack(shown),))]
 
         wish = pack(LookWish(deep=True))
-        return self.ask(everybody, "look", wish, judge, now)
+        return self.ask(everybody, "look", wish, Report, judge, now)
 
     def _look_for_waiters(self, id: str, tries: int, now: float) -> list[Action]:
         request = self._fanout.requests.get(id)
@@ -450,7 +468,8 @@ class Sight:
                 self._hasty.append((now + HASTE * tries, id, tries + 1))
             return []
 
-        return self.ask(everybody, "look", pack(LookWish()), judge, now)
+        wish = pack(LookWish())
+        return self.ask(everybody, "look", wish, Report, judge, now)
 
 
 def diagnosed(shown: Snapshot) -> list[Diagnosis]:
@@ -507,12 +526,12 @@ def _stacks(
 
 
 def _folded(round_: Round) -> dict[str, Any]:
-    said: dict[bytes, list[int]] = {}
-    for id, (_, body) in round_.answers.items():
-        said.setdefault(body, []).append(id)
+    said: dict[Peeked, list[int]] = {}
+    for id, (_, peeked) in round_.answers.items():
+        said.setdefault(peeked, []).append(id)
     ordered = sorted(said.items(), key=lambda item: min(item[1]))
     return {
-        "said": [[str(RankSet(ids)), body] for body, ids in ordered],
+        "said": [[str(RankSet(ids)), peeked] for peeked, ids in ordered],
         "missing": str(RankSet(round_.missing)),
     }
 

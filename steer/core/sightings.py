@@ -7,12 +7,16 @@ see can be shown where the user is.
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import msgspec
 
 from steer.core.rankstates import Look, RankState, Spot
 
 Frame = tuple[str, int, str]
 """File, line, function."""
+LONGEST = 60.0
+"""Seconds of sampling."""
 Samples = tuple[tuple[int, tuple[Frame, ...]], ...]
 """Stacks, each with how often it was seen."""
 
@@ -65,6 +69,27 @@ class Freed(msgspec.Struct, frozen=True):
     """Ranks that wait still."""
     dropped: int = 0
     """Messages that nobody had received."""
+
+
+class Peeked(msgspec.Struct, frozen=True, array_like=True):
+    """The answer to a peek."""
+
+    text: str = ""
+    refused: str = ""
+    """Why there is none; a sentence."""
+    cut: bool = False
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What a client wants to see."""
+
+    view: Literal["states", "stacks", "peek"]
+    targets: str = ""
+    deep: bool = False
+    world: bool = False
+    """Not only of these ranks, but of all of their worlds."""
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=LONGEST)] = 0.0
+    expression: str = ""
 
 
 class LookWish(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ A rank that has gone on between two steps is no harm: its interrupt ends it wher
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from steer.core.events import Action
 from steer.core.freeing import Plan, Recipe, plan
@@ -25,7 +26,7 @@ from steer.core.sight import Round, Sight
 from steer.core.sightings import Freed, Report
 from steer.core.verdicttext import call_text, comm_names
 from steer.ranks import RankSet
-from steer.wire.frames import pack, unpack
+from steer.wire.frames import pack
 
 TRIES = 10
 PAUSE = 0.1
@@ -33,6 +34,7 @@ PAUSE = 0.1
 ACTING = 8.0
 """Seconds in which helpers answer."""
 
+_LOOKED = tuple[Report, Recipe] | None
 Tell = Callable[[Freed], list[Action]]
 
 
@@ -53,26 +55,26 @@ class Unstick:
     def begin(self, now: float) -> list[Action]:
         """Look."""
         self._tries += 1
-        return self._ask("recipe", b"", self._looked, now)
+        return self._ask("recipe", b"", _LOOKED, self._looked, now)
 
     def _ask(
         self,
         what: str,
         body: bytes,
+        form: Any,
         judge: Callable[[Round, float], list[Action]],
         now: float,
         patience: float = 1.0,
     ) -> list[Action]:
         alive = [e for e in self._engines if e.uuid in self._sight.registry.engines]
-        return self._sight.ask(alive, what, body, judge, now, patience)
+        return self._sight.ask(alive, what, body, form, judge, now, patience)
 
     # -- the steps
 
     def _looked(self, round_: Round, now: float) -> list[Action]:
         said: dict[int, Report] = {}
         self._recipes = {}
-        for id, (_, body) in round_.answers.items():
-            told = unpack(body, type=tuple[Report, Recipe] | None)
+        for id, (_, told) in round_.answers.items():
             said[id] = told[0] if told is not None else Report()
             if told is not None:
                 self._recipes[id - self._first] = told[1]
@@ -91,7 +93,7 @@ class Unstick:
         self._note(made, world.states)
         flags = {rank + self._first: self._recipes[rank] for rank in made.blocked}
         return self._ask(
-            "flag", pack(flags), lambda r, now: self._flagged(r, made, now), now
+            "flag", pack(flags), str, lambda r, now: self._flagged(r, made, now), now
         )
 
     def _note(self, made: Plan, states: dict[int, RankState]) -> None:
@@ -107,24 +109,16 @@ class Unstick:
             self._freed[key] = self._freed.get(key, RankSet()) | one
 
     def _flagged(self, round_: Round, made: Plan, now: float) -> list[Action]:
-        moved = [
-            id - self._first
-            for id, (_, body) in round_.answers.items()
-            if unpack(body, type=str)
-        ]
+        moved = [id - self._first for id, (_, why) in round_.answers.items() if why]
         if moved or round_.missing:  # what they wait for has come, or they are silent
             return self.begin(now) if self._tries < TRIES else self._end(
                 made.blocked, ["They go on by themselves"], now
             )  # fmt: skip
         acts = {rank + self._first: acts for rank, acts in made.acts.items()}
-        return self._ask("act", pack(acts), self._acted, now, ACTING)
+        return self._ask("act", pack(acts), str, self._acted, now, ACTING)
 
     def _acted(self, round_: Round, now: float) -> list[Action]:
-        problems = {
-            said: None
-            for _, body in round_.answers.values()
-            if (said := unpack(body, type=str))
-        }
+        problems = {said: None for _, said in round_.answers.values() if said}
         if problems or round_.missing:
             left = RankSet(i - self._first for i in round_.missing)
             told = [*problems, *([f"ranks {left} did not get done"] if left else [])]
@@ -134,10 +128,12 @@ class Unstick:
     def _drain(self, now: float) -> list[Action]:
         if not self._comms:
             return self._end(RankSet(), [], now)
-        return self._ask("drain", pack(list(self._comms)), self._drained, now, ACTING)
+        return self._ask(
+            "drain", pack(list(self._comms)), int, self._drained, now, ACTING
+        )
 
     def _drained(self, round_: Round, now: float) -> list[Action]:
-        dropped = sum(unpack(body, type=int) for _, body in round_.answers.values())
+        dropped = sum(count for _, count in round_.answers.values())
         return self._end(RankSet(), [], now, dropped)
 
     def _end(

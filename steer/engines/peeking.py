@@ -24,8 +24,7 @@ from time import monotonic
 from types import FrameType
 from typing import Any
 
-import msgspec
-
+from steer.core.sightings import Peeked as Peeked
 from steer.engines.evaluating import LARGEST, CannotEvaluate, Evaluator, check_array
 
 LONGEST = 2000
@@ -72,15 +71,6 @@ _NUMPY = _words("""
     reshape round shape sign sin size sort sqrt square std sum tan trace transpose
     unique var where float64 float32 int64 int32
 """)
-
-
-class Peeked(msgspec.Struct, frozen=True, array_like=True):
-    """The answer to a peek."""
-
-    text: str = ""
-    refused: str = ""
-    """Why there is none; a sentence."""
-    cut: bool = False
 
 
 def peek(
