@@ -172,8 +172,12 @@ class Rounds:
             return
         if event.hold:
             round_.frozen |= ranks
+        all_agreed = event.hold and event.together
+        if all_agreed and round_.frozen == round_.ranks:
+            ranks = round_.ranks
         text = f"{describe(ranks)} at point {event.point}: {event.why}"
-        self._tell(round_.family, Kind.FROZE, text, (), ranks, event.point)
+        if not all_agreed or ranks == round_.ranks:
+            self._tell(round_.family, Kind.FROZE, text, (), ranks, event.point)
         if round_.phase in WAITING and not round_.goal:
             round_.thaw()  # all are about to hold
             return

@@ -127,6 +127,8 @@ class Session:
         """By label; with a communicator, by both."""
         self._comms: dict[int, Any] = {}
         """Communicators by id; held, so that no other can get the same."""
+        self._comm_of: dict[int, Any] = {}
+        """By family, for those that have one."""
         self._default = 0
         """Where the family without a name begins; 0: there is none yet."""
         self._here = 0
@@ -195,6 +197,10 @@ class Session:
         if all ranks have agreed to."""
         self._freeze(self._here, why, together)
 
+    def communicator(self) -> Any:
+        """The same: of the ranks that do it; None is the world."""
+        return self._comm_of.get(self._here)
+
     def _freeze(self, base: int, why: str, together: bool) -> None:
         words = self._words
         page.write_text(words, *page.Text.SAYS.value, why)
@@ -207,7 +213,7 @@ class Session:
         name = label if comm is None else f"{label}@{_identity(comm)}"
         base = page.add_family(self._words, name, logical)
         if comm is not None:
-            self._comms[id(comm)] = comm
+            self._comms[id(comm)] = self._comm_of[base] = comm
         self._families[key] = base
         self._done[base] = set()
         self._engine.family_here(name, logical, comm)

@@ -383,7 +383,7 @@ def test_a_condition_that_is_met_on_the_way_stops_there():
     assert stopped.answers == ("1",)
     assert stopped.point == 12
     (note,) = [a for a in m.actions if isinstance(a, ev.Note)]
-    assert note.who == "rank 1: nan"
+    assert note.who == "ranks 0-1: nan"
 
 
 def test_the_journal_gets_what_a_plan_did_and_which_one_was_ended():
