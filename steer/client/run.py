@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self
 
 from steer.client.attending import Attending
+from steer.client.live import in_shell
 from steer.client.runstate import RunStatus
 from steer.errors import UsageError
 from steer.ranks import RankSet
@@ -76,6 +77,10 @@ class Run:
         """Give a variable a value on all ranks."""
         self.view[name] = value
 
+    def activate(self, suffix: str = "") -> None:
+        """Let IPython's `%px` and the magics of steering work on it."""
+        self.view.activate(suffix)
+
     # -- what is asked of it
 
     def ask(self, verb: str, **arguments: Any) -> Future[News]:
@@ -134,7 +139,10 @@ def connect(name: str = "", **options: Any) -> Run:
 
     client = Client(cluster_id=name, **options)
     try:
-        return Run.of(client)
+        run = Run.of(client)
+        if in_shell() is not None:
+            run.activate()
+        return run
     except BaseException:
         client.close()
         raise

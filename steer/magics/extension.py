@@ -15,10 +15,12 @@ from steer.errors import CompositeError, UsageError
 from steer.magics import steering
 from steer.magics.autopx import AutoPx
 from steer.magics.px import PxMagics
+from steer.magics.telling import Telling
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from steer.client.run import Run
     from steer.client.views import DirectView
 
 _extensions: weakref.WeakKeyDictionary[Any, Extension] = weakref.WeakKeyDictionary()
@@ -31,6 +33,7 @@ class Extension:
         self._shell = shell  # IPython's methods are half without types
         self._autopx = AutoPx()
         self._views: dict[str, PxMagics] = {}
+        self._tellings: dict[Run, Telling] = {}
 
     def load(self) -> None:
         """Add to the shell."""
@@ -43,6 +46,8 @@ class Extension:
 
     def unload(self) -> None:
         """Take everything back."""
+        for telling in self._tellings.values():
+            telling.close()
         self._shell.input_transformer_manager.line_transforms.remove(self._autopx)
         self._shell.set_custom_exc((), None)
         registered = self._shell.magics_manager.magics
@@ -55,6 +60,14 @@ class Extension:
         if suffix and not f"px{suffix}".isidentifier():
             raise UsageError(f"{suffix!r} does not end a name; '_west' does.")
         self.magics(suffix).activate(view)
+        if view.client.run is not None:
+            self.telling(view.client.run)
+
+    def telling(self, run: Run) -> Telling:
+        """What tells of a run; begun if it was not."""
+        if run not in self._tellings:
+            self._tellings[run] = Telling(run).__enter__()
+        return self._tellings[run]
 
     def magics(self, suffix: str) -> PxMagics:
         """The magics of a suffix, registered if they were not."""
@@ -80,6 +93,8 @@ class Extension:
             kind = "line_cell" if takes_cell else "line"
             register(magic, kind, f"{name}{suffix}")
             found[name] = magic
+        register(steering.overview, "line", f"pxhelp{suffix}")
+        self._autopx.names.add(f"pxhelp{suffix}")
         self._autopx.names.update(f"{name}{suffix}" for name in found)
 
 
@@ -104,6 +119,11 @@ def unload(shell: InteractiveShell) -> None:
     extension = _extensions.pop(shell, None)
     if extension is not None:
         extension.unload()
+
+
+def telling_of(shell: InteractiveShell, run: Run) -> Telling:
+    """What tells of a run in a shell that has our magics."""
+    return _extensions[shell].telling(run)
 
 
 def _activate(shell: Any, view: DirectView, suffix: str) -> None:
