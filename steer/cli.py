@@ -101,6 +101,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_clean(commands)
     _add_launchers(commands)
     _add_kernels(commands)
+    _add_attach(commands)
     return parser.parse_args([_plain(word, parser) for word in argv])
 
 
@@ -275,6 +276,12 @@ def _add_kernels(commands: Any) -> None:
 
     add_kernel(commands)
     add_console(commands)
+
+
+def _add_attach(commands: Any) -> None:
+    from steer.magics.commands import add_attach
+
+    add_attach(commands)
 
 
 # -- starting

@@ -55,7 +55,7 @@ def state_of(status: Mapping[str, Any]) -> str:
 
 def family_state(family: Mapping[str, Any]) -> str:
     """What the ranks of one family of points do."""
-    phase, point = family["phase"], family["point"]
+    phase, point = str(family["phase"]), family["point"]
     if phase == "running":
         return "runs"
     if phase == "stopped":

@@ -17,7 +17,7 @@ from typing import Any
 
 from IPython.terminal.interactiveshell import TerminalInteractiveShell
 from IPython.terminal.prompts import Prompts
-from pygments.token import Token
+from pygments.token import Token  # type: ignore[import-untyped]
 from traitlets.config import Config
 
 from steer.client.run import Run
@@ -45,7 +45,7 @@ def attach(run: Run) -> None:
     shell.prompts = StatePrompts(shell, telling)
     if (prompt := shell.pt_app) is not None:
         telling.redraw = prompt.app.invalidate
-    shell.mainloop()
+    shell.mainloop()  # type: ignore[no-untyped-call]
 
 
 def _shell(run: Run) -> TerminalInteractiveShell:
