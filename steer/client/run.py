@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from steer.client.attending import Attending
 from steer.client.live import in_shell
 from steer.client.runstate import RunStatus
+from steer.client.scheduling import Scheduling
 from steer.errors import UsageError
 from steer.ranks import RankSet
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from steer.wire.messages import News
 
 
-class Run:
+class Run(Scheduling):
     """One program on some ranks, and what can be done to it."""
 
     def __init__(self, client: Client, name: str) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -24,7 +25,7 @@ from steer.engines import declared, inframe
 from steer.engines.namespace import Namespace
 from steer.engines.shell import cell_name, remember_source
 from steer.engines.tracebacks import format_error
-from steer.errors import SteerError
+from steer.errors import SteerError, UsageError
 from steer.wire import payload
 from steer.wire.plans import Call, Changes, Code, decode_deed
 
@@ -88,10 +89,10 @@ class Planned:
         """What users ask about parameters: which there are ("params"), or why they may
         not be changed like that ("try")."""
         if what == "try":
-            changes = decode_deed("set", body)
-            assert isinstance(changes, Changes)
-            mine = changes.on(self._rank())
-            return declared.try_change(mine).encode() if mine else b""
+            try:
+                return declared.try_change(self._changes(body)).encode()
+            except UsageError as error:
+                return str(error).encode()
         return msgspec.msgpack.encode(declared.describe())
 
     def _sweep(self, newest: int) -> None:
@@ -141,10 +142,17 @@ class Planned:
         return self.loaders[verb](plan, body)
 
     def _set(self, plan: int, body: bytes) -> Do:
+        mine = self._changes(body)
+        return lambda point: declared.change(mine)
+
+    def _changes(self, body: bytes) -> dict[str, Any]:
+        """What changes on this rank."""
         changes = decode_deed("set", body)
         assert isinstance(changes, Changes)
-        mine = changes.on(self._rank())
-        return lambda point: declared.change(mine)
+        for part in changes.parts:
+            if part.ranks and (no := declared.must_be_uniform(part.values)):
+                raise UsageError(no)
+        return changes.on(self._rank())
 
     def _code(self, plan: int, body: bytes) -> Do:
         code = decode_deed("code", body)

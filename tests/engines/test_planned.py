@@ -150,4 +150,5 @@ def test_questions_about_parameters(rank):
     assert tried(Change({"dt": 2})) == "dt is from 0 to 1, not 2.0."
     assert tried(Change({"n": 9}, "0-1")) == ""  # not this one
     assert tried(Change({"n": 9}, "2")) == "n is from 0 to 5, not 9."
+    assert tried(Change({"dt": 0.2}, "0")).startswith("dt is the same on all ranks")
     assert declared.values() == {"dt": 0.1, "n": 3}
