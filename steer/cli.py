@@ -94,6 +94,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "--version", action=_Version, nargs=0, help="print the version, and end"
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_run(commands)
     _add_start(commands)
     _add_engines(commands)
     _add_list(commands)
@@ -102,6 +103,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_launchers(commands)
     _add_kernels(commands)
     _add_attach(commands)
+    if argv[:1] == ["run"]:  # what looks like a setting is the program's
+        return parser.parse_args(argv)
     return parser.parse_args([_plain(word, parser) for word in argv])
 
 
@@ -186,6 +189,12 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long engines have to be there; default: 60",
     )
+
+
+def _add_run(commands: Any) -> None:
+    from steer.client.runcommand import add_run
+
+    add_run(commands, _add_job)
 
 
 def _add_start(commands: Any) -> None:

@@ -95,6 +95,7 @@ ORPHANS_AFTER = 2.0
 """Seconds after its launcher's end that an engine may still be alive."""
 
 HIGHEST_SIGNAL = 64
+SIGINT = 2
 
 LOOKS = frozenset(
     {"query", "history", "purge", "fetch", "start", "jobs", "stop_job", "signal_job"}
@@ -402,8 +403,10 @@ class HubCore:
         engines = self._engines(message.targets)
         if message.about:
             engines = [e for e in engines if self.fanout.has(e, message.about)]
-        near = [e for e in engines if self.registry.watchable(e)]
-        far = [e for e in engines if not self.registry.watchable(e)]
+        # A rank with a program has to know that this is for what a client asked for.
+        asks = {e.id for e in engines if e.info.run and message.signum == SIGINT}
+        near = [e for e in engines if e.id not in asks and self.registry.watchable(e)]
+        far = [e for e in engines if e not in near]
         actions: list[Action] = []
         if near:
             processes = tuple((e.info.pid, e.info.began) for e in near)
@@ -693,7 +696,10 @@ class HubCore:
     def _job_ended(self, event: JobEnded, now: float) -> list[Action]:
         """Say how it ended; its engines should be gone too, or are soon ended."""
         self.jobs.pop(event.job, None)
-        content = {"job": event.job, "how": event.how, "text": event.text}
+        content = {
+            "job": event.job, "how": event.how, "text": event.text,
+            "status": event.status,
+        }  # fmt: skip
         actions = self._tell(Notice("job_ended"), (pack(content),))
         self.orphans.append((now + ORPHANS_AFTER, event.job))
         actions.append(Say(f"job {event.job} {event.how}"))

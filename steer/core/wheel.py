@@ -18,23 +18,31 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from steer.core import roundevents as rv
 from steer.core.events import Action, Event, Send
 from steer.core.inquiries import Answered, Inquiries
 from steer.core.registry import Engine, Registry
 from steer.core.roundevents import FREE, NOBODY, Asker, Kind
 from steer.core.rounds import Rounds, Verb
+from steer.core.samples import Whole
+from steer.core.watched import Watched
 from steer.errors import ProtocolError
 from steer.ranks import RankSet
 from steer.wire.frames import pack
 from steer.wire.messages import (
     Answer,
+    Begin,
     ErrorInfo,
     FamilyBorn,
+    Fired,
     Inquire,
     Inquired,
+    Looked,
     Message,
     News,
+    Notice,
     PlanBody,
     PlanDone,
     PlanGone,
@@ -57,6 +65,7 @@ _VERBS: dict[str, type[Verb]] = {
     "advance": rv.Advance,
     "here": rv.Here,
     "plan": rv.Plan,
+    "until": rv.Plan,
     "unplan": rv.Unplan,
 }
 _ARGUMENTS = {
@@ -71,7 +80,7 @@ _ARGUMENTS = {
 _QUESTIONS = ("params", "try")
 """What the ranks' I/O threads answer."""
 
-_ONCE = ("step", "plan", "advance")
+_ONCE = ("step", "plan", "until", "advance")
 """What is not done again for a client that does not know whether it was done."""
 
 REMEMBERED = 1000
@@ -113,6 +122,12 @@ class Program:
     lost: dict[int, str] = dataclasses.field(default_factory=dict)
     kept: bool = False
     """Its ranks stay when it has ended."""
+    waits: bool = False
+    """It begins when somebody has come."""
+    stop_at: int = -1
+    """Where it is to be stopped, as soon as it has a point."""
+    statuses: dict[int, int] = dataclasses.field(default_factory=dict)
+    """How ranks have ended, if not with 0."""
     labels: dict[str, RankSet] = dataclasses.field(default_factory=dict)
 
     @property
@@ -142,6 +157,7 @@ class Wheel:
     ) -> None:
         self.rounds = Rounds(epoch)
         self.inquiries = Inquiries()
+        self.watched = Watched(self.rounds)
         self.programs: dict[str, Program] = {}
         self.watchers: dict[str, set[str]] = {}
         """Clients, with the runs that they watch; "" is all."""
@@ -164,7 +180,10 @@ class Wheel:
             PlanDone: self._plan_done,
             Inquired: self._inquired,
             Sample: self._sample,
-            Rang: lambda who, message, frames, now: [],  # the shell looks at the page
+            Fired: self._fired,
+            # These are for the shell, which looks at pages.
+            Rang: lambda who, message, frames, now: [],
+            Looked: lambda who, message, frames, now: [],
         }
 
     def deadline(self) -> float | None:
@@ -184,7 +203,7 @@ class Wheel:
         """A controller said something."""
         if isinstance(event, Found):
             return self._found(event, now)
-        return self._out(self.rounds.handle(event, now))
+        return self._out(self.rounds.handle(event, now), now)
 
     def lost(self, engine: Engine, how: str, now: float) -> list[Action]:
         """An engine is gone."""
@@ -192,8 +211,9 @@ class Wheel:
         for program in list(self.programs.values()):
             if engine.id in program.ranks and engine.id not in program.ended:
                 program.lost.setdefault(engine.id, how)
-                event = rv.Lost(program.name, RankSet([engine.id]), how)
-                actions += self.happened(event, now)
+                one = RankSet([engine.id])
+                actions += self.happened(rv.Lost(program.name, one, how), now)
+                actions += self._measured_no_more(program, one)
                 actions += self._maybe_over(program)
         return actions
 
@@ -234,6 +254,9 @@ class Wheel:
             event = _event(message, name)
         except ProtocolError as error:
             return [self._refuse(who, message.id, str(error))]
+        if message.verb == "until":
+            assert isinstance(event, rv.Plan)
+            return self._until(who, message, event, now)
         self._open[message.id] = _Open(who, max(1, len(self.rounds.meant(name))))
         return self.happened(event, now)
 
@@ -282,8 +305,22 @@ class Wheel:
             watched.add(message.run)
         else:
             watched.discard(message.run)
-        facts = self.describe()
-        return [Send((peer_name("in", who),), Answer(message.id), (pack(facts),))]
+        answer = Send(
+            (peer_name("in", who),), Answer(message.id), (pack(self.describe()),)
+        )
+        program = self.programs.get(message.run)
+        return [answer, *(self._maybe_begin(program) if program is not None else [])]
+
+    def _maybe_begin(self, program: Program) -> list[Action]:
+        """Let a program begin that waits for somebody who steers it."""
+        somebody = any(program.name in names for names in self.watchers.values())
+        if not (program.waits and somebody):
+            return []
+        engines = [self._registry.by_id.get(rank) for rank in program.here]
+        if program.here == program.ranks:
+            program.waits = False
+        peers = tuple(engine.control for engine in engines if engine is not None)
+        return [Send(peers, Begin())] if peers else []
 
     def describe(self) -> dict[str, Any]:
         """What there is to know of all runs."""
@@ -313,7 +350,9 @@ class Wheel:
             "run": program.name, "ranks": str(program.ranks), "script": program.script,
             "first": program.first, "arguments": list(program.arguments),
             "began": program.began,
-            "ended": str(program.ended), "over": program.over,
+            "ended": str(program.ended), "over": program.over, "kept": program.kept,
+            "waits": program.waits,
+            "statuses": {str(rank): n for rank, n in program.statuses.items()},
             "lost": {str(rank): how for rank, how in program.lost.items()},
             "families": families,
         }  # fmt: skip
@@ -330,7 +369,10 @@ class Wheel:
         if program is None or program.over:
             program = self._new_program(engine, message)
         program.here |= RankSet([engine.id])
-        return self.happened(rv.RunHere(program.name, program.ranks), now)
+        return [
+            *self.happened(rv.RunHere(program.name, program.ranks), now),
+            *self._maybe_begin(program),
+        ]
 
     def _new_program(self, engine: Engine, message: RunBegan) -> Program:
         size = max(engine.info.size, 1)
@@ -339,6 +381,7 @@ class Wheel:
         program = Program(
             message.run, engine.world, ranks, first, message.script,
             message.arguments, message.began, kept=message.keep,
+            waits=message.waits, stop_at=message.stop_at,
         )  # fmt: skip
         self.programs[message.run] = program
         return program
@@ -352,11 +395,22 @@ class Wheel:
             return []
         one = RankSet([engine.id])
         program.ended |= one
+        program.kept |= message.kept
+        if message.status:
+            program.statuses[engine.id] = message.status
         event: Event = rv.Finished(program.name, one)
         if message.error:
             program.lost[engine.id] = message.error
             event = rv.Lost(program.name, one, message.error)
-        return [*self.happened(event, now), *self._maybe_over(program)]
+        actions = self.happened(event, now) + self._measured_no_more(program, one)
+        return actions + self._maybe_over(program) + self._kept(program, message)
+
+    def _kept(self, program: Program, message: RunEnded) -> list[Action]:
+        """Who started a program has to know that its ranks stay."""
+        if not (program.kept and (program.over or message.kept)):
+            return []
+        peers = tuple(peer_name("in", who) for who in self._clients)
+        return [Send(peers, Notice("program"), (pack(self._told(program)),))]
 
     def _maybe_over(self, program: Program) -> list[Action]:
         """Let the ranks go together when the last of them has come to the end."""
@@ -393,6 +447,10 @@ class Wheel:
             message.logical,
         )  # fmt: skip
         actions = self.happened(here, now)
+        if program.stop_at >= 0:
+            stop = rv.Stop(Asker("", "--stop-at"), name, program.stop_at)
+            program.stop_at = -1
+            actions += self.happened(stop, now)
         if done := members & program.ended:
             actions += self.happened(rv.Finished(program.name, done), now)
         return actions
@@ -439,8 +497,43 @@ class Wheel:
     def _sample(
         self, who: str, message: Sample, frames: Sequence[Any], now: float
     ) -> list[Action]:
-        peers = self._watching_of(message.run)
-        return [Send(peers, message, frames)] if peers else []
+        engine = self._registry.engines.get(who)
+        if engine is None or len(frames) != 1:
+            return []
+        found = self.watched.sample(engine.id, message.watch, frames[0])
+        return self._numbers(message.run, message.watch, found)
+
+    def _numbers(self, run: str, plan: int, found: Sequence[Whole]) -> list[Action]:
+        peers = self._watching_of(run)
+        if not found or not peers:
+            return []
+        return [Send(peers, Sample(run, plan, found[-1].point), (pack(found),))]
+
+    def _measured_no_more(self, program: Program, ranks: RankSet) -> list[Action]:
+        sends: list[Action] = []
+        for plan, found in self.watched.lose(ranks).items():
+            sends += self._numbers(program.name, plan, found)
+        return sends
+
+    def _fired(
+        self, who: str, message: Fired, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        engine = self._registry.engines.get(who)
+        events = self.watched.fired(engine.id, message) if engine is not None else []
+        return [action for event in events for action in self.happened(event, now)]
+
+    def _until(
+        self, who: str, message: Steer, event: rv.Plan, now: float
+    ) -> list[Action]:
+        """Its answer comes with the stop that the condition of a watch leads to."""
+        meant = self.rounds.meant(event.family)
+        if len(meant) != 1:
+            names = ", ".join(family.round.family for family in meant) or "none yet"
+            text = f"Name the points of which {message.run} means: there are {names}."
+            return [self._refuse(who, message.id, text)]
+        self._open[message.id] = _Open(who, 1)
+        plan = self.watched.until(event.asker, meant[0].round.family, event)
+        return self.happened(plan, now)
 
     def _found(self, event: Found, now: float) -> list[Action]:
         """Ranks that an earlier hub has stopped are stopped again, where they are."""
@@ -453,11 +546,11 @@ class Wheel:
 
     # -- what goes out
 
-    def _out(self, actions: list[Action]) -> list[Action]:
+    def _out(self, actions: list[Action], now: float) -> list[Action]:
         out: list[Action] = []
         for action in actions:
             if isinstance(action, rv.Tell):
-                out += self._news(action)
+                out += self._news(action, now)
                 continue
             if isinstance(action, rv.Hand):
                 body = PlanBody(action.plan, action.verb, action.body)
@@ -472,8 +565,12 @@ class Wheel:
         engines = (self._registry.by_id.get(rank) for rank in ranks)
         return tuple(engine.control for engine in engines if engine is not None)
 
-    def _news(self, tell: rv.Tell) -> list[Action]:
+    def _news(self, tell: rv.Tell, now: float) -> list[Action]:
         run = tell.family.partition("/")[0]
+        tell, events = self.watched.planned(tell)
+        more = self.watched.answered(tell)
+        if more:
+            tell = msgspec.structs.replace(tell, answers=tell.answers + more)
         done, texts = self._close(tell)
         text = "\n".join([*texts, tell.text])
         news = News(
@@ -486,7 +583,8 @@ class Wheel:
             self._answered.popitem(last=False)
         askers = {peer_name("in", id.partition("-")[0]) for id in done}
         peers = tuple(sorted(askers | set(self._watching_of(run))))
-        return [Send(peers, news)] if peers else []
+        sends: list[Action] = [Send(peers, news)] if peers else []
+        return sends + [a for event in events for a in self.happened(event, now)]
 
     def _close(self, tell: rv.Tell) -> tuple[tuple[str, ...], list[str]]:
         """The requests that have their whole answer with this."""

@@ -13,22 +13,34 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from steer import pages
 from steer.core import page
 from steer.core.page import NOWHERE, Family, Head, Text
-from steer.engines import inframe, mpi, points
+from steer.engines import here, inframe, mpi, points, watching
+from steer.engines.caution import caution
+from steer.engines.looking import Watcher
+from steer.engines.namespace import Namespace
 from steer.engines.passing import Passing
 from steer.engines.planned import Planned
 from steer.engines.run import Runner
-from steer.engines.script import Ending, Script, execute
+from steer.engines.script import Ending, execute, failed_in
+from steer.engines.seen import Seen
+from steer.launch.script import Script
 from steer.node.processes import start_time
 from steer.ranks import RankSet
 from steer.wire.messages import (
+    Begin,
     FamilyBorn,
+    Inquire,
+    Inquired,
+    LookAt,
     Message,
     PlanBody,
     PlanDone,
@@ -56,6 +68,7 @@ class Steered:
         self._runner: Runner | None = None
         self._passing: Passing | None = None
         self.plans: Planned | None = None
+        self._may_begin = threading.Event()
 
     @property
     def fd(self) -> int:
@@ -72,29 +85,57 @@ class Steered:
         )
         pid = os.getpid()
         page.begin(self.words, pid, start_time(pid) or 0, rank, size, self.script.run)
-        name, *arguments = self.script.argv
-        self._say(
-            RunBegan(
-                self.script.run, name, tuple(arguments), time.time(), self.script.keep
-            )
-        )
+        watcher = Watcher()
+        watcher.still.install()
+        wire = runner.wire
+        self._seen = Seen(rank, watcher, wire.send, wire.loop.call_later)
+        self._say(self._beginning())
+        if self.script.wait:
+            self._wait_for_somebody()
+        here.aside = mpi.aside()
         session = points.Session(self.words, self)
+        watches = watching.attach(self.script.run, runner, session, self.plans)
         session.begin()
         try:
             with runner.program():
                 ending = execute(self.script, runner.namespace)
         finally:
             session.end()
-        self._say(RunEnded(self.script.run, ending.status, ending.told()))
+        wire.loop.call_soon(watches.flush)
+        kept = self.script.post_mortem and ending.error is not None
+        self._say(RunEnded(self.script.run, ending.status, ending.told(), kept))
         return ending
+
+    def _beginning(self) -> RunBegan:
+        script, (name, *arguments) = self.script, self.script.argv
+        return RunBegan(
+            script.run, name, tuple(arguments), time.time(), script.keep, script.wait,
+            script.stop_at,
+        )  # fmt: skip
+
+    def _wait_for_somebody(self) -> None:
+        """Do what is asked for until there is somebody to steer the program."""
+        runner = self._runner
+        assert runner is not None
+        with self._held():
+            while not (self._may_begin.is_set() or runner.quits()):
+                runner.pause()
+                runner.run_asked()
+
+    @staticmethod
+    def in_ruins(
+        namespace: Namespace, error: BaseException
+    ) -> contextlib.AbstractContextManager[None]:
+        """Let cells see the variables of the function that has failed."""
+        return inframe.bound(namespace, failed_in(error))
 
     # -- what points want of the engine
 
     def arrive(self) -> None:
         """It is about to hold: write down where."""
-        site = inframe.site(inframe.loops_frame())
-        page.write_text(self.words, *Text.SITE.value, site)
-        page.write_text(self.words, *Text.CAUTION.value, "")
+        frame = inframe.loops_frame()
+        page.write_text(self.words, *Text.SITE.value, inframe.site(frame))
+        page.write_text(self.words, *Text.CAUTION.value, caution(frame))
 
     def ring(self) -> None:
         """Tell the controller that there is something new on the page."""
@@ -148,19 +189,41 @@ class Steered:
         """Plans come, and go."""
         if self._runner is None or self.plans is None:
             return
-        if isinstance(message, PlanBody):
+        if isinstance(message, LookAt):
+            self._seen.asked(message)
+        elif isinstance(message, PlanBody):
             self.plans.take(message.plan, message.verb, message.body)
             self._runner.wire.send(PlanHere(message.plan))
             if self._holds():
                 os.eventfd_write(self._runner.desk.bell, 1)
+        elif isinstance(message, Begin):
+            self._may_begin.set()
+            os.eventfd_write(self._runner.desk.bell, 1)
         elif isinstance(message, PlanGone):
             self.plans.forget(message.plan)
+        elif isinstance(message, Inquire):
+            body = self.plans.answer(message.what, message.body)
+            self._runner.wire.send(Inquired(message.number, body))
 
     def introduce(self) -> list[Message]:
         """What a hub has to know that knows this engine now."""
-        return list(self.said)
+        return [self._as_it_is_now(message) for message in self.said]
 
     # -- helpers
+
+    def _as_it_is_now(self, message: Message) -> Message:
+        """What was wanted of the program once, and has happened, is not said again."""
+        if not isinstance(message, RunBegan):
+            return message
+        first = page.family_base(0)
+        passed = self.words[Head.FAMILIES] and self.words[first + Family.C] >= max(
+            message.stop_at, 1
+        )
+        return msgspec.structs.replace(
+            message,
+            waits=message.waits and not self._may_begin.is_set(),
+            stop_at=-1 if passed else message.stop_at,
+        )
 
     def _say(self, message: Message) -> None:
         """Tell this hub, and each that comes after it."""

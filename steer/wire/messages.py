@@ -698,6 +698,14 @@ class RunBegan(Message, frozen=True):
     """Seconds since 1970."""
     keep: bool = False
     """Its ranks stay when it has ended, until somebody ends them."""
+    waits: bool = False
+    """It begins when it hears Begin: somebody has come to steer it."""
+    stop_at: int = -1
+    """It is to be stopped there; 0: at its first point; -1: not at all."""
+
+
+class Begin(Message, frozen=True):
+    """Somebody has come to steer the program that waits for that."""
 
 
 class RunEnded(Message, frozen=True):
@@ -707,6 +715,8 @@ class RunEnded(Message, frozen=True):
     status: int = 0
     error: str = ""
     """The end of a sentence: "failed with ZeroDivisionError: division by zero"."""
+    kept: bool = False
+    """This rank stays, to be looked into."""
 
 
 class FamilyBorn(Message, frozen=True):
@@ -801,6 +811,29 @@ class PlanGone(Message, frozen=True):
     plan: int
 
 
+class LookAt(Message, frozen=True):
+    """What does main do now? Asked when a round waits for this rank."""
+
+    number: int
+
+
+class Looked(Message, frozen=True):
+    """The answer to LookAt."""
+
+    number: int
+    blocked: bool = False
+    """It waits in a call of MPI."""
+    text: str = ""
+    """What it is in: `Recv(source=0, tag=7)`; a native function if it is not
+    blocked."""
+    where: str = ""
+    """The user's own line: `halo.py:61`."""
+    waits_for: str = ""
+    """Ranks of the world; empty if that is not known."""
+    any_will_do: bool = False
+    """One of these is enough."""
+
+
 class Wake(Message, frozen=True):
     """Look at your page again: a fence was moved."""
 
@@ -841,7 +874,7 @@ AnyMessage = (
     | Tasks | Functions | RankTask | Outcomes | RankOutcomes
     | Cancel | Uncancelled | Begun | Window | Taken | Settled
     | Unsend | Unsent | InterruptTask | Unstick | Seceded | Rejoined | HeldTasks
-    | Steer | Watching | News | RunBegan | RunEnded | FamilyBorn | Rang
+    | Steer | Watching | News | RunBegan | Begin | RunEnded | FamilyBorn | Rang
     | Inquire | Inquired | PlanHere | PlanDone
-    | Sample | Fired | PlanBody | PlanGone | Wake | Order | Ordered
+    | Sample | Fired | PlanBody | PlanGone | Wake | Order | Ordered | LookAt | Looked
 )  # fmt: skip
