@@ -277,7 +277,7 @@ class Link:
                 self._steering = Steering(self)
             return self._steering
 
-    def steer(self, run: str, verb: str, **arguments: Any) -> Future[News]:
+    def steer(self, run: str, verb: str, /, **arguments: Any) -> Future[News]:
         """Have something done to a run; the future gives the news that answers."""
         self._check_open()
         return self.steering.steer(run, verb, **arguments)

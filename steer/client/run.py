@@ -19,6 +19,7 @@ from steer.client.attending import Attending
 from steer.client.live import in_shell
 from steer.client.runstate import RunStatus
 from steer.client.scheduling import Scheduling
+from steer.client.watches import Watching
 from steer.errors import UsageError
 from steer.ranks import RankSet
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from steer.wire.messages import News
 
 
-class Run(Scheduling):
+class Run(Scheduling, Watching):
     """One program on some ranks, and what can be done to it."""
 
     def __init__(self, client: Client, name: str) -> None:
@@ -84,11 +85,13 @@ class Run(Scheduling):
 
     # -- what is asked of it
 
-    def ask(self, verb: str, **arguments: Any) -> Future[News]:
+    def ask(self, verb: str, /, **arguments: Any) -> Future[News]:
         """Ask for something, and do not wait."""
         return self.client.link.steer(self.name, verb, **arguments)
 
-    def do(self, verb: str, timeout: float | None = None, **arguments: Any) -> News:
+    def do(
+        self, verb: str, timeout: float | None = None, /, **arguments: Any
+    ) -> News:
         """Ask for something, and wait for the answer."""
         attending = Attending(self.client.link.steering, self.name, verb)
         news = attending.wait(lambda: self.ask(verb, **arguments), timeout)

@@ -279,7 +279,8 @@ def _to_run(
     try:
         ast.parse(code)
     except (SyntaxError, ValueError, TypeError) as error:
-        raise UsageError(f"{_shown(str(code))!r} is no Python: {error}.") from None
+        what = getattr(error, "msg", None) or error
+        raise UsageError(f"{_shown(str(code))!r} is no Python: {what}.") from None
     return Code(code), _shown(code)
 
 

@@ -44,7 +44,7 @@ class Steering:
 
     # -- from any thread
 
-    def steer(self, run: str, verb: str, **arguments: Any) -> Future[News]:
+    def steer(self, run: str, verb: str, /, **arguments: Any) -> Future[News]:
         """Ask for something; the future gives the answer, or raises why not."""
         future: Future[News] = Future()
         with self._lock:
