@@ -354,7 +354,6 @@ class _Pilot:
         if self._quiet or not sys.stderr.isatty():
             return
         self._say(f"{name} runs; `steer attach {shlex.quote(name)}` takes the wheel.")
-        )
 
     def _say(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):
