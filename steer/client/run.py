@@ -89,9 +89,7 @@ class Run(Scheduling, Watching):
         """Ask for something, and do not wait."""
         return self.client.link.steer(self.name, verb, **arguments)
 
-    def do(
-        self, verb: str, timeout: float | None = None, /, **arguments: Any
-    ) -> News:
+    def do(self, verb: str, timeout: float | None = None, /, **arguments: Any) -> News:
         """Ask for something, and wait for the answer."""
         attending = Attending(self.client.link.steering, self.name, verb)
         news = attending.wait(lambda: self.ask(verb, **arguments), timeout)

@@ -15,6 +15,7 @@ import msgspec
 
 from steer.core import roundevents as rv
 from steer.core.events import Event
+from steer.core.round import Phase
 from steer.core.roundevents import Asker, Kind
 from steer.core.rounds import Rounds
 from steer.core.samples import Merged, Row, Whole
@@ -43,6 +44,8 @@ class Watched:
         self._merged: dict[int, Merged] = {}
         self._fired: dict[int, int] = {}
         """By plan, the last point at which its condition was met."""
+        self._wanted: dict[str, Asker] = {}
+        """Requests whose watch is not planned yet."""
         self._awaited: list[_Awaited] = []
 
     # -- numbers
@@ -93,15 +96,28 @@ class Watched:
             events.append(rv.Unplan(Asker("", message.why), family, message.watch))
         return events
 
-    def wait_for(self, id: str, plan: int) -> bool:
-        """Answer this with the stop when the plan's condition is met; False if there
-        is no such plan."""
-        family = self._family(plan)
-        if family is None:
-            return False
-        met = plan in self._fired
-        self._awaited.append(_Awaited(id, family, plan, met))
-        return True
+    def until(self, asker: Asker, family: str, plan: rv.Plan) -> rv.Plan:
+        """Somebody wants the family to run until the condition of this watch is met."""
+        self._wanted[asker.id] = asker
+        stopped = self._rounds.families[family].round.phase is Phase.STOPPED
+        return msgspec.structs.replace(plan, family=family, ahead=int(stopped))
+
+    def planned(self, tell: rv.Tell) -> tuple[rv.Tell, list[Event]]:
+        """The watch is there: who wants to know when it is met waits on, and a family
+        that is stopped goes on."""
+        wanted = [id for id in tell.answers if id in self._wanted]
+        if not wanted:
+            return tell, []
+        askers = [self._wanted.pop(id) for id in wanted]
+        if tell.kind is not Kind.PLANNED:
+            return tell, []  # it came to nothing
+        plan = tell.facts["plan"]
+        self._awaited += [_Awaited(id, tell.family, plan) for id in wanted]
+        rest = tuple(id for id in tell.answers if id not in wanted)
+        family = self._rounds.families.get(tell.family)
+        holds = family is not None and family.round.phase in (Phase.STOPPED, Phase.HERE)
+        go: list[Event] = [rv.Go(Asker("", askers[0].who), tell.family)]
+        return msgspec.structs.replace(tell, answers=rest), go if holds else []
 
     def answered(self, tell: rv.Tell) -> tuple[str, ...]:
         """The requests that have their answer with this, too."""

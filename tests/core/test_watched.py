@@ -95,8 +95,19 @@ def test_ranks_that_hold_by_themselves_need_no_stop(hub):
     assert hub.fire(1, holds=True) == []
 
 
+def until(hub, answers=("q",)):
+    """A user wants to wait for the condition of plan 1: the news that it is planned."""
+    ask = ev.Plan(Asker("q", "me"), "sim", "watch", "u is nan", b"", every=1)
+    planned = hub.watched.until(ask.asker, FAMILY, ask)
+    news = ev.Tell(FAMILY, Kind.PLANNED, "", answers, 3, hub.all, {"plan": 1})
+    return planned, *hub.watched.planned(news)
+
+
 def test_who_waits_has_the_stop_that_follows(hub):
-    assert hub.watched.wait_for("q", 1)
+    planned, told, events = until(hub)
+    assert (planned.family, planned.ahead) == (FAMILY, 0)
+    assert told.answers == ()
+    assert events == []
     assert hub.watched.answered(hub.stop()) == ()
     hub.feed(ev.Go(Asker("g"), FAMILY))
     hub.fire(1)
@@ -104,8 +115,26 @@ def test_who_waits_has_the_stop_that_follows(hub):
     assert hub.watched.answered(hub.stop()) == ()
 
 
+def test_a_run_that_is_stopped_goes_on_until_then(hub):
+    hub.stop()
+    planned, _, events = until(hub)
+    assert planned.ahead == 1
+    assert events == [ev.Go(Asker("", "me"), FAMILY)]
+
+
+def test_other_plans_are_answered_as_always(hub):
+    ask = ev.Plan(Asker("q"), "sim", "watch", "u", b"", every=1)
+    hub.watched.until(ask.asker, FAMILY, ask)
+    news = ev.Tell(FAMILY, Kind.PLANNED, "", ("other",), 3, hub.all, {"plan": 1})
+    assert hub.watched.planned(news) == (news, [])
+    refused = ev.Tell(FAMILY, Kind.REFUSED, "no", ("q",))
+    assert hub.watched.planned(refused) == (refused, [])
+    hub.fire(1)
+    assert hub.watched.answered(hub.stop()) == ()
+
+
 def test_who_waits_hears_that_the_watch_is_over(hub):
-    assert hub.watched.wait_for("q", 1)
+    until(hub)
     hub.feed(ev.Unplan(Asker("u"), FAMILY, 1))
     hub.feed(ev.Voted(FAMILY, 2, hub.all, 30))
     assert hub.told[-1].kind is Kind.PLANNED
@@ -113,11 +142,7 @@ def test_who_waits_hears_that_the_watch_is_over(hub):
 
 
 def test_who_waits_hears_that_the_run_is_over(hub):
-    assert hub.watched.wait_for("q", 1)
+    until(hub)
     hub.feed(ev.Finished("sim", hub.all))
     over = next(tell for tell in hub.told if tell.kind is Kind.OVER)
     assert hub.watched.answered(over) == ("q",)
-
-
-def test_what_is_not_watched_is_not_waited_for(hub):
-    assert not hub.watched.wait_for("q", 99)
