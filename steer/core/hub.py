@@ -404,9 +404,10 @@ class HubCore:
         if message.about:
             engines = [e for e in engines if self.fanout.has(e, message.about)]
         # A rank with a program has to know that this is for what a client asked for.
-        asks = {e.id for e in engines if e.info.run and message.signum == SIGINT}
-        near = [e for e in engines if e.id not in asks and self.registry.watchable(e)]
-        far = [e for e in engines if e not in near]
+        near, far = [], []
+        for e in engines:
+            asks = e.info.run and message.signum == SIGINT
+            (near if self.registry.watchable(e) and not asks else far).append(e)
         actions: list[Action] = []
         if near:
             processes = tuple((e.info.pid, e.info.began) for e in near)

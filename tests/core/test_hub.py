@@ -261,6 +261,16 @@ def test_signals_go_to_processes_or_as_messages(ready):
     assert sent(actions, wire.Interrupt) == [((b"cfar",), wire.Interrupt(2))]
 
 
+def test_a_rank_with_a_program_is_asked_to_interrupt_what_clients_run(ready):
+    """A signal would end its program."""
+    ready.register("steered", run="sim")
+    actions = ready.hear("oa", wire.Signal("q", "2", 2))
+    assert sent(actions, wire.Interrupt) == [((b"csteered",), wire.Interrupt(2))]
+    actions = ready.hear("oa", wire.Signal("q", "2", 10))
+    assert sent(actions, wire.Interrupt) == []
+    assert [a.signum for a in actions if isinstance(a, ev.Kill)] == [10]
+
+
 @pytest.mark.parametrize("signum", [0, -9, 65, 2**40])
 def test_a_signal_that_is_none(ready, signum):
     assert refusal(ready.hear("oa", wire.Signal("q", "0", signum)))[1] == "q"
