@@ -18,7 +18,11 @@ from steer.core.hub import HubCore
 from steer.core.wheel import Adopt
 from steer.eventloop import Loop
 from steer.node.fencing import Fencing
+from steer.node.sighting import Sighting
 from steer.wire.messages import (
+    Ask,
+    LookAt,
+    Looked,
     Message,
     PlanDone,
     Rang,
@@ -58,11 +62,14 @@ class Steering:
         self._looking = False
         self._settling = False
         self.fencing = Fencing(self._events.append, self._wake)
+        self.sighting = Sighting(
+            self.fencing, self._saw, self._ask, loop.call_later, self._first
+        )
 
     def actions(self) -> dict[type[Action], Callable[[Any], None]]:
         """What is carried out here."""
         do: dict[type[Action], Callable[[Any], None]] = {
-            rv.Look: lambda action: None,
+            rv.Look: self.sighting.look,
             rv.Note: self._note,
         }
         for order in ORDERS:
@@ -76,6 +83,9 @@ class Steering:
         if isinstance(message, Steer):
             self.fencing.positions(message.run)
             self.settle()
+        elif isinstance(message, Ask) and message.what == "runs":
+            self.fencing.positions()
+            self.settle()
 
     def heard(self, event: Heard) -> None:
         """The core has dealt with a message."""
@@ -87,12 +97,15 @@ class Steering:
             return
         if isinstance(message, Register):
             self._map(engine.id, message)
+        elif isinstance(message, Looked):
+            self.sighting.looked(engine.id, message)
         else:
             self.fencing.look_at(engine.id)
 
     def gone(self, rank: int) -> None:
         """An engine has died."""
         self.fencing.drop(rank)
+        self.sighting.gone(rank)
 
     def settle(self) -> None:
         """Feed what pages have said, and what follows from that."""
@@ -131,6 +144,22 @@ class Steering:
         if peers:
             self._send(Send(peers, Wake()))
 
+    def _ask(self, rank: int, question: LookAt) -> None:
+        engine = self._core.registry.by_id.get(rank)
+        if engine is not None:
+            self._send(Send((engine.control,), question))
+
+    def _saw(self, seen: rv.Seen) -> None:
+        """Some of it comes while nobody else feeds the core."""
+        self._events.append(seen)
+        self._loop.call_soon(self.settle)
+
+    def _first(self, rank: int) -> int:
+        engine = self._core.registry.by_id.get(rank)
+        if engine is None or engine.info.size <= 1:
+            return rank
+        return rank - max(engine.info.rank, 0)
+
     def _note(self, action: rv.Note) -> None:
         log.info(
             "%s: %s at point %d by %s", action.family, action.verb, action.point,
@@ -138,4 +167,4 @@ class Steering:
         )  # fmt: skip
 
 
-_LOOKED_INTO = (Register, Rang, PlanDone, RunEnded)
+_LOOKED_INTO = (Register, Rang, PlanDone, RunEnded, Looked)

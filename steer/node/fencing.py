@@ -112,6 +112,13 @@ class Fencing:
         mapped = self._pages.get(rank)
         return mapped.words if mapped is not None else None
 
+    def where(self, family: str, rank: int) -> tuple[int, bool]:
+        """The last point that it came to, and whether it holds there."""
+        controlled = self._known.get((family, rank))
+        return (
+            (0, False) if controlled is None else (controlled.point, controlled.holds)
+        )
+
     # -- orders
 
     def do(self, action: Action) -> None:
