@@ -174,11 +174,14 @@ _TABLE = (
                      Form.REST, code_of, shown="CONDITION"),
             Argument("every", "look at the condition in every K-th point only",
                      kind=positive, default=1, shown="K"),
+            Argument("on", "align holds all a point or so after one rank has met it, "
+                     "collective at that very point, for which the ranks have to talk "
+                     "to each other at each", kind=one_of("align", "collective"),
+                     default="align", shown="{align,collective}"),
             _TIMEOUT,
         ),
         ("step=5000", "residual<1e-6", "--every 10 abs(u).max() > 3"),
-        "A condition is evaluated on all ranks, in the frame of the loop; all hold at "
-        "the same point as soon as it is true on one of them.",
+        "A condition is evaluated on all ranks, in the frame of the loop.",
     ),
     Verb(
         "advance",
@@ -239,11 +242,11 @@ _TABLE = (
         "unplan",
         "Do a planned action no more.",
         (
-            Argument("plan", "its number, as `plans` shows it", Form.WORD, positive,
-                     shown="PLAN"),
+            Argument("plan", "its number, as `plans` shows it; without one, all",
+                     Form.WORD, positive, None, "PLAN"),
             _TIMEOUT,
         ),
-        ("3",),
+        ("3", ""),
     ),
     Verb(
         "params",
@@ -314,7 +317,9 @@ def perform(run: Any, name: str, arguments: Mapping[str, Any]) -> Any:
     positional: list[Any] = []
     for argument in verb(name).arguments:
         if argument.form is Form.PAIRS:
-            named |= named.pop(argument.name)
+            named |= named.pop(argument.name, {})
         elif argument.form is Form.WORDS:
-            positional += named.pop(argument.name)
+            positional += named.pop(argument.name, ())
+    if isinstance(getattr(type(run), name, None), property):
+        return getattr(run, name)
     return getattr(run, name)(*positional, **named)
