@@ -200,6 +200,8 @@ class HubCore:
         actions = self._on_event[type(event)](event, now)
         if self.watchers:
             actions = actions + self._answer_watchers()
+        if self.wheel.cells.open:
+            actions = actions + self.wheel.cells.look(self.fanout.requests)
         self.story.add(now, event, actions)
         return actions
 
@@ -330,7 +332,10 @@ class HubCore:
             if engine is None or not engine.here:
                 return self._nobody(who, message, number)
             engines.append(engine)
-        return self.fanout.open(who, message, frames, engines)
+        actions = self.fanout.open(who, message, frames, engines)
+        if self.wheel.programs:
+            actions += self.wheel.cells.began(self.fanout.requests[message.id])
+        return actions
 
     def _nobody(self, who: str, message: Submit, number: int) -> list[Action]:
         here = RankSet(e.id for e in self.registry.here())
@@ -403,11 +408,11 @@ class HubCore:
         engines = self._engines(message.targets)
         if message.about:
             engines = [e for e in engines if self.fanout.has(e, message.about)]
-        # A rank with a program has to know that this is for what a client asked for.
         near, far = [], []
         for e in engines:
-            asks = e.info.run and message.signum == SIGINT
-            (near if self.registry.watchable(e) and not asks else far).append(e)
+            # A rank with a program has to know that this is for a cell that it runs.
+            cell = e.info.run and message.about and message.signum == SIGINT
+            (near if self.registry.watchable(e) and not cell else far).append(e)
         actions: list[Action] = []
         if near:
             processes = tuple((e.info.pid, e.info.began) for e in near)

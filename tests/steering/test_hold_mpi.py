@@ -122,7 +122,7 @@ def test_an_interrupt_ends_a_cell_and_not_the_program(run):
     spin = "print('on', flush=True)\nwhile True: pass"
     done = run.view.execute(spin, block=False)
     wait_until(lambda: done.stdout == ["on\n"] * 4, 10, "the cell to begin")
-    run.client.send_signal("SIGINT", block=True)
+    assert str(done.interrupt()) == "0-3"
     with pytest.raises(steer.CompositeError) as caught:
         done.get(20)
     assert "4:" not in str(caught.value)
@@ -130,14 +130,14 @@ def test_an_interrupt_ends_a_cell_and_not_the_program(run):
     assert "4/4 held" in run.step(2, timeout=20).text
 
 
-def test_clients_do_not_interrupt_a_program(program):
-    """Neither while it holds, nor while it runs; signals of another kind reach it."""
-    program.stop(timeout=20)
-    program.client.send_signal("SIGINT", block=True)
-    assert "4/4 held" in program.step(2, timeout=20).text
-    program.go()
-    program.client.send_signal("SIGINT", block=True)
+def test_who_gives_up_a_cell_does_not_interrupt_the_program(program):
+    """The cell waits for a hold, and is not run there any more."""
+    program.execute("waited = 0", block=False)
+    done = program.view.execute("waited = 1", block=False)
+    done.interrupt()
     assert "4/4 held" in program.stop(timeout=20).text
+    assert program["waited"] == [0] * 4
+    assert "4/4 held" in program.step(2, timeout=20).text
     program.go()
 
 
