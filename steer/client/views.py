@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from steer.client import importing, partition
 from steer.client.activation import activate
 from steer.client.results import AsyncMapResult, AsyncResult
+from steer.client.steerable import Steerable
 from steer.client.viewing import Targets, View
 from steer.errors import UsageError
 from steer.ranks import RankSet
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 ON_ERROR = ("stop", "continue")
 
 
-class DirectView(View):
+class DirectView(View, Steerable):
     """Everything that is done on all engines of the view.
 
     With the target "all" these are the engines that are there at each call.
