@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steer.errors import UsageError
+from steer.wire.messages import News
 
 REQUIRED: Any = object()
 """The default of what must be given."""
@@ -323,3 +324,10 @@ def perform(run: Any, name: str, arguments: Mapping[str, Any]) -> Any:
     if isinstance(getattr(type(run), name, None), property):
         return getattr(run, name)
     return getattr(run, name)(*positional, **named)
+
+
+def said(value: Any) -> str | None:
+    """What a verb says in a terminal; None if it is a value to be shown as such."""
+    if value is None or isinstance(value, str):
+        return value
+    return value.text if isinstance(value, News) else None

@@ -53,6 +53,7 @@ class Watch:
         self.curve = curves.Curve(text)
         self.listeners: list[Listener] = []
         """Called in the I/O thread when there are new numbers."""
+        self.ended = False
         self.changed = threading.Condition()
 
     @property
@@ -86,10 +87,11 @@ class Watch:
     def __repr__(self) -> str:
         return curves.line(self.curve)
 
-    def _repr_html_(self) -> str:
-        from steer.client.curvepicture import svg
+    def _ipython_display_(self) -> None:
+        """Where a notebook can show it, the curve grows before one's eyes."""
+        from steer.client import livecurve
 
-        return svg(self.curve)
+        livecurve.show(self, self._run.client.link.call_later)
 
 
 class Watches(list[Watch]):
@@ -219,7 +221,25 @@ class Watching:
         if self._watches is None:
             self._watches = {}
             self.client.link.steering.takers.append(self._took)
+            self.client.link.steering.listeners.append(self._told)
         return self._watches
+
+    def watched(self) -> list[Watch]:
+        """What is watched, as far as its numbers have come here; asks nobody."""
+        watches = list((self._watches or {}).values())
+        return [watch for watch in watches if watch.text and not watch.ended]
+
+    def _told(self, news: News) -> None:
+        """A watch may have ended; in the I/O thread."""
+        watches = self._watches or {}
+        if news.run == self.name and news.kind == "over":
+            doomed = list(watches.values())
+        elif news.facts.get("over"):
+            doomed = [w for w in (watches.get(news.facts.get("plan", 0)),) if w]
+        else:
+            return
+        for watch in doomed:
+            watch.ended = True
 
     def _took(self, message: Message, body: bytes) -> None:
         """Numbers have come; in the I/O thread."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from steer.client.verblines import all_verbs, asks_for_help, help_of, read, spoken
-from steer.client.verbs import perform, verb
+from steer.client.verbs import perform, said, verb
 from steer.errors import AlreadyDisplayedError, RemoteError, SteerError
 from steer.magics import running
 from steer.magics.mistakes import as_sentences
@@ -87,8 +87,8 @@ class Session:
             self._show(perform(self._run, meant.name, read(meant, rest)))
 
     def _show(self, value: Any) -> None:
-        text = getattr(value, "text", value)
-        if text is not None:
+        text = said(value) or repr(value)
+        if value is not None:
             sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
 

@@ -14,7 +14,7 @@ from typing import Any
 from IPython.core.magic import no_var_expand
 
 from steer.client.verblines import all_verbs, asks_for_help, help_of, read
-from steer.client.verbs import VERBS, Verb, perform, verb
+from steer.client.verbs import VERBS, Verb, perform, said, verb
 from steer.errors import UsageError
 from steer.magics.mistakes import as_sentences
 
@@ -64,8 +64,8 @@ def overview(line: str = "") -> None:
 
 def show(value: Any) -> Any:
     """Print a sentence; give back what IPython shows as a value."""
-    text = value if isinstance(value, str) else getattr(value, "text", None)
-    if isinstance(text, str):
-        sys.stdout.write(f"{text}\n")
-        return None
-    return value
+    text = said(value)
+    if text is None:
+        return value
+    sys.stdout.write(f"{text}\n")
+    return None

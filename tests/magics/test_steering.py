@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from steer.client.client import Client
 from steer.client.verbs import VERBS
 from steer.errors import UsageError
+from steer.wire.messages import News
 from tests.magics.conftest import Notebook
 
 pytestmark = [pytest.mark.mpi, pytest.mark.either_mpi]
@@ -90,7 +90,7 @@ def test_a_cell_is_the_code(notebook: Notebook, run: Run):
 
 
 def test_news_is_printed_and_values_are_values(notebook: Notebook, run: Run):
-    run.answer = SimpleNamespace(text="stopped at point 413 (sim.py:40)")
+    run.answer = News("sim", "sim/step", "stopped", "stopped at point 413 (sim.py:40)")
     ran = notebook.run("%pxstop")
     assert ran.out == "stopped at point 413 (sim.py:40)\n"
     assert ran.value is None
