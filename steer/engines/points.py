@@ -144,12 +144,15 @@ class Session:
         _session, _plain, _count, _off = self, _NOBODY, 0, False
         self._words[Head.STATE] = State.RUNNING
 
-    def end(self) -> None:
-        """The program is over: no more points."""
+    def end(self, *, failed: bool = False) -> None:
+        """The program is over: no more points.
+
+        One that has failed has not come to its end: others may stop without it.
+        """
         global _off, _session, _plain
         _off, _session, _plain = True, None, _NOBODY
-        self._words[Head.FIN] = 1
-        self._words[Head.STATE] = State.ENDED
+        self._words[Head.FIN] = int(not failed)
+        self._words[Head.STATE] = State.POST_MORTEM if failed else State.ENDED
         self._engine.ring()
 
     def point(self, label: str | None, step: int | None, comm: Any) -> None:
@@ -184,13 +187,17 @@ class Session:
         if count >= words[base + _FENCE]:
             self.point_at(base, count)
 
-    def hold(self, why: str, label: str | None = None) -> None:
-        """Hold here until a user lets go, whatever the others do."""
+    def hold(self, why: str, label: str | None = None) -> bool:
+        """Hold here until a user lets go, whatever the others do; says whether it could
+        hold: before the first point, in a cell and on other threads it cannot."""
         base = self._families.get(label or LABEL)
-        if base is None:
-            return
+        if base is None and label is None:
+            base = next(iter(self._families.values()), None)
+        if base is None or _off or threading.get_ident() != self._thread:
+            return False
         self._freeze(base, why, False)
         self.point_at(base, self._words[base])
+        return True
 
     def freeze(self, why: str, *, together: bool = False) -> None:
         """The same for what is done at a point: hold there when it is over. `together`

@@ -141,6 +141,43 @@ def test_who_gives_up_a_cell_does_not_interrupt_the_program(program):
     program.go()
 
 
+def test_a_breakpoint_holds_its_rank(program):
+    """The others go on, until MPI blocks them; cells work there as at a stop."""
+    heard = []
+    program.client.link.steering.listeners.append(heard.append)
+    program.stop(timeout=20)
+    program.execute("if comm.rank == 2: dt = 8")
+    program.go()
+    wait_until(lambda: any(n.kind == "froze" for n in heard), 10, "the news")
+    (news,) = (news for news in heard if news.kind == "froze")
+    line = PROGRAM.splitlines().index("            breakpoint()") + 1
+    assert f"breakpoint() at {program.script.name}:{line}" in news.text
+    assert news.ranks == "2"
+    rank = program.client[2]
+    assert rank["dt, comm.rank"] == (0, 2)
+    rank.execute("dt = 0.5", block=True)
+    program.go()
+    assert "4/4 held" in program.stop(timeout=20).text
+    assert program["dt"][2] == 0.5
+    program.go()
+
+
+def test_a_cell_asks_who_sent_it(run, monkeypatch):
+    prompts = run.client.link.prompts
+    monkeypatch.setattr(prompts, "ask_person", lambda text, password: f"{text}Zoë")
+    run.execute("name = input('who? ')")
+    assert run["name"] == ["[ranks 0-3] who? Zoë"] * 4
+
+
+def test_a_breakpoint_in_a_cell_asks_who_sent_it(run, monkeypatch):
+    typed = iter(["seen.append('in pdb')", "c"])
+    prompts = run.client.link.prompts
+    monkeypatch.setattr(prompts, "ask_person", lambda text, password: next(typed))
+    run.execute("breakpoint()\nafter = seen.pop()")
+    assert run["after"] == ["in pdb"] * 4
+    assert "4/4 held" in run.step(2, timeout=20).text
+
+
 def test_divergent_sites_are_told(run):
     run.execute("dt = 7")
     news = run.step(2, timeout=20)
