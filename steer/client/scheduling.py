@@ -5,9 +5,8 @@
     movie = run.every(100, "render()")
     movie.end()
 
-Each answers as soon as all ranks have agreed on the point, with a `Plan`. Changes of
-parameters are checked before anything is sent: by what is known of them, and by the
-ranks, who also ask `depends`.
+Each answers as soon as all ranks have agreed on the point, with a `Plan`. Whether
+parameters may be changed like that is asked of all ranks before any of them does it.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from steer.client.parameters import RunParameters
 from steer.client.runstate import plan_lines
 from steer.errors import NotYet, PlanError, UsageError
 from steer.wire import payload
-from steer.wire.plans import Call, Changes, Code, Deed, encode_deed, verb_of
+from steer.wire.plans import Call, Code, Deed, encode_deed, verb_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -158,18 +157,7 @@ class Scheduling:
         """
         wanted = {**(changes_ or {}), **values}
         deed, text = changes.make(wanted, self._ranks(), ranks)
-        self._try(deed)
         return self._plan(deed, text, at, timeout=timeout)
-
-    def _try(self, deed: Changes) -> None:
-        """Have the ranks say whether it may be so. One that cannot answer now, because
-        it computes in native code, checks it when it is done."""
-        news = self.do("try", body=encode_deed(deed))
-        said = [(ranks, bytes(body).decode()) for ranks, body in news.facts["said"]]
-        for ranks, no in said:
-            if no:
-                some = "" if len(said) == 1 else f" (so ranks {ranks})"
-                raise UsageError(f"{no}{some}")
 
     # -- code
 

@@ -5,8 +5,8 @@
     waiting --its turn--> handed --all have it--> preparing --all voted--> sure
     --all did it--> done
 
-*handed*: what is to be done is on its way to the ranks. Nothing holds them meanwhile;
-one that does not answer (a call that holds the GIL) is not waited for longer than
+*handed*: what is to be done is on its way to the ranks, and if one of them says that it
+may not be, it is dropped. Nothing holds them meanwhile; one that does not answer (a call that holds the GIL) is not waited for longer than
 PATIENCE: should it come to the point without knowing what to do, it waits there.
 *preparing*: no rank passes the point that it voted for without knowing. *sure*: the
 highest vote is the point; a rank that comes there does it and walks on. So nobody waits
@@ -71,6 +71,7 @@ class Planned:
     ends: int = 0
     ranks: RankSet = NOBODY
     has: RankSet = NOBODY
+    refused: dict[str, RankSet] = dataclasses.field(default_factory=dict)
     voted: RankSet = NOBODY
     point: int = 0
     sure: bool = False
@@ -146,6 +147,9 @@ class Plans:
         plan = self.handed
         if plan is not None and plan.number == event.plan:
             plan.has |= event.ranks
+            if event.no:
+                known = plan.refused.get(event.no, NOBODY)
+                plan.refused[event.no] = known | event.ranks
             self._all_have_it(now)
 
     def _all_have_it(self, now: float) -> None:
@@ -155,6 +159,9 @@ class Plans:
 
     def _prepare(self, plan: Planned, now: float) -> None:
         event, self.handed = plan.event, None
+        if plan.refused:
+            self._refuse(plan)
+            return
         goal = event.point or self.stopped_at
         if not goal:
             margin = math.ceil(self.rate * self.trip * 3)
@@ -167,6 +174,17 @@ class Plans:
                 self.family, plan.number, plan.ranks, goal, event.every, plan.ends
             )
         )
+
+    def _refuse(self, plan: Planned) -> None:
+        """Some may not do it; then nobody does."""
+        del self.plans[plan.number]
+        self.due = None
+        text = "; ".join(
+            no if ranks == plan.ranks else f"{describe(ranks)}: {no}"
+            for no, ranks in plan.refused.items()
+        )
+        self.actions.append(ev.Withdraw(self.family, plan.number, plan.ranks))
+        self._tell(Kind.REFUSED, plan, text, True, {"over": True})
 
     def voted(self, event: ev.Voted, now: float) -> None:
         """Some said the first point at which they can."""
@@ -214,6 +232,9 @@ class Plans:
         if plan is None or not plan.sure:
             return
         self.high = max(self.high, event.point)
+        if plan.event.every and event.point != plan.point:
+            self._tell_of_failure(plan, event)  # ranks say nothing else of it
+            return
         turn = plan.turns.setdefault(event.point, Turn())
         turn.did |= event.ranks
         turn.seconds = max(turn.seconds, event.seconds)
@@ -240,7 +261,7 @@ class Plans:
         turn = plan.turns.pop(point)
         if not plan.event.every:
             del self.plans[plan.number]
-        elif turn.errors.keys() <= plan.told:
+        elif not turn.errors:
             return
         plan.told |= turn.errors.keys()
         errors = {error: str(ranks) for error, ranks in turn.errors.items()}

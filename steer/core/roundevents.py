@@ -130,6 +130,8 @@ class Has(Event, frozen=True):
     family: str
     plan: int
     ranks: RankSet
+    no: str = ""
+    """Why it may not be done there: a parameter's value is out of its range."""
 
 
 class Voted(Event, frozen=True):

@@ -77,7 +77,7 @@ _ARGUMENTS = {
     for verb, kind in _VERBS.items()
 }
 
-_QUESTIONS = ("params", "try")
+_QUESTIONS = ("params",)
 """What the ranks' I/O threads answer."""
 
 _ONCE = ("step", "plan", "until", "advance")
@@ -461,7 +461,8 @@ class Wheel:
         found = self._whose_plan(who, message.plan)
         if found is None:
             return []
-        return self.happened(rv.Has(found[0], message.plan, found[1]), now)
+        event = rv.Has(found[0], message.plan, found[1], message.no)
+        return self.happened(event, now)
 
     def _plan_done(
         self, who: str, message: PlanDone, frames: Sequence[Any], now: float

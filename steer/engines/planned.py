@@ -47,6 +47,8 @@ class _Kept(msgspec.Struct):
     quiet: bool
     do: Do | None = None
     applied: bool = False
+    said: str = ""
+    """What went wrong the last time: what recurs says it once."""
     gone: bool = False
 
 
@@ -73,11 +75,18 @@ class Planned:
 
     # -- in the I/O thread
 
-    def take(self, plan: int, verb: str, body: bytes) -> None:
-        """Have what is to be done for a plan."""
+    def take(self, plan: int, verb: str, body: bytes) -> str:
+        """Have what is to be done for a plan; says why it may not be, if so."""
         self._sweep(plan)
         kept = _Kept(lambda: self._load(plan, verb, body), verb in self.quiet)
         self._kept.setdefault(plan, kept)
+        return self._try(body) if verb == "set" else ""
+
+    def _try(self, body: bytes) -> str:
+        try:
+            return declared.try_change(self._changes(body))
+        except SteerError as error:
+            return str(error)
 
     def forget(self, plan: int) -> None:
         """Nothing will be done for it any more."""
@@ -86,13 +95,7 @@ class Planned:
             kept.gone = True  # main may be about to do it once more
 
     def answer(self, what: str, body: bytes) -> bytes:
-        """What users ask about parameters: which there are ("params"), or why they may
-        not be changed like that ("try")."""
-        if what == "try":
-            try:
-                return declared.try_change(self._changes(body)).encode()
-            except UsageError as error:
-                return str(error).encode()
+        """What users ask: "params" are the parameters that there are."""
         return msgspec.msgpack.encode(declared.describe())
 
     def _sweep(self, newest: int) -> None:
@@ -132,8 +135,9 @@ class Planned:
             error = type(leaving).__name__
             raise
         finally:
-            kept.applied = True
-            if error or not kept.quiet:
+            again, kept.applied = kept.applied, True
+            known, kept.said = kept.said, error
+            if error != known if again else error or not kept.quiet:
                 self._tell(plan, point, error, time.perf_counter() - began)
 
     # -- what there is to do

@@ -192,8 +192,8 @@ class Steered:
         if isinstance(message, LookAt):
             self._seen.asked(message)
         elif isinstance(message, PlanBody):
-            self.plans.take(message.plan, message.verb, message.body)
-            self._runner.wire.send(PlanHere(message.plan))
+            no = self.plans.take(message.plan, message.verb, message.body)
+            self._runner.wire.send(PlanHere(message.plan, no))
             if self._holds():
                 os.eventfd_write(self._runner.desk.bell, 1)
         elif isinstance(message, Begin):

@@ -744,7 +744,7 @@ class Rang(Message, frozen=True):
 
 
 class Inquire(Message, frozen=True):
-    """A question about its program that a rank's I/O thread answers: "params" or "try"
+    """A question about its program that a rank's I/O thread answers: "params"
     (`engines/planned.py`)."""
 
     number: int
@@ -764,6 +764,8 @@ class PlanHere(Message, frozen=True):
 
     plan: int
 
+    no: str = ""
+    """Why it may not be done."""
 
 class PlanDone(Message, frozen=True):
     """This rank did what was planned, at this point."""

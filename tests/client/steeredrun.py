@@ -40,25 +40,30 @@ class FakeRun(Scheduling):
 
     def do(self, verb, timeout=None, /, **arguments):
         self.asked.append((verb, arguments))
-        if verb in ("params", "try"):
-            return self.inquired(verb, arguments.get("body", b""))
+        if verb == "params":
+            return self.described()
         if verb == "unplan" and arguments["plan"] not in (1, 2):
             raise UsageError(f"There is no plan {arguments['plan']}; it may be done.")
+        if arguments.get("verb") == "set":
+            self.check(arguments["body"])
         point = arguments.get("point") or 413
         facts = {"plan": len(self.asked), "every": arguments.get("every", 0)}
         text = f"{arguments.get('text', 'no more')}: at point {point}"
         return News("sim", "sim/step", "planned", text, (), point, "0-3", facts)
 
-    def inquired(self, verb, body):
+    def check(self, body):
+        changes = decode_deed("set", body)
+        assert isinstance(changes, Changes)
+        for rank, parameters in enumerate(self.ranks):
+            if no := core.try_change(parameters, changes.on(rank)):
+                raise UsageError(no)
+
+    def described(self):
         said = {}
         for rank, parameters in enumerate(self.ranks):
             if rank in self.silent:
                 continue
             answer = msgspec.msgpack.encode(core.describe(parameters))
-            if verb == "try":
-                changes = decode_deed("set", body)
-                assert isinstance(changes, Changes)
-                answer = core.try_change(parameters, changes.on(rank)).encode()
             said[answer] = said.get(answer, RankSet()) | RankSet([rank])
         facts = {"said": [[str(r), b] for b, r in said.items()]}
         facts["missing"] = str(self.silent)

@@ -8,7 +8,6 @@ import pytest
 
 from steer.core.params import Bool, Float, Int
 from steer.errors import NotYet, PlanError, UsageError
-from steer.ranks import RankSet
 from steer.wire import payload
 from steer.wire.plans import Call, Change, Changes, Code, decode_deed
 
@@ -25,35 +24,12 @@ def deed(run):
     return decode_deed(arguments["verb"], arguments["body"])
 
 
-def test_a_change_is_tried_before_it_is_planned(run):
+def test_a_change(run):
     plan = run.set(dt=0.01, out=False)
-    assert [verb for verb, _ in run.asked] == ["try", "plan"]
     assert deed(run) == Changes((Change({"dt": 0.01, "out": False}),))
     assert (plan.point, plan.every, repr(plan)) == (
         413, 0, "dt=0.01, out=False: at point 413",
     )  # fmt: skip
-
-
-def test_what_may_not_be_is_not_sent(run):
-    with pytest.raises(UsageError, match=r"^dt is from 1e-06 to 1.0, not 7.0.$"):
-        run.set(dt=7)
-    with pytest.raises(UsageError, match="There is no parameter du; there are: dt, n"):
-        run.set(du=7)
-    assert [verb for verb, _ in run.asked] == ["try", "try"]
-
-
-def test_ranks_that_would_refuse_are_named(run):
-    run.ranks[2]._declared["n"].depends = lambda p: p.n < 5 or "n is 5 at most here"
-    for rank in (0, 1, 3):
-        run.ranks[rank] = FakeRun(1, dt=Float(0.1), n=Int(3)).ranks[0]
-    with pytest.raises(UsageError, match=r"n is 5 at most here \(so rank.? 2\)"):
-        run.set(n=6)
-
-
-def test_ranks_that_cannot_answer_check_it_themselves(run):
-    run.silent = RankSet(range(4))
-    run.set(dt=7)
-    assert run.asked[-1][0] == "plan"
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_questions_about_parameters(rank):
     assert params.from_description(described)["n"].per_rank
 
     def tried(*parts):
-        return rank.planned.answer("try", encode_deed(Changes(parts))).decode()
+        return rank.planned.take(1, "set", encode_deed(Changes(parts)))
 
     assert tried(Change({"dt": 0.2})) == ""
     assert tried(Change({"dt": 2})) == "dt is from 0 to 1, not 2.0."
@@ -152,3 +152,13 @@ def test_questions_about_parameters(rank):
     assert tried(Change({"n": 9}, "2")) == "n is from 0 to 5, not 9."
     assert tried(Change({"dt": 0.2}, "0")).startswith("dt is the same on all ranks")
     assert declared.values() == {"dt": 0.1, "n": 3}
+
+
+def test_what_recurs_tells_only_what_is_new(rank):
+    source = "if fails: raise OSError(fails)"
+    rank.take(1, Code(source))
+    for point, fails in enumerate(["", "", "full", "full", "", "", "full"]):
+        rank.namespace.variables["fails"] = fails
+        rank.planned.apply(1, point)
+    error = "OSError: full"
+    assert rank.told == [(1, 0, ""), (1, 2, error), (1, 4, ""), (1, 6, error)]
