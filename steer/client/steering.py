@@ -59,7 +59,7 @@ class Steering:
         """Hear of all that is done to this run, or to all runs."""
         with self._lock:
             self._watched[run] = None
-        return self._link.question(lambda id: Watching(id, run))
+        return self._link.question(lambda id: Watching(id, run, who=self.who))
 
     def unwatch(self, run: str = "") -> Future[Any]:
         """Hear no more of it."""
@@ -102,7 +102,7 @@ class Steering:
                 for _, m in self._open.values()
             ]
             watched = list(self._watched)
-        return [*(Watching("", run) for run in watched), *asked]
+        return [*(Watching("", run, who=self.who) for run in watched), *asked]
 
     def trouble(self, error: SteerError) -> None:
         """The hub is gone: nobody waits in the dark, but what was asked for stays."""

@@ -98,8 +98,11 @@ HIGHEST_SIGNAL = 64
 SIGINT = 2
 
 LOOKS = frozenset(
-    {"query", "history", "purge", "fetch", "start", "jobs", "stop_job", "signal_job"}
-)
+    {
+        "query", "history", "purge", "fetch", "start", "jobs", "stop_job", "signal_job",
+        "deeds",
+    }
+)  # fmt: skip
 """Questions that the shell answers, from the journal and the jobs."""
 
 SEEN = (

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from steer.core import roundevents as rv
+from steer.core.cellnotes import CellNotes
 from steer.core.events import Action, Event, Send
 from steer.core.inquiries import Answered, Inquiries
 from steer.core.registry import Engine, Registry
@@ -158,6 +159,11 @@ class Wheel:
         self.rounds = Rounds(epoch)
         self.inquiries = Inquiries()
         self.watched = Watched(self.rounds)
+        self.cells = CellNotes(
+            self.rounds, self._run_of, lambda client: self._users.get(client, client)
+        )
+        self._users: dict[str, str] = {}
+        """What clients' users are called."""
         self.programs: dict[str, Program] = {}
         self.watchers: dict[str, set[str]] = {}
         """Clients, with the runs that they watch; "" is all."""
@@ -220,6 +226,7 @@ class Wheel:
     def client_gone(self, who: str) -> None:
         """It wants to hear nothing more; what it has asked for is done."""
         self.watchers.pop(who, None)
+        self._users.pop(who, None)
 
     def check(self) -> None:
         """Assert what holds always."""
@@ -239,6 +246,7 @@ class Wheel:
             )
         if who not in self._clients:
             return self._introduce(who)
+        self._users[who] = message.who
         if message.id in self._answered:
             return [Send((peer_name("in", who),), self._answered[message.id])]
         if message.id in self._open:
@@ -285,6 +293,13 @@ class Wheel:
     def _refuse(self, who: str, id: str, text: str) -> Action:
         return Send((peer_name("in", who),), Refused(id, ErrorInfo("UsageError", text)))
 
+    def _run_of(self, ranks: RankSet) -> str:
+        """The program that runs on all of these, and has not ended."""
+        for name, program in self.programs.items():
+            if ranks <= program.ranks and not program.over:
+                return name
+        return ""
+
     def _only_run(self) -> str:
         names = [name for name, program in self.programs.items() if not program.over]
         return names[0] if len(names) == 1 else ""
@@ -300,6 +315,7 @@ class Wheel:
     ) -> list[Action]:
         if who not in self._clients:
             return self._introduce(who)
+        self._users[who] = message.who
         watched = self.watchers.setdefault(who, set())
         if message.on:
             watched.add(message.run)
@@ -585,7 +601,10 @@ class Wheel:
         askers = {peer_name("in", id.partition("-")[0]) for id in done}
         peers = tuple(sorted(askers | set(self._watching_of(run))))
         sends: list[Action] = [Send(peers, news)] if peers else []
-        return sends + [a for event in events for a in self.happened(event, now)]
+        sends += [a for event in events for a in self.happened(event, now)]
+        if tell.kind is Kind.STOPPED:
+            sends += self.cells.stopped(run)
+        return sends
 
     def _close(self, tell: rv.Tell) -> tuple[tuple[str, ...], list[str]]:
         """The requests that have their whole answer with this."""

@@ -21,11 +21,12 @@ from steer.blackbox import Reader
 from steer.core import events as ev
 from steer.core.hub import RETURN_WITHIN, HubCore, request_of
 from steer.errors import InternalError, ProtocolError, SteerError
+from steer.eventloop import Loop
 from steer.hosts import kernel
 from steer.hub.jobs import Jobs
 from steer.hub.ledger import Ledger
 from steer.hub.steering import Steering
-from steer.eventloop import Loop
+from steer.hub.steerlog import SteerLog
 from steer.node.processes import Process
 from steer.node.signals import send_all
 from steer.node.sweep import sweep
@@ -81,7 +82,9 @@ class Shell:
         self.watches: dict[str, Watch] = {}
         self.boxes: dict[str, Reader] = {}
         self._tick_at: float | None = None
-        self.steering = Steering(self.core, loop, self._send, self.feed)
+        programs, journal = self.core.wheel.programs, ledger.journal
+        log_of_runs = SteerLog(journal.folder, journal, programs.get)
+        self.steering = Steering(self.core, loop, self._send, self.feed, log_of_runs)
         self._do: dict[type, Callable[[Any], None]] = {
             ev.Send: self._send,
             ev.Watch: self._watch,
@@ -327,7 +330,22 @@ class Shell:
         try:
             if action.what in self.jobs.verbs:
                 answer(self.jobs.verbs[action.what](action.arguments))
+            elif action.what == "deeds":
+                self._look_for_deeds(str(action.arguments.get("run")), answer, refuse)
             else:
                 self.ledger.look(action.what, action.arguments, answer, refuse)
         except (SteerError, KeyError, TypeError, ValueError) as error:
             refuse(error)
+
+    def _look_for_deeds(
+        self,
+        run: str,
+        answer: Callable[[Any], None],
+        refuse: Callable[[Exception], None],
+    ) -> None:
+        soon = self.loop.call_soon
+        self.steering.log.read(
+            run,
+            lambda content: soon(lambda: answer({"deeds": content})),
+            lambda error: soon(lambda: refuse(error)),
+        )

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from steer.core import roundevents as rv
+from steer.core.cellnotes import NoteCell, NoteEnd
 from steer.core.events import Action, Event, Heard, Send
 from steer.core.hub import HubCore
 from steer.core.wheel import Adopt
 from steer.eventloop import Loop
+from steer.hub.steerlog import SteerLog
 from steer.node.fencing import Fencing
 from steer.node.sighting import Sighting
 from steer.wire.messages import (
@@ -53,7 +55,9 @@ class Steering:
         loop: Loop,
         send: Callable[[Send], None],
         feed: Callable[[Event], None],
+        log: SteerLog,
     ) -> None:
+        self.log = log
         self._core = core
         self._loop = loop
         self._send = send
@@ -71,6 +75,8 @@ class Steering:
         do: dict[type[Action], Callable[[Any], None]] = {
             rv.Look: self.sighting.look,
             rv.Note: self._note,
+            NoteCell: self.log.note_cell,
+            NoteEnd: self.log.note_end,
         }
         for order in ORDERS:
             do[order] = self.fencing.do
@@ -161,6 +167,7 @@ class Steering:
         return rank - max(engine.info.rank, 0)
 
     def _note(self, action: rv.Note) -> None:
+        self.log.note(action)
         log.info(
             "%s: %s at point %d by %s", action.family, action.verb, action.point,
             action.who or "nobody",

@@ -671,6 +671,7 @@ class Watching(Message, frozen=True):
     id: str
     run: str = ""
     on: bool = True
+    who: str = ""
 
 
 class News(Message, frozen=True):
