@@ -47,6 +47,9 @@ def running(
         run = Run(client, name)
         wait_until(lambda: not points or high_of(run) >= points, 20, "its points")
         run.cluster = cluster
+        run.cluster_ended = lambda: wait_until(
+            lambda: not client.link.core.engines, 20, "the ranks to leave"
+        )
         run.script = path
         yield run
     finally:
