@@ -6,8 +6,9 @@
     --all did it--> done
 
 *handed*: what is to be done is on its way to the ranks, and if one of them says that it
-may not be, it is dropped. Nothing holds them meanwhile; one that does not answer (a call that holds the GIL) is not waited for longer than
-PATIENCE: should it come to the point without knowing what to do, it waits there.
+may not be, nobody does it. Nothing holds them meanwhile; one that does not answer (a
+call that holds the GIL) is not waited for longer than PATIENCE: should it come to the
+point without knowing what to do, it waits there.
 *preparing*: no rank passes the point that it voted for without knowing. *sure*: the
 highest vote is the point; a rank that comes there does it and walks on. So nobody waits
 longer than the last vote needs to come, and if all voted for the point that was asked
@@ -47,6 +48,10 @@ SOON = 2
 """Points that a plan lies ahead at least."""
 
 
+ROOM = 0.01
+"""Seconds until it is tried again where pages have no room: main has said that a plan
+is done, but has not left the point."""
+
 SLOW = 0.1
 """Seconds from which on it is said how long it took."""
 
@@ -76,6 +81,8 @@ class Planned:
     point: int = 0
     sure: bool = False
     began: float = 0.0
+    since: float = 0.0
+    """When it was tried first."""
     turns: dict[int, Turn] = dataclasses.field(default_factory=dict)
     """By point, until all ranks did it there."""
     told: set[str] = dataclasses.field(default_factory=set)
@@ -98,6 +105,8 @@ class Plans:
         self.rate = 0.0
         self.trip = 0.005
         self.due: float | None = None
+        self.not_before = 0.0
+        """The next one is not tried before."""
         self.actions: list[Action] = []
 
     def position(self, high: int, rate: float) -> None:
@@ -122,13 +131,13 @@ class Plans:
     def serve(self, ranks: RankSet, stopped_at: int, now: float) -> None:
         """Begin with the next one, if none is being negotiated."""
         self.stopped_at = stopped_at
-        while self.handed is None and self.preparing is None:
+        while self.handed is None and self.preparing is None and now >= self.not_before:
             full = sum(not plan.ends for plan in self.plans.values()) >= SLOTS
             plan = next((p for p in self.waiting if p.ends or not full), None)
             if plan is None:
                 return
             self.waiting.remove(plan)
-            plan.ranks, plan.began = ranks, now
+            plan.ranks, plan.since = ranks, plan.since or now
             self.plans[plan.number] = plan
             if plan.ends:
                 self._prepare(plan, now)
@@ -195,13 +204,25 @@ class Plans:
             self._drop(plan, "the run ends before")
             return
         if event.point >= FREE:
-            self._drop(plan, "there is no room for more plans; take one back")
+            self._try_later(plan, now)
             return
         plan.voted |= event.ranks
         if event.point > plan.point:
             plan.point = event.point
             self.high = max(self.high, event.point - 1)
         self._count(now)
+
+    def _try_later(self, plan: Planned, now: float) -> None:
+        """A page has no room for it."""
+        if now - plan.since > PATIENCE:
+            self._drop(plan, "there is no room for more plans; take one back")
+            return
+        self.actions.append(ev.Withdraw(self.family, plan.number, plan.ranks))
+        del self.plans[plan.number]
+        plan.has = plan.voted = NOBODY
+        self.preparing = None
+        self.waiting.appendleft(plan)
+        self.not_before = self.due = now + ROOM
 
     def _count(self, now: float) -> None:
         plan = self.preparing
@@ -316,7 +337,8 @@ class Plans:
             self._prepare(self.handed, now)
             return
         plan = self.preparing
-        assert plan is not None
+        if plan is None:
+            return  # it is time to try one again
         who = describe(plan.ranks - plan.voted)
         text = f"{plan.event.text}: waiting for the hosts of {who}, which do not answer"
         self._tell(Kind.WAITING, plan, text)

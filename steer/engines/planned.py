@@ -79,7 +79,7 @@ class Planned:
         """Have what is to be done for a plan; says why it may not be, if so."""
         self._sweep(plan)
         kept = _Kept(lambda: self._load(plan, verb, body), verb in self.quiet)
-        self._kept.setdefault(plan, kept)
+        self._kept.setdefault(plan, kept).gone = False
         return self._try(body) if verb == "set" else ""
 
     def _try(self, body: bytes) -> str:

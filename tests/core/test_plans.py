@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from steer.core import roundevents as ev
 from steer.core.plans import PATIENCE, SLOTS
-from steer.core.roundevents import Kind
+from steer.core.roundevents import FREE, Kind
 from steer.ranks import RankSet
 
 from .steered import World
@@ -153,6 +153,35 @@ def test_what_took_long_says_so():
     applied(world, number, 0, 900, seconds=0.2)
     applied(world, number, 1, 900, seconds=1.73)
     assert done(world, number)[0].text == "save(): done at point 900 in 1.7 s"
+
+
+def test_where_a_page_has_no_room_it_is_tried_again():
+    world = World(ranks=2, seed=2)
+    prepare = world.prepare
+    full = set(range(2))
+
+    def no_room(rank, action):
+        if rank.number in full:
+            full.discard(rank.number)
+            one = RankSet([rank.number])
+            world.answer(rank, ev.Voted("run/step", action.plan, one, FREE))
+        else:
+            prepare(rank, action)
+
+    world.prepare = no_room
+    point = plan(world).point
+    world.run(1)
+    assert [at for _, at in did(world)] == [point]
+
+
+def test_where_there_never_is_room_it_is_dropped():
+    world = World(ranks=1, seed=2)
+    one = RankSet([0])
+    world.prepare = lambda rank, action: world.answer(
+        rank, ev.Voted("run/step", action.plan, one, FREE)
+    )
+    tell = world.answer_to(world.ask(ev.Plan, "set", "dt=1"))
+    assert tell.text == "dt=1: not done, there is no room for more plans; take one back"
 
 
 def test_a_rank_that_dies_before_it_did_it_is_not_waited_for():
