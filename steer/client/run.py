@@ -25,8 +25,12 @@ from steer.ranks import RankSet
 
 if TYPE_CHECKING:
     from steer.client.client import Client
+    from steer.client.link import Link
     from steer.client.views import DirectView
     from steer.wire.messages import News
+
+BEGINS_WITHIN = 60.0
+"""Seconds that a program which is being started may need to begin."""
 
 
 class Run(Scheduling, Watching):
@@ -135,12 +139,28 @@ class Run(Scheduling, Watching):
         return f"<Run {self.name}>"
 
 
+def wait_for_begin(link: Link, patience: float = BEGINS_WITHIN) -> None:
+    """Wait for a program that is just being started, if there is one."""
+    if link.wait(link.ask("runs"))["runs"]:
+        return
+    jobs = link.wait(link.ask("jobs"))["jobs"]
+    if not any(job["running"] and job["program"] for job in jobs):
+        return
+    with link.changed:
+        link.changed.wait_for(
+            lambda: link.trouble is not None
+            or any(what in ("program", "job_ended") for what, _ in link.notices),
+            patience,
+        )
+
+
 def connect(name: str = "", **options: Any) -> Run:
     """Take the wheel of a run; `options` are those of `steer.Client`."""
     from steer.client.client import Client
 
     client = Client(cluster_id=name, **options)
     try:
+        wait_for_begin(client.link)
         run = Run.of(client)
         if in_shell() is not None:
             run.activate()

@@ -32,7 +32,7 @@ from steer.config import ClusterFiles, Connection
 from steer.errors import SteerError, UsageError
 from steer.launch.job import Job
 from steer.launch.script import Script
-from steer.node.watch import Watch
+from steer.node.watch import Exit, Watch
 from steer.ranks import RankSet
 
 if TYPE_CHECKING:
@@ -234,6 +234,9 @@ class _Pilot:
                 return self._exit_status()
             if what == "signal" and self._on_signal(content):
                 return 128 + int(content)
+            if what == "hub" and content == Exit(returncode=0):
+                self._say(f"{self._script.run} was stopped.")
+                return 128 + signal.SIGTERM
             if what == "hub" and not self._bring_hub_back():
                 self._wait_without_hub()
                 return 1
@@ -298,17 +301,19 @@ class _Pilot:
         return any(job["running"] for job in jobs)
 
     def _watch_hub(self) -> None:
-        """Have an event when the hub's process ends."""
+        """Have an event when the hub's process ends; it is a child of ours."""
         pid = Connection.read(self._cluster.cluster_file).hub_pid
 
         def wait() -> None:
+            how = None
             with contextlib.suppress(ProcessLookupError):
                 watch = Watch(pid)
                 poller = select.poll()
                 poller.register(watch.fileno(), select.POLLIN)
                 poller.poll()
+                how = watch.how()
                 watch.close()
-            self._events.put(("hub", pid))
+            self._events.put(("hub", how))
 
         threading.Thread(target=wait, daemon=True).start()
 

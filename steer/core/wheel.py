@@ -388,6 +388,7 @@ class Wheel:
         return [
             *self.happened(rv.RunHere(program.name, program.ranks), now),
             *self._maybe_begin(program),
+            *(self._announce(program) if program.here == program.ranks else []),
         ]
 
     def _new_program(self, engine: Engine, message: RunBegan) -> Program:
@@ -419,14 +420,16 @@ class Wheel:
             program.lost[engine.id] = message.error
             event = rv.Lost(program.name, one, message.error)
         actions = self.happened(event, now) + self._measured_no_more(program, one)
-        return actions + self._maybe_over(program) + self._kept(program, message)
+        actions += self._maybe_over(program)
+        stays = program.kept and (program.over or message.kept)
+        return actions + (self._announce(program) if stays else [])
 
-    def _kept(self, program: Program, message: RunEnded) -> list[Action]:
-        """Who started a program has to know that its ranks stay."""
-        if not (program.kept and (program.over or message.kept)):
-            return []
+    def _announce(self, program: Program) -> list[Action]:
+        """Tell all clients that it has begun, or that its ranks stay at its end: whom
+        that concerns may not have watched it yet."""
         peers = tuple(peer_name("in", who) for who in self._clients)
-        return [Send(peers, Notice("program"), (pack(self._told(program)),))]
+        told = pack(self._told(program))
+        return [Send(peers, Notice("program"), (told,))] if peers else []
 
     def _maybe_over(self, program: Program) -> list[Action]:
         """Let the ranks go together when the last of them has come to the end."""

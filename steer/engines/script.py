@@ -81,15 +81,14 @@ def _code(script: Script, inserter: Inserter) -> tuple[CodeType, ModuleSpec | No
         spec = _module(name)
         path = spec.origin or ""
     else:
-        spec, path = None, name
+        spec, path = None, os.path.abspath(name)
         sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
     try:
         with open(path, "rb") as file:
             source = file.read()
     except OSError as error:
         raise _Unreadable(
-            f"steer: can't open file {os.path.abspath(path)!r}: [Errno {error.errno}] "
-            f"{error.strerror}"
+            f"steer: can't open file {path!r}: [Errno {error.errno}] {error.strerror}"
         ) from None
     return inserter.compile_script(source, path), spec
 
@@ -111,7 +110,7 @@ def _run(
     script: Script, code: CodeType, spec: ModuleSpec | None, namespace: Namespace
 ) -> Ending:
     path = code.co_filename
-    sys.argv = [path, *script.argv[1:]]
+    sys.argv = [path if script.module else script.argv[0], *script.argv[1:]]
     variables = namespace.module.__dict__
     variables.update(
         __file__=path,
@@ -146,7 +145,7 @@ def _failed(error: BaseException) -> Ending:
     while shown is not None and shown.tb_frame.f_code.co_filename == __file__:
         shown = shown.tb_next
     sys.last_type, sys.last_value, sys.last_traceback = type(error), error, shown
-    sys.excepthook(type(error), error, shown)
+    sys.excepthook(type(error), error.with_traceback(shown), shown)
     interrupted = isinstance(error, KeyboardInterrupt)
     return Ending(INTERRUPTED if interrupted else 1, error)
 

@@ -172,7 +172,8 @@ class Jobs:
     def _ask_jobs(self, arguments: dict[str, Any]) -> dict[str, Any]:
         running = [
             {"job": j.id, "recipe": j.recipe, "n": self._sizes[j.id], "running": True,
-             "how": "", "command": " ".join(j.argv), "log": str(j.log)}
+             "how": "", "command": " ".join(j.argv), "log": str(j.log),
+             "program": "--run=" in " ".join(j.argv)}
             for j in self._jobs.values()
         ]  # fmt: skip
         ended = [
