@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from steer import shm
+from steer.config import ClusterFiles
 from steer.core.cellnotes import NoteCell, NoteEnd
 from steer.core.roundevents import Note
 from steer.core.wheel import Program
@@ -36,7 +37,6 @@ from steer.hub.journal import Failed, Journal
 from steer.ranks import RankSet
 
 FORMAT = 1
-FOLDER = "steer-journals"
 MOST = 200
 """Files that are kept of a profile."""
 LARGEST = 16 << 20
@@ -52,7 +52,9 @@ class SteerLog:
         journal: Journal,
         program: Callable[[str], Program | None],
     ) -> None:
-        self._folder = folder.parent.parent / FOLDER
+        self._folder = ClusterFiles(
+            cluster_id=folder.name, profile_folder=folder.parent.parent
+        ).deeds
         self._marks = folder
         """Here is written down where the journal of a run is, for the next hub."""
         self._journal = journal
