@@ -13,7 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from steer.errors import SteerError
+from steer.core.roundevents import FURTHEST
+from steer.errors import SteerError, UsageError
 from steer.hosts import host_name
 from steer.wire.messages import Message, News, Sample, Steer, Watching
 
@@ -46,6 +47,12 @@ class Steering:
 
     def steer(self, run: str, verb: str, /, **arguments: Any) -> Future[News]:
         """Ask for something; the future gives the answer, or raises why not."""
+        for name, value in arguments.items():
+            if isinstance(value, int) and abs(value) > FURTHEST:
+                raise UsageError(
+                    f"{name}={value} is too much: points have numbers up to "
+                    f"{FURTHEST:,}."
+                )
         future: Future[News] = Future()
         with self._lock:
             message = Steer(self._link.new_id(), run, verb, arguments, self.who)

@@ -18,6 +18,9 @@ from steer.ranks import RankSet
 FREE = (1 << 62) - 1
 """A fence at this point holds nobody."""
 
+FURTHEST = 1 << 53
+"""The highest point that can be asked for; sums of two are points still."""
+
 NOBODY = RankSet()
 
 
@@ -326,6 +329,8 @@ class Prepare(Action, frozen=True):
     every: int = 0
     ends: int = 0
     """From that point on, another plan is over; nothing else is done."""
+    ahead: int = 0
+    """So many points behind its next one, where that is later than `goal`."""
 
 
 class Confirm(Action, frozen=True):

@@ -25,7 +25,7 @@ from steer.core.cellnotes import CellNotes
 from steer.core.events import Action, Event, Send
 from steer.core.inquiries import Answered, Inquiries
 from steer.core.registry import Engine, Registry
-from steer.core.roundevents import FREE, NOBODY, Asker, Kind
+from steer.core.roundevents import FREE, FURTHEST, NOBODY, Asker, Kind
 from steer.core.rounds import Rounds, Verb
 from steer.core.samples import Whole
 from steer.core.watched import Watched
@@ -421,12 +421,13 @@ class Wheel:
             event = rv.Lost(program.name, one, message.error)
         actions = self.happened(event, now) + self._measured_no_more(program, one)
         actions += self._maybe_over(program)
-        stays = program.kept and (program.over or message.kept)
-        return actions + (self._announce(program) if stays else [])
+        first = bool(message.status) and len(program.statuses) == 1
+        told = program.over or message.kept or first
+        return actions + (self._announce(program) if told else [])
 
     def _announce(self, program: Program) -> list[Action]:
-        """Tell all clients that it has begun, or that its ranks stay at its end: whom
-        that concerns may not have watched it yet."""
+        """Tell all clients that it has begun, or how it ends: whom that concerns may
+        not have watched it yet."""
         peers = tuple(peer_name("in", who) for who in self._clients)
         told = pack(self._told(program))
         return [Send(peers, Notice("program"), (told,))] if peers else []
@@ -634,6 +635,9 @@ class Wheel:
         )
 
 
+TOO_FAR = f"points have numbers up to {FURTHEST:,}."
+
+
 def _event(message: Steer, family: str) -> Verb:
     """What a client asks for."""
     kind = _VERBS.get(message.verb)
@@ -649,6 +653,8 @@ def _event(message: Steer, family: str) -> Verb:
                 f"{name} of {message.verb} is {value!r}, and should be of type "
                 f"{hints[name].__name__}."
             )
+        if type(value) is int and abs(value) > FURTHEST:
+            raise ProtocolError(f"{name} of {message.verb} is {value}: {TOO_FAR}")
     try:
         return kind(Asker(message.id, message.who), family, **message.arguments)
     except TypeError as error:
