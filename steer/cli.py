@@ -103,7 +103,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_launchers(commands)
     _add_kernels(commands)
     _add_attach(commands)
-    if argv[:1] == ["run"]:  # what looks like a setting is the program's
+    _add_journal(commands)
+    if argv[:1] in (["run"], ["replay"]):  # what looks like a setting is the program's
         return parser.parse_args(argv)
     return parser.parse_args([_plain(word, parser) for word in argv])
 
@@ -195,6 +196,13 @@ def _add_run(commands: Any) -> None:
     from steer.client.runcommand import add_run
 
     add_run(commands, _add_job)
+
+
+def _add_journal(commands: Any) -> None:
+    from steer.client.journalcommands import add_journal, add_replay
+
+    add_journal(commands)
+    add_replay(commands, _add_job)
 
 
 def _add_start(commands: Any) -> None:

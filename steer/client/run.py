@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self
 
 from steer.client.attending import Attending
+from steer.client.journaling import Journaling
 from steer.client.live import in_shell
 from steer.client.runstate import RunStatus
 from steer.client.scheduling import Scheduling
@@ -33,7 +34,7 @@ BEGINS_WITHIN = 60.0
 """Seconds that a program which is being started may need to begin."""
 
 
-class Run(Scheduling, Watching):
+class Run(Scheduling, Watching, Journaling):
     """One program on some ranks, and what can be done to it."""
 
     def __init__(self, client: Client, name: str) -> None:

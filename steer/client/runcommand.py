@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steer.errors import UsageError
+
+if TYPE_CHECKING:
+    from steer.client.cluster import Cluster
+
+Begun = Callable[["Cluster"], object]
+"""Is called when the program is about to begin."""
 
 EPILOG = """
 Options stand before the program; what stands behind it is the program's. It is started
@@ -28,6 +34,13 @@ def add_run(commands: Any, add_job: Callable[[Any], None]) -> None:
         usage="steer run [-n N] [options] PROGRAM.py|-m MODULE [arguments...]",
     )
     parser.set_defaults(run=run)
+    add_options(parser, add_job)
+
+
+def add_options(
+    parser: argparse.ArgumentParser, add_job: Callable[[Any], None]
+) -> None:
+    """The options of those who run a program; the program itself comes last."""
     add_job(parser)
     parser.add_argument(
         "--name", help="what the run is called; default: as the program's file"
@@ -80,7 +93,7 @@ def add_run(commands: Any, add_job: Callable[[Any], None]) -> None:
     parser.add_argument("program", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace, begun: Begun = lambda cluster: None) -> int:
     """Run it; the program's exit status."""
     program = list(arguments.program)
     if program[:1] == ["--"]:
@@ -115,7 +128,9 @@ def run(arguments: argparse.Namespace) -> int:
         "ip": arguments.ip,
         "log_level": arguments.log_level,
     }
-    return run_program(script, bool(arguments.name), settings, quiet=arguments.quiet)
+    return run_program(
+        script, bool(arguments.name), settings, quiet=arguments.quiet, begun=begun
+    )
 
 
 def _point(text: str) -> int:

@@ -20,7 +20,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -59,9 +59,15 @@ class _Asked(BaseException):
 
 
 def run_program(
-    script: Script, named: bool, settings: Mapping[str, Any], *, quiet: bool = False
+    script: Script,
+    named: bool,
+    settings: Mapping[str, Any],
+    *,
+    quiet: bool = False,
+    begun: Callable[[Cluster], object] = lambda cluster: None,
 ) -> int:
-    """Run it to its end; its exit status. `settings` are those of a Cluster."""
+    """Run it to its end; its exit status. `settings` are those of a Cluster, `begun` is
+    called when it is about to begin."""
     with _stdio() as streams, _Signals() as signals:
         cluster = None
         try:
@@ -74,6 +80,7 @@ def run_program(
         except _Asked as asked:
             return 128 + asked.signum
         finally:
+            begun(cluster)
             signals.ending()
             if cluster is not None:
                 cluster.stop_cluster_sync()
@@ -261,7 +268,8 @@ class _Pilot:
             self._events.put(("program", content))
 
     def _on_program(self, run: Mapping[str, Any]) -> None:
-        """It has ended, or failed on a rank, and its ranks stay."""
+        """It has begun, has ended, or has failed on a rank."""
+        self._statuses = run["statuses"]
         name = shlex.quote(self._script.run)
         if run["over"]:
             self._over = True
