@@ -116,9 +116,12 @@ class Fences:
 
     # -- plans
 
-    def prepare(self, plan: int, goal: int, every: int = 0, ends: int = 0) -> int:
-        """Let it not pass `goal`, or its next point if that is later, before it knows;
-        returns that point, FINISHED, or FREE if there is no room for a plan."""
+    def prepare(
+        self, plan: int, goal: int, every: int = 0, ends: int = 0, ahead: int = 0
+    ) -> int:
+        """Let it not pass `goal` before it knows, or its next point, or `ahead` points
+        behind that, whichever is last; returns that point, FINISHED, or FREE if there
+        is no room for a plan."""
         if ends:
             # Only the other plan's end is to be agreed on; nothing is done there. But
             # main may not pass the point before it knows whether the other is over.
@@ -132,7 +135,7 @@ class Fences:
         if point != FINISHED:
             if ends and point == self._get(Family.DID):
                 point += 1  # what is to end may have been done here
-            point = max(point, goal)
+            point = max(point + ahead, goal)
             self._fill(free[0], plan, point, every)
         self._set(Family.HOLD, before)
         self._open()

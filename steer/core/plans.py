@@ -44,8 +44,8 @@ PATIENCE = 0.5
 SLOTS = PLANS - 1
 """Plans that a rank's page has room for, besides one that ends another."""
 
-SOON = 2
-"""Points that a plan lies ahead at least."""
+SOON = 1
+"""Points that a plan lies at least behind those that ranks come to next."""
 
 
 ROOM = 0.01
@@ -171,18 +171,18 @@ class Plans:
         if plan.refused:
             self._refuse(plan)
             return
-        goal = event.point or self.stopped_at
+        goal, ahead = event.point or self.stopped_at, 0
         if not goal:
-            margin = math.ceil(self.rate * self.trip * 3)
-            goal = self.high + max(SOON, margin)
+            ahead = max(SOON, math.ceil(self.rate * self.trip * 3))
         plan.began, plan.point = now, goal
         self.preparing = plan
         self.due = now + PATIENCE
         self.actions.append(
             ev.Prepare(
-                self.family, plan.number, plan.ranks, goal, event.every, plan.ends
+                self.family, plan.number, plan.ranks, goal, event.every, plan.ends,
+                ahead,
             )
-        )
+        )  # fmt: skip
 
     def _refuse(self, plan: Planned) -> None:
         """Some may not do it; then nobody does."""
@@ -358,6 +358,8 @@ class Plans:
     ) -> None:  # fmt: skip
         answers = (plan.asker.id,) if answer and plan.asker.id else ()
         facts = {"plan": plan.number} | (facts or {})
+        if plan.ends:
+            facts["ends"] = plan.ends
         if plan.ends:
             facts["ends"] = plan.ends
         point = point or plan.point

@@ -251,7 +251,7 @@ class Fencing:
         done: list[int] = []
         for rank, controlled in here.items():
             point = controlled.fences.prepare(
-                action.plan, action.goal, action.every, action.ends
+                action.plan, action.goal, action.every, action.ends, action.ahead
             )
             if point == FINISHED:
                 done.append(rank)

@@ -173,7 +173,8 @@ def test_every_plan_is_done_at_one_point_with_stops_between(block):
                     continue
                 every = chance.choice([0, 0, 2])
                 ends = chance.choice([0, *agreed]) if agreed else 0
-                votes = [f.prepare(number, 0, every, ends) for _, f in made]
+                ahead = chance.choice([0, 0, 3])
+                votes = [f.prepare(number, 0, every, ends, ahead) for _, f in made]
                 if FINISHED in votes or FREE in votes:
                     for _, fences in made:
                         fences.withdraw(number)
