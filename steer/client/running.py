@@ -28,10 +28,12 @@ import msgspec
 from steer.client.cluster import Cluster
 from steer.client.found import State, look
 from steer.client.starting import AlreadyRunning, restore_hub
+from steer.client.stopping import wait_gone
 from steer.config import ClusterFiles, Connection
 from steer.errors import SteerError, UsageError
 from steer.launch.job import Job
 from steer.launch.script import Script
+from steer.node.processes import Process
 from steer.node.watch import Exit, Watch
 from steer.ranks import RankSet
 
@@ -47,6 +49,8 @@ PATIENCE = 5.0
 RESTORED_TOO_OFTEN = 10.0
 """Seconds that a restored hub has to live, or it is not restored again."""
 MOST_NAMES = 1000
+STOPPED = 128 + int(signal.SIGTERM)
+"""The status of a program that was ended on purpose."""
 
 Event = tuple[str, Any]
 
@@ -76,11 +80,11 @@ def run_program(
                 os.close(descriptor)
             streams.clear()
             link = cluster._connected()
+            begun(cluster)
             return _Pilot(cluster, link, script, signals, quiet).attend()
         except _Asked as asked:
             return 128 + asked.signum
         finally:
-            begun(cluster)
             signals.ending()
             if cluster is not None:
                 cluster.stop_cluster_sync()
@@ -224,6 +228,8 @@ class _Pilot:
         self._interrupts = 0
         self._status = 0
         """That of the launcher."""
+        self._statuses: Mapping[str, int] = {}
+        """How ranks have ended that did not end well, the first one first."""
         self._over = False
         self._restored = -RESTORED_TOO_OFTEN
         link.listeners.append(self._on_notice)
@@ -242,8 +248,7 @@ class _Pilot:
             if what == "signal" and self._on_signal(content):
                 return 128 + int(content)
             if what == "hub" and content == Exit(returncode=0):
-                self._say(f"{self._script.run} was stopped.")
-                return 128 + signal.SIGTERM
+                return self._exit_status()  # it was stopped
             if what == "hub" and not self._bring_hub_back():
                 self._wait_without_hub()
                 return 1
@@ -252,11 +257,13 @@ class _Pilot:
 
     def _exit_status(self) -> int:
         """That of the first rank that did not end well, else the launcher's."""
-        with contextlib.suppress(SteerError):
-            for run in self._link.wait(self._link.ask("runs"), PATIENCE)["runs"]:
-                if run["run"] == self._script.run:
-                    return next(iter(run["statuses"].values()), self._status)
-        return self._status
+        first = next(iter(self._statuses.values()), None)
+        if first == STOPPED:  # from elsewhere: the hub ends, too, and has told us all
+            connection = self._link.connection
+            hub = Process(connection.hub_pid, connection.hub_began)
+            wait_gone([hub], PATIENCE)
+            self._say(f"{self._script.run} was stopped.")
+        return self._status if first is None else first
 
     # -- what happens
 
@@ -271,6 +278,8 @@ class _Pilot:
         """It has begun, has ended, or has failed on a rank."""
         self._statuses = run["statuses"]
         name = shlex.quote(self._script.run)
+        if not run["kept"]:
+            return
         if run["over"]:
             self._over = True
             self._say(

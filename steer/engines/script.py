@@ -15,6 +15,7 @@ import sys
 import sysconfig
 import threading
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from types import CodeType, FrameType, TracebackType
@@ -26,6 +27,8 @@ from steer.launch.script import Script
 
 INTERRUPTED = 130
 """The status of a program that Ctrl-C has ended, as shells have it."""
+STOPPED = 143
+"""That of one that was ended on purpose, as by SIGTERM."""
 UNREADABLE = 2
 """That of one that cannot be read, as Python has it."""
 _LIBRARIES = tuple({*map(sysconfig.get_path, ("stdlib", "purelib", "platlib"))})
@@ -50,13 +53,13 @@ class _Unreadable(Exception):
     """There is no such program."""
 
 
-def execute(script: Script, namespace: Namespace) -> Ending:
-    """Run it to its end, whatever that is."""
+def execute(script: Script, namespace: Namespace, quits: Callable[[], bool]) -> Ending:
+    """Run it to its end, whatever that is; `quits` says whether it is to end now."""
     inserter = Inserter(script.points)
     inserter.install()
     try:
         code, spec = _code(script, inserter)
-        ending = _run(script, code, spec, namespace)
+        ending = _run(script, code, spec, namespace, quits)
     except _Unreadable as error:
         sys.stderr.write(f"{error}\n")
         ending = Ending(UNREADABLE)
@@ -107,7 +110,11 @@ def _module(name: str) -> ModuleSpec:
 
 
 def _run(
-    script: Script, code: CodeType, spec: ModuleSpec | None, namespace: Namespace
+    script: Script,
+    code: CodeType,
+    spec: ModuleSpec | None,
+    namespace: Namespace,
+    quits: Callable[[], bool],
 ) -> Ending:
     path = code.co_filename
     sys.argv = [path if script.module else script.argv[0], *script.argv[1:]]
@@ -124,6 +131,8 @@ def _run(
     except SystemExit as asked:
         return Ending(_status_of(asked))
     except BaseException as error:  # noqa: BLE001  the program's, all of it
+        if quits() and isinstance(error, KeyboardInterrupt):
+            return Ending(STOPPED)  # our own way to tell it so
         return _failed(error)
     return Ending()
 

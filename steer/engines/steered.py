@@ -24,13 +24,14 @@ from steer import pages
 from steer.core import page
 from steer.core.page import NOWHERE, Family, Head, Text
 from steer.engines import here, inframe, mpi, points, watching
+from steer.engines.breakhere import breakpoints
 from steer.engines.caution import caution
 from steer.engines.looking import Watcher
 from steer.engines.namespace import Namespace
 from steer.engines.passing import Passing
 from steer.engines.planned import Planned
 from steer.engines.run import Runner
-from steer.engines.script import Ending, execute, failed_in
+from steer.engines.script import STOPPED, Ending, execute, failed_in
 from steer.engines.seen import Seen
 from steer.launch.script import Script
 from steer.node.processes import start_time
@@ -96,11 +97,13 @@ class Steered:
         session = points.Session(self.words, self)
         watches = watching.attach(self.script.run, runner, session, self.plans)
         session.begin()
+        failed = True
         try:
-            with runner.program():
-                ending = execute(self.script, runner.namespace)
+            with runner.program(), breakpoints(session):
+                ending = execute(self.script, runner.namespace, runner.quits)
+            failed = ending.error is not None
         finally:
-            session.end()
+            session.end(failed=failed)
         wire.loop.call_soon(watches.flush)
         kept = self.script.post_mortem and ending.error is not None
         self._say(RunEnded(self.script.run, ending.status, ending.told(), kept))
@@ -147,7 +150,7 @@ class Steered:
         runner = self._runner
         assert runner is not None
         if runner.quits():
-            raise SystemExit("The run was ended while it was held.")
+            raise SystemExit(STOPPED)
         if calm or mpi.own is None:
             runner.pause()
         else:

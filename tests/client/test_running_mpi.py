@@ -407,6 +407,7 @@ def test_points_by_line_and_by_name(here):
             assert values == [point - 1] * 2, (place, point, values)
             assert wheel.step(4).point == point + 4
             assert wheel[attribute] == [point + 3] * 2
+        wait_until(gone, 20, "the first to end")
 
 
 def test_a_point_that_is_nowhere_is_told(here):
