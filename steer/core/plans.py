@@ -358,10 +358,6 @@ class Plans:
     ) -> None:  # fmt: skip
         answers = (plan.asker.id,) if answer and plan.asker.id else ()
         facts = {"plan": plan.number} | (facts or {})
-        if plan.ends:
-            facts["ends"] = plan.ends
-        if plan.ends:
-            facts["ends"] = plan.ends
         point = point or plan.point
         self.actions.append(
             ev.Tell(self.family, kind, text, answers, point, plan.ranks, facts)
