@@ -313,6 +313,11 @@ class Link:
         """Do it after some seconds; in the I/O thread."""
         self._loop.call_later(seconds, job)
 
+    def has(self, request: str) -> bool:
+        """Whether some ranks owe the answer to a request."""
+        with self._lock:
+            return request in self.core.pending
+
     def share(self, frames: Sequence[Any]) -> tuple[Store | None, list[Any]]:
         """Put large frames where other processes of this host find them."""
         return self._shelf.put(frames) if self.shares else (None, list(frames))

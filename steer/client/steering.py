@@ -7,12 +7,15 @@ takes nothing back. What is unanswered is sent again to a hub that is new.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from steer.client import live
 from steer.core.roundevents import FURTHEST
 from steer.errors import SteerError, UsageError
 from steer.hosts import host_name
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 Listener = Callable[[News], object]
 Taker = Callable[[Sample, bytes], object]
+
+QUEUED = 1.0
+"""Seconds that what waits for a program may wait before it is said."""
 
 KEPT = 1000
 """News that are remembered."""
@@ -83,6 +89,20 @@ class Steering:
                 taker(message, bytes(frames[0]) if frames else b"")
             return
         assert isinstance(message, News)
+        if message.kind == "queued":
+            self._link.call_later(QUEUED, lambda: self._say_queued(message))
+            return
+        self._take(message)
+
+    def _say_queued(self, message: News) -> None:
+        """What somebody has asked of ranks waits for their program."""
+        if self._link.has(message.facts["request"]):
+            self._take(message)
+            if live.in_shell() is None:  # nobody tells news there
+                with contextlib.suppress(OSError, ValueError):
+                    sys.stderr.write(f"steer: {message.text}\n")
+
+    def _take(self, message: News) -> None:
         self.news.append(message)
         del self.news[:-KEPT]
         for listener in list(self.listeners):

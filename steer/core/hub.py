@@ -45,9 +45,11 @@ from steer.core.events import (
 )
 from steer.core.fanout import Fanout
 from steer.core.farm import Farm, is_of_task
+from steer.core.occupied import told_to_wait
+from steer.core.refound import Found
 from steer.core.registry import ASK_EVERY, SILENCE, Engine, Registry
 from steer.core.story import Story
-from steer.core.wheel import Found, Wheel
+from steer.core.wheel import Wheel
 from steer.errors import ProtocolError
 from steer.ranks import RankSet
 from steer.wire.frames import pack, unpack
@@ -337,7 +339,10 @@ class HubCore:
             engines.append(engine)
         actions = self.fanout.open(who, message, frames, engines)
         if self.wheel.programs:
-            actions += self.wheel.cells.began(self.fanout.requests[message.id])
+            request = self.fanout.requests[message.id]
+            actions += self.wheel.cells.began(request)
+            programs = self.wheel.programs.values()
+            actions += told_to_wait(programs, self.wheel.rounds, request)
         return actions
 
     def _nobody(self, who: str, message: Submit, number: int) -> list[Action]:
@@ -411,7 +416,8 @@ class HubCore:
         engines = self._engines(message.targets)
         if message.about:
             engines = [e for e in engines if self.fanout.has(e, message.about)]
-        near, far = [], []
+        near: list[Engine] = []
+        far: list[Engine] = []
         for e in engines:
             # A rank with a program has to know that this is for a cell that it runs.
             cell = e.info.run and message.about and message.signum == SIGINT

@@ -199,3 +199,13 @@ def test_open_requests_are_told(run):
     assert "use steer.comm" in news.text
     run.execute("comm.send(1, comm.rank, tag=9)\nrequests.pop().wait()")
     assert "requests" not in run.step(1, timeout=20).text
+
+
+def test_who_waits_for_a_program_is_told(program, capsys):
+    wanted = program.view.execute("1", block=False)
+    wait_until(lambda: "ranks 0-3 run" in capsys.readouterr().err, 10, "the hint")
+    program.stop(timeout=20)
+    wanted.get(20)
+    program.execute("1")
+    assert capsys.readouterr().err == ""
+    program.go()
