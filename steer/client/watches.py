@@ -234,10 +234,11 @@ class Watching:
         watches = self._watches or {}
         if news.run == self.name and news.kind == "over":
             doomed = list(watches.values())
-        elif news.facts.get("over"):
-            doomed = [w for w in (watches.get(news.facts.get("plan", 0)),) if w]
         else:
-            return
+            ends = [news.facts.get("ends")]
+            if news.facts.get("over"):
+                ends.append(news.facts.get("plan"))
+            doomed = [watch for number, watch in watches.items() if number in ends]
         for watch in doomed:
             watch.ended = True
 

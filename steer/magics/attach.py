@@ -54,6 +54,7 @@ def _shell(run: Run) -> TerminalInteractiveShell:
     config.TerminalInteractiveShell.banner1 = BANNER.format(run.status().text)
     config.TerminalInteractiveShell.banner2 = ""
     config.TerminalInteractiveShell.separate_in = ""
+    config.TerminalInteractiveShell.term_title = False
     names = {"run": run, "view": run.view, "rc": run.client}
     shell = TerminalInteractiveShell.instance(config=config, user_ns=names)
     run.activate()

@@ -33,7 +33,7 @@ class Extension:
         self._shell = shell  # IPython's methods are half without types
         self._autopx = AutoPx()
         self._views: dict[str, PxMagics] = {}
-        self._tellings: dict[Run, Telling] = {}
+        self._tellings: dict[str, Telling] = {}
 
     def load(self) -> None:
         """Add to the shell."""
@@ -65,9 +65,12 @@ class Extension:
 
     def telling(self, run: Run) -> Telling:
         """What tells of a run; begun if it was not."""
-        if run not in self._tellings:
-            self._tellings[run] = Telling(run).__enter__()
-        return self._tellings[run]
+        known = self._tellings.get(run.name)
+        if known is None or known.run is not run:
+            if known is not None:
+                known.close()
+            self._tellings[run.name] = Telling(run).__enter__()
+        return self._tellings[run.name]
 
     def magics(self, suffix: str) -> PxMagics:
         """The magics of a suffix, registered if they were not."""
