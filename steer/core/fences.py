@@ -59,6 +59,7 @@ class Fences:
         self._base = base
         self._barrier = barrier
         self._committed = False
+        self._provisional = False
         self._said_held = False
         self._said_finished = False
         self._said_frozen = 0
@@ -85,6 +86,7 @@ class Fences:
         else:
             point = max(point, goal)
             self._set(Family.HOLD, point)
+        self._provisional = point != FINISHED
         self._open()
         return point
 
@@ -93,6 +95,7 @@ class Fences:
         if epoch != self.epoch:
             return
         self._committed, self._said_held = True, False
+        self._provisional = False
         self._set(Family.CALM, 0)
         self._set(Family.HOLD, point)
         self._open()
@@ -106,7 +109,7 @@ class Fences:
         """Let it go."""
         if epoch != self.epoch:
             return
-        self._committed = False
+        self._committed = self._provisional = False
         self._set(Family.HOLD, FREE)
         self._open()
 
@@ -196,10 +199,31 @@ class Fences:
         return self._get(Family.EPOCH)
 
     @property
+    def is_new(self) -> bool:
+        """Whether nobody has controlled it yet."""
+        return self._get(Family.HOLD) == 0 and self.epoch == 0
+
+    @property
+    def provisional(self) -> bool:
+        """Whether it was armed and nobody has said yet where it has to hold."""
+        return self._provisional
+
+    def plans(self) -> list[tuple[int, int, int]]:
+        """What the page has of plans: number, the point that is sure, every."""
+        return [
+            (self._words[slot], self._words[slot + Plan.SURE],
+             self._words[slot + Plan.EVERY])
+            for slot in self._slots() if self._words[slot]
+        ]  # fmt: skip
+
+    @property
     def busy(self) -> bool:
         """Whether it is on its way to where it has to hold, or has a plan to do."""
-        return (self._committed and not self._said_held) or any(
-            self._words[slot] for slot in self._slots()
+        held = self._committed and not self._said_held
+        return (
+            held
+            or self._provisional
+            or any(self._words[slot] for slot in self._slots())
         )
 
     # -- the words

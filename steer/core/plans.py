@@ -303,6 +303,14 @@ class Plans:
         self._all_have_it(now)
         self._count(now)
 
+    def found(self, number: int, point: int, every: int, ranks: RankSet) -> None:
+        """One that recurs, of a hub that is no more."""
+        text = "what was planned before the hub was started anew"
+        asker = Asker("")
+        event = ev.Plan(asker, self.family, "found", text, point=point, every=every)
+        plan = Planned(number, asker, event, ranks=ranks, point=point, sure=True)
+        self.plans[number] = plan
+
     def drop_all(self, why: str) -> None:
         """The run is over."""
         for plan in [*self.plans.values(), *self.waiting]:

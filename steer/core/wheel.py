@@ -24,8 +24,9 @@ from steer.core import roundevents as rv
 from steer.core.cellnotes import CellNotes
 from steer.core.events import Action, Event, Send
 from steer.core.inquiries import Answered, Inquiries
+from steer.core.refound import Found, Refound
 from steer.core.registry import Engine, Registry
-from steer.core.roundevents import FREE, FURTHEST, NOBODY, Asker, Kind
+from steer.core.roundevents import FURTHEST, NOBODY, Asker, Kind
 from steer.core.rounds import Rounds, Verb
 from steer.core.samples import Whole
 from steer.core.watched import Watched
@@ -44,6 +45,7 @@ from steer.wire.messages import (
     Message,
     News,
     Notice,
+    Ordered,
     PlanBody,
     PlanDone,
     PlanGone,
@@ -94,15 +96,6 @@ class Adopt(Action, frozen=True):
 
     family: str
     ranks: RankSet
-
-
-class Found(Event, frozen=True):
-    """The page of a rank that is back tells of an earlier hub's orders."""
-
-    family: str
-    ranks: RankSet
-    epoch: int
-    hold: int
 
 
 @dataclasses.dataclass
@@ -157,6 +150,7 @@ class Wheel:
         epoch: int = 0,
     ) -> None:
         self.rounds = Rounds(epoch)
+        self._refound = Refound(self.rounds)
         self.inquiries = Inquiries()
         self.watched = Watched(self.rounds)
         self.cells = CellNotes(
@@ -190,6 +184,7 @@ class Wheel:
             # These are for the shell, which looks at pages.
             Rang: lambda who, message, frames, now: [],
             Looked: lambda who, message, frames, now: [],
+            Ordered: lambda who, message, frames, now: [],
         }
 
     def deadline(self) -> float | None:
@@ -208,7 +203,7 @@ class Wheel:
     def happened(self, event: Event, now: float) -> list[Action]:
         """A controller said something."""
         if isinstance(event, Found):
-            return self._found(event, now)
+            return self._out(self._refound.found(event, now), now)
         return self._out(self.rounds.handle(event, now), now)
 
     def lost(self, engine: Engine, how: str, now: float) -> list[Action]:
@@ -555,15 +550,6 @@ class Wheel:
         self._open[message.id] = _Open(who, 1)
         plan = self.watched.until(event.asker, meant[0].round.family, event)
         return self.happened(plan, now)
-
-    def _found(self, event: Found, now: float) -> list[Action]:
-        """Ranks that an earlier hub has stopped are stopped again, where they are."""
-        self.rounds.epoch = max(self.rounds.epoch, event.epoch)
-        family = self.rounds.families.get(event.family)
-        free = family is not None and not self.rounds.holds(event.family)
-        if not free or event.hold == FREE:
-            return []
-        return self.happened(rv.Stop(Asker("", "found again"), event.family), now)
 
     # -- what goes out
 

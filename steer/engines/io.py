@@ -33,6 +33,7 @@ from steer.wire.messages import (
     Interrupt,
     LookAt,
     Message,
+    Order,
     Output,
     Ping,
     PlanBody,
@@ -204,7 +205,7 @@ class Wire:
                 self.send(Pong())
             case Quit():
                 self._quit()
-            case PlanBody() | PlanGone() | Inquire() | Begin() | LookAt():
+            case PlanBody() | PlanGone() | Inquire() | Begin() | LookAt() | Order():
                 if self.steered is not None:
                     self.steered.heard(message, frames[1:])
             case _:

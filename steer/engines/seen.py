@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
+from steer.core import page
 from steer.core.mpiops import OPS, Need
+from steer.core.page import Words
 from steer.core.rankstates import ANY, UNKNOWN, Call, Look
 from steer.core.rankstates import Message as Sent
 from steer.engines.looking import NATIVE_AFTER, Watcher
@@ -27,11 +31,13 @@ class Seen:
         watcher: Watcher,
         send: Callable[[Message], object],
         later: Later,
+        words: Words,
     ) -> None:
         self._rank = rank
         self._watcher = watcher
         self._send = send
         self._later = later
+        self._words = words
 
     def asked(self, message: LookAt) -> None:
         """Look, and answer soon; in the I/O thread."""
@@ -39,7 +45,19 @@ class Seen:
         self._later(NATIVE_AFTER * 1.2, lambda: self._answer(message.number))
 
     def _answer(self, number: int) -> None:
-        self._send(described(number, self._rank, self._watcher.look()))
+        told = described(number, self._rank, self._watcher.look())
+        here = page.look(self._words)
+        if here is None:
+            self._send(told)
+            return
+        self._send(
+            msgspec.structs.replace(
+                told,
+                point=max((family.point for family in here.families), default=0),
+                held=any(family.held for family in here.families),
+                finished=here.finished,
+            )
+        )
 
 
 def described(number: int, rank: int, look: Look) -> Looked:

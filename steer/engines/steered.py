@@ -28,6 +28,7 @@ from steer.engines.breakhere import breakpoints
 from steer.engines.caution import caution
 from steer.engines.looking import Watcher
 from steer.engines.namespace import Namespace
+from steer.engines.ownfences import OwnFences
 from steer.engines.passing import Passing
 from steer.engines.planned import Planned
 from steer.engines.run import Runner
@@ -43,6 +44,7 @@ from steer.wire.messages import (
     Inquired,
     LookAt,
     Message,
+    Order,
     PlanBody,
     PlanDone,
     PlanGone,
@@ -63,8 +65,10 @@ class Steered:
         self.script = script
         self.mapped = pages.make()
         self.words = self.mapped.words
-        self.can = pages.take_part()
+        self.can = pages.take_part() and os.environ.get("STEER_PAGES") != "off"
         """Whether the node can be the controller of this rank's fences."""
+        self._own: OwnFences | None = None
+        """Its own controller, if it was told to be that."""
         self.said: list[Message] = []
         self._runner: Runner | None = None
         self._passing: Passing | None = None
@@ -89,7 +93,7 @@ class Steered:
         watcher = Watcher()
         watcher.still.install()
         wire = runner.wire
-        self._seen = Seen(rank, watcher, wire.send, wire.loop.call_later)
+        self._seen = Seen(rank, watcher, wire.send, wire.loop.call_later, self.words)
         self._say(self._beginning())
         if self.script.wait:
             self._wait_for_somebody()
@@ -144,6 +148,8 @@ class Steered:
         """Tell the controller that there is something new on the page."""
         assert self._runner is not None
         self._runner.reply(Rang())
+        if self._own is not None:
+            self._own.rang()
 
     def wait(self, calm: bool) -> None:
         """Rest until something may have changed, or run what a user wants."""
@@ -204,9 +210,20 @@ class Steered:
             os.eventfd_write(self._runner.desk.bell, 1)
         elif isinstance(message, PlanGone):
             self.plans.forget(message.plan)
+        elif isinstance(message, Order):
+            self._controller(self._runner).ordered(message)
         elif isinstance(message, Inquire):
             body = self.plans.answer(message.what, message.body)
             self._runner.wire.send(Inquired(message.number, body))
+
+    def _controller(self, runner: Runner) -> OwnFences:
+        if self._own is None:
+            wire, bell = runner.wire, runner.desk.bell
+            self._own = OwnFences(
+                self.mapped, self.script.run, wire.loop, wire.send,
+                lambda: os.eventfd_write(bell, 1), lambda: wire.core.engine,
+            )  # fmt: skip
+        return self._own
 
     def introduce(self) -> list[Message]:
         """What a hub has to know that knows this engine now."""

@@ -1,4 +1,7 @@
-"""Steering in the hub's process: orders of the core to this host's pages, and back.
+"""Steering in the hub's process: orders of the core to pages, and what these say.
+
+The pages of this host's ranks are mapped here. Ranks whose pages cannot be get their
+orders as messages, and their own I/O threads carry them out.
 
 What pages say is fed to the core as events, in order, never from within the carrying
 out of its actions. While something is under way pages are looked at EVERY seconds, in
@@ -12,20 +15,24 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from steer import pages
 from steer.core import roundevents as rv
 from steer.core.cellnotes import NoteCell, NoteEnd
 from steer.core.events import Action, Event, Heard, Send
 from steer.core.hub import HubCore
-from steer.core.wheel import Adopt
+from steer.core.orders import ORDERS, event_of, order
+from steer.errors import ProtocolError
 from steer.eventloop import Loop
 from steer.hub.steerlog import SteerLog
 from steer.node.fencing import Fencing
 from steer.node.sighting import Sighting
+from steer.ranks import RankSet
 from steer.wire.messages import (
     Ask,
     LookAt,
     Looked,
     Message,
+    Ordered,
     PlanDone,
     Rang,
     Register,
@@ -39,11 +46,6 @@ log = logging.getLogger("steer.hub")
 
 EVERY = 0.05
 """Seconds between two looks while something is under way."""
-
-ORDERS: tuple[type[Action], ...] = (
-    rv.Arm, rv.Commit, rv.Rest, rv.Release, rv.Prepare, rv.Confirm, rv.Withdraw,
-    rv.Thaw, Adopt,
-)  # fmt: skip
 
 
 class Steering:
@@ -63,6 +65,8 @@ class Steering:
         self._send = send
         self._feed = feed
         self._events: collections.deque[Event] = collections.deque()
+        self._far: set[int] = set()
+        """Ranks whose pages are not mapped here."""
         self._looking = False
         self._settling = False
         self.fencing = Fencing(self._events.append, self._wake)
@@ -78,8 +82,8 @@ class Steering:
             NoteCell: self.log.note_cell,
             NoteEnd: self.log.note_end,
         }
-        for order in ORDERS:
-            do[order] = self.fencing.do
+        for kind in ORDERS.values():
+            do[kind] = self._order
         return do
 
     # -- around the core
@@ -105,11 +109,14 @@ class Steering:
             self._map(engine.id, message)
         elif isinstance(message, Looked):
             self.sighting.looked(engine.id, message)
+        elif isinstance(message, Ordered):
+            self._said(engine.id, message)
         else:
             self.fencing.look_at(engine.id)
 
     def gone(self, rank: int) -> None:
         """An engine has died."""
+        self._far.discard(rank)
         self.fencing.drop(rank)
         self.sighting.gone(rank)
 
@@ -134,15 +141,34 @@ class Steering:
         self.fencing.look_all()
         self.settle()
 
+    def _order(self, action: Any) -> None:
+        """Carry out an order here, or have it carried out."""
+        self.fencing.do(action)
+        far = RankSet(rank for rank in self._far if rank in action.ranks)
+        if far:
+            engines = (self._core.registry.by_id[rank] for rank in far)
+            peers = tuple(engine.control for engine in engines)
+            self._send(Send(peers, order(action, far)))
+
+    def _said(self, rank: int, message: Ordered) -> None:
+        """A rank that controls itself said something."""
+        try:
+            self._events.append(event_of(message))
+        except ProtocolError as error:
+            log.warning("from engine %d: %s", rank, error)
+
     def _map(self, rank: int, message: Register) -> None:
-        if message.page < 0 or self.fencing.has(rank):
-            return
-        if not self._core.registry.watchable(self._core.registry.by_id[rank]):
+        if not message.run or self.fencing.has(rank):
             return
         try:
+            if message.page < 0 or not pages.barrier_works():
+                raise ValueError("memory cannot be put in order there")
+            if not self._core.registry.watchable(self._core.registry.by_id[rank]):
+                raise ValueError("it is on another host")
             self.fencing.map(rank, message.pid, message.page, message.run)
         except (OSError, ValueError) as error:
-            log.warning("the page of engine %d cannot be mapped: %s", rank, error)
+            self._far.add(rank)
+            log.info("engine %d controls its fences itself: %s", rank, error)
 
     def _wake(self, ranks: Iterable[int]) -> None:
         engines = (self._core.registry.by_id.get(rank) for rank in ranks)
@@ -174,4 +200,4 @@ class Steering:
         )  # fmt: skip
 
 
-_LOOKED_INTO = (Register, Rang, PlanDone, RunEnded, Looked)
+_LOOKED_INTO = (Register, Rang, PlanDone, RunEnded, Looked, Ordered)

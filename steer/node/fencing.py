@@ -24,7 +24,8 @@ from steer.core import roundevents as rv
 from steer.core.events import Action, Event
 from steer.core.fences import FINISHED, Fences
 from steer.core.page import NOWHERE, Family, Head, Text, Words
-from steer.core.wheel import Adopt, Found
+from steer.core.refound import Found, Slot
+from steer.core.wheel import Adopt
 from steer.ranks import RankSet
 
 Key = tuple[str, int]
@@ -41,10 +42,13 @@ class _Controlled:
     born: float
     """When it was first seen, and at which point it was then."""
     first: int
+    adopted: bool = False
+    """Whether it has had an order of ours."""
+    held_since: float | None = None
 
     @property
     def point(self) -> int:
-        return self.words[self.base + Family.C]
+        return max(0, self.words[self.base + Family.C])
 
     @property
     def holds(self) -> bool:
@@ -59,11 +63,13 @@ class Fencing:
         tell: Callable[[Event], None],
         wake: Callable[[Iterable[int]], None],
         clock: Callable[[], float] = time.monotonic,
+        barrier: Callable[[], None] = pages.barrier,
     ) -> None:
         self._tell = tell
         self._wake = wake
         """Have these ranks look at their pages, if they hold."""
         self._clock = clock
+        self._barrier = barrier
         self._pages: dict[int, pages.Mapped] = {}
         self._runs: dict[int, str] = {}
         self._known: dict[Key, _Controlled] = {}
@@ -89,7 +95,11 @@ class Fencing:
         """Take over a rank; OSError or ValueError if its page cannot be had."""
         if rank in self._pages:
             self.drop(rank)
-        self._pages[rank] = pages.open_of(pid, fd)
+        self.attach(rank, pages.open_of(pid, fd), run)
+
+    def attach(self, rank: int, mapped: pages.Mapped, run: str) -> None:
+        """The same, of a page that is there."""
+        self._pages[rank] = mapped
         self._runs[rank] = run
 
     def drop(self, rank: int) -> None:
@@ -140,6 +150,8 @@ class Fencing:
     def _carry_out(self, action: Action, here: dict[int, _Controlled]) -> None:
         if here:
             self.active = True
+            for controlled in here.values():
+                controlled.adopted = True
             self._does[type(action)](action, here)
             self._wake_held(here)
 
@@ -170,16 +182,23 @@ class Fencing:
                 continue
             waiting = self._waiting.pop((action.family, rank), [])
             fences, here = controlled.fences, {rank: controlled}
-            if not any(isinstance(order, rv.Arm) for order in waiting):
-                hold = controlled.words[controlled.base + Family.HOLD]
-                if fences.epoch:
-                    one = RankSet([rank])
-                    self._tell(Found(action.family, one, fences.epoch, hold))
-                elif hold == 0:
-                    fences.adopt()
+            if controlled.adopted or any(isinstance(o, rv.Arm) for o in waiting):
+                pass
+            elif fences.is_new:
+                fences.adopt()
+            else:
+                self._found(action.family, rank, controlled)
+            controlled.adopted = True
             for order in waiting:
                 self._carry_out(order, here)
             self._wake_held(here)
+
+    def _found(self, family: str, rank: int, controlled: _Controlled) -> None:
+        """Another hub's orders are on its page."""
+        fences = controlled.fences
+        plans = tuple(Slot(*plan) for plan in fences.plans())
+        hold = controlled.words[controlled.base + Family.HOLD]
+        self._tell(Found(family, RankSet([rank]), fences.epoch, hold, plans))
 
     def _find(self, family: str, rank: int) -> _Controlled | None:
         """The controller of a family on a rank, as soon as its page tells of it."""
@@ -194,7 +213,7 @@ class Fencing:
                     page.read_text(words, base + Family.LABEL, page.LABEL_WORDS)
                     == label
                 ):
-                    fences = Fences(words, base, pages.barrier)
+                    fences = Fences(words, base, self._barrier)
                     first = max(0, words[base + Family.C])
                     controlled = _Controlled(fences, words, base, self._clock(), first)
                     self._known[key] = controlled
@@ -203,7 +222,7 @@ class Fencing:
     def _wake_held(self, here: dict[int, _Controlled]) -> None:
         """A rank that holds sleeps. What was just written comes before this look, and
         one that is about to hold writes AT before it looks at the fences."""
-        pages.barrier()
+        self._barrier()
         held = [rank for rank, controlled in here.items() if controlled.holds]
         if held:
             self._wake(held)
@@ -229,7 +248,7 @@ class Fencing:
     def _commit(self, action: rv.Commit, here: dict[int, _Controlled]) -> None:
         for controlled in here.values():
             controlled.fences.commit(action.epoch, action.point)
-        pages.barrier()
+        self._barrier()
         self.look(action.family, here)
 
     def _rest(self, action: rv.Rest, here: dict[int, _Controlled]) -> None:
@@ -322,12 +341,31 @@ class Fencing:
             for key in [key for key in self._waiting if key[1] == rank]:
                 del self._waiting[key]
 
+    def expire(self, seconds: float) -> None:
+        """Let those go whose hold nobody has made sure for so long.
+
+        Where a rank's own threads are the controller, one of them may wait for a rank
+        that is held, with the GIL, and then never says its next point.
+        """
+        now = self._clock()
+        for (family, rank), controlled in self._known.items():
+            fences = controlled.fences
+            if not (fences.provisional and controlled.holds):
+                controlled.held_since = None
+                continue
+            if controlled.held_since is None:
+                controlled.held_since = now
+            elif now - controlled.held_since >= seconds:
+                fences.release(fences.epoch)
+                self._tell(rv.Withdrew(family, fences.epoch, RankSet([rank])))
+                self._wake((rank,))
+
     def positions(self, run: str = "") -> None:
         """Say how far the families of a run are, and how fast."""
         now = self._clock()
         families: dict[str, list[_Controlled]] = collections.defaultdict(list)
         for (family, _), controlled in self._known.items():
-            if not run or family.partition("/")[0] == run or family == run:
+            if run in ("", family, family.partition("/")[0]):
                 families[family].append(controlled)
         for family, all_of_it in families.items():
             high = max(controlled.point for controlled in all_of_it)

@@ -70,7 +70,14 @@ class Sighting:
             return
         first = self._first(rank)
         waits_for = RankSet(first + r for r in RankSet.parse(message.waits_for))
-        place = Place.BLOCKED if message.blocked else Place.RUNNING
+        if self._fencing.words(rank) is None:
+            self._moved_to(question, message.point)
+        if message.held:
+            place = Place.HELD
+        elif message.finished:
+            place = Place.FINISHED
+        else:
+            place = Place.BLOCKED if message.blocked else Place.RUNNING
         self._say(
             question, place, message.text, message.where, waits_for, message.any_will_do
         )
@@ -120,12 +127,18 @@ class Sighting:
         sight = Sight(place, point, age, text, where, waits_for, any_will_do)
         self._tell(rv.Seen(family, RankSet([rank]), sight))
 
+    def _moved_to(self, question: _Question, point: int) -> None:
+        """It says itself where it is."""
+        key = question.family, question.rank
+        if self._moved.get(key, (-1, 0.0))[0] != point:
+            self._moved[key] = (point, self._clock())
+
     def _age(self, family: str, rank: int) -> tuple[int, float]:
         """The last point that it came to, and for how long it has been seen there."""
-        point, _ = self._fencing.where(family, rank)
-        now = self._clock()
-        before, since = self._moved.get((family, rank), (point, now))
-        if before != point:
-            since = now
-        self._moved[family, rank] = (point, since)
+        now, key = self._clock(), (family, rank)
+        if self._fencing.words(rank) is not None:
+            point, _ = self._fencing.where(family, rank)
+            if self._moved.get(key, (-1, 0.0))[0] != point:
+                self._moved[key] = (point, now)
+        point, since = self._moved.get(key, (0, now))
         return point, now - since

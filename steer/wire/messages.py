@@ -764,9 +764,9 @@ class PlanHere(Message, frozen=True):
     """This rank knows what is to be done for a plan."""
 
     plan: int
-
     no: str = ""
     """Why it may not be done."""
+
 
 class PlanDone(Message, frozen=True):
     """This rank did what was planned, at this point."""
@@ -835,6 +835,10 @@ class Looked(Message, frozen=True):
     """Ranks of the world; empty if that is not known."""
     any_will_do: bool = False
     """One of these is enough."""
+    point: int = 0
+    """The last point that it came to, of any family."""
+    held: bool = False
+    finished: bool = False
 
 
 class Wake(Message, frozen=True):
@@ -842,30 +846,20 @@ class Wake(Message, frozen=True):
 
 
 class Order(Message, frozen=True):
-    """For the fences of an engine whose page the node cannot map: its I/O thread does
-    it (`node/fencing.py` does the same in the node)."""
+    """For the controller of an engine whose page the node cannot map: its own I/O
+    thread (`core/orders.py`)."""
 
-    family: str
-    """The label, as on the page."""
     what: str
-    """arm, commit, rest, release, prepare, confirm, withdraw, thaw."""
-    epoch: int = 0
-    point: int = 0
-    plan: int = 0
-    every: int = 0
-    ends: int = 0
+    """The name of an action."""
+    fields: dict[str, Any] = {}
 
 
 class Ordered(Message, frozen=True):
-    """What came of an Order, or was seen on the page since."""
+    """What such a controller says."""
 
-    family: str
     what: str
-    """next, voted, held, withdrew, froze."""
-    epoch: int = 0
-    point: int = 0
-    plan: int = 0
-    finished: bool = False
+    """The name of an event."""
+    fields: dict[str, Any] = {}
 
 
 AnyMessage = (
