@@ -13,14 +13,17 @@ asked for.
 from __future__ import annotations
 
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from steer.client.attending import Attending
+from steer.client.connecting import wait_for_hub
 from steer.client.journaling import Journaling
 from steer.client.live import in_shell
 from steer.client.runstate import RunStatus
 from steer.client.scheduling import Scheduling
 from steer.client.watches import Watching
+from steer.config import ClusterFiles, list_clusters
 from steer.errors import UsageError
 from steer.ranks import RankSet
 
@@ -149,16 +152,24 @@ def wait_for_begin(link: Link, patience: float = BEGINS_WITHIN) -> None:
         return
     with link.changed:
         link.changed.wait_for(
-            lambda: link.trouble is not None
-            or any(what in ("program", "job_ended") for what, _ in link.notices),
+            lambda: (
+                link.trouble is not None
+                or any(what in ("program", "job_ended") for what, _ in link.notices)
+            ),
             patience,
         )
 
 
-def connect(name: str = "", **options: Any) -> Run:
-    """Take the wheel of a run; `options` are those of `steer.Client`."""
+def connect(name: str = "", *, wait: float = 0.0, **options: Any) -> Run:
+    """Take the wheel of a run; `options` are those of `steer.Client`.
+
+    `wait` is how many seconds it may take until the run is there. In IPython `%px` and
+    the magics of steering then work on it.
+    """
     from steer.client.client import Client
 
+    if name:
+        _find(name, wait, options.get("profile", ""), options.get("profile_dir"))
     client = Client(cluster_id=name, **options)
     try:
         wait_for_begin(client.link)
@@ -169,3 +180,15 @@ def connect(name: str = "", **options: Any) -> Run:
     except BaseException:
         client.close()
         raise
+
+
+def _find(name: str, wait: float, profile: str, folder: Any) -> None:
+    """Raise a sentence unless there is such a run, or will be in time."""
+    files = ClusterFiles(profile, name, Path(folder) if folder else None)
+    if (wait and wait_for_hub(files, wait)) or files.connection.exists():
+        return
+    names = [f.cluster_id for f in list_clusters(profile) if f.connection.exists()]
+    known = f"there are {', '.join(map(repr, names))}" if names else "there is none"
+    raise UsageError(
+        f"There is no run {name!r}; {known}. `steer run -n 4 {name}.py` starts one."
+    )

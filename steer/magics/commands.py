@@ -34,6 +34,10 @@ def add_attach(commands: Any) -> None:
         help="do this and leave: a verb, as in -c stop -c 'step 10', or Python for "
         "the ranks; may be given several times",
     )  # fmt: skip
+    parser.add_argument(
+        "--wait", type=float, default=0.0, metavar="SECONDS",
+        help="how long the run may take to be there; default: it has to be there",
+    )  # fmt: skip
     parser.add_argument("--profile", default="", help="IPython's profile")
     parser.set_defaults(run=_attach)
 
@@ -41,8 +45,8 @@ def add_attach(commands: Any) -> None:
 def _attach(arguments: argparse.Namespace) -> int:
     from steer.client.run import connect
 
-    name = arguments.name or _only(arguments.profile)
-    with connect(name, profile=arguments.profile) as run:
+    name, profile = arguments.name, arguments.profile
+    with connect(name, wait=arguments.wait, profile=profile) as run:
         lines: Sequence[str] | None = arguments.lines
         if lines is None and sys.stdin.isatty():
             from steer.magics.attach import attach
@@ -53,17 +57,3 @@ def _attach(arguments: argparse.Namespace) -> int:
 
         given = [one for line in lines for one in line.split("\n")] if lines else None
         return Session(run).all(sys.stdin if given is None else given)
-
-
-def _only(profile: str) -> str:
-    """The only run that there is; UsageError if there is another number of them."""
-    from steer.client.found import find_all
-    from steer.errors import UsageError
-
-    running = [f for f in find_all(profile or None) if f.state.value == "running"]
-    if len(running) == 1:
-        return running[0].name
-    if not running:
-        raise UsageError("No program runs. `steer run -n 4 sim.py` starts one.")
-    names = ", ".join(found.name for found in running)
-    raise UsageError(f"Which run? There are {names}: `steer attach NAME`.")
