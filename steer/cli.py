@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -464,22 +464,27 @@ def _list(arguments: argparse.Namespace) -> int:
 
         print(json.dumps(rows, indent=1))
     elif not rows:
-        print("There are no clusters. `steer start -n 4` starts one.")
+        print(
+            "There are no clusters. `steer start -n 4` starts one, `steer run -n 4 "
+            "sim.py` a program."
+        )
     else:
         _print_table(rows)
     return 0
 
 
 def _row(found: Found) -> dict[str, Any]:
-    from steer.client.asking import count_engines
+    from steer.client.asking import what_is_there
 
     connection = found.connection
     state, engines, next_step = found.state.value, found.engines, found.next_step
+    runs: list[dict[str, Any]] = []
     if found.state.value == "running":
         assert connection is not None
-        here = count_engines(connection)
-        engines = engines if here is None else here
-        if here is None:
+        here = what_is_there(connection)
+        if here is not None:
+            engines, runs = here
+        else:
             state, next_step = "hung", "its hub does not answer; `steer stop` ends it"
     return {
         "cluster_id": found.name,
@@ -487,6 +492,7 @@ def _row(found: Found) -> dict[str, Any]:
         "state": state,
         "running": state == "running",
         "engines": engines,
+        "runs": runs,
         "processes_left": len(found.orphans),
         "launcher": found.launchers,
         "since": connection.started if connection else None,
@@ -506,8 +512,18 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     for number, line in enumerate(table):
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         print("  ".join(cells).rstrip())
-        if number and rows[number - 1]["next_step"]:
-            print(f"    {rows[number - 1]['next_step']}")
+        for text in _more(rows[number - 1]) if number else ():
+            print(f"    {text}")
+
+
+def _more(row: dict[str, Any]) -> Iterator[str]:
+    """What there is to say of a cluster besides."""
+    if row["runs"]:
+        from steer.client.runstate import summary
+
+        yield from map(summary, row["runs"])
+    if row["next_step"]:
+        yield row["next_step"]
 
 
 def _since(moment: float | None) -> str:

@@ -53,6 +53,19 @@ def state_of(status: Mapping[str, Any]) -> str:
     return ", ".join(f"{family['label']} {state}" for family, state in told)
 
 
+def summary(status: Mapping[str, Any]) -> str:
+    """What runs where, and how far it is, on one line."""
+    ranks = RankSet.parse(status["ranks"])
+    program = shlex.join([status["script"], *status["arguments"]])
+    state = state_of(status)
+    if status["waits"]:
+        state = "waits for somebody to steer it"
+    families = status["families"]
+    if state == "runs" and len(families) == 1:
+        state = _of_family(families[0], ranks).pop(0).partition(": ")[2]
+    return f"{program} on {describe(ranks)}: {state}"
+
+
 def family_state(family: Mapping[str, Any]) -> str:
     """What the ranks of one family of points do."""
     phase, point = str(family["phase"]), family["point"]

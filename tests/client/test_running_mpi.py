@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -436,3 +437,24 @@ def test_a_killed_hub_is_replaced_and_the_program_does_not_notice(here):
         out, err = child.communicate(timeout=SECONDS)
         assert out.count(b"end 1000.0") == 2, (time.monotonic() - began, err)
     assert child.returncode == 0
+
+
+# -- steer list
+
+
+def test_a_list_says_what_runs_and_how_far_it_is(here):
+    here(STEPS)
+
+    def listed(*words):
+        line = [sys.executable, "-P", "-m", "steer", "list", *words]
+        done = subprocess.run(line, capture_output=True, timeout=SECONDS, check=True)
+        return done.stdout.decode()
+
+    with running("-n", 2, "sim.py", 10**9), connect() as wheel:
+        point = wheel.stop().point
+        assert f"sim.py {10**9} on ranks 0-1: stopped at {point}\n" in listed()
+        wheel.go()
+        wait_until(lambda: "runs, about point" in listed(), 10, "a rate")
+        (row,) = json.loads(listed("-o", "json"))
+        assert row["runs"][0]["families"][0]["high"] >= point
+        assert row["cluster_id"] == "sim"
