@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from steer.client.told import Told
 from steer.ranks import RankSet, describe
 
 _WORDS = {
@@ -22,7 +23,7 @@ _WORDS = {
 }
 
 
-class RunStatus(dict[str, Any]):
+class RunStatus(Told, dict[str, Any]):
     """What is known of a run."""
 
     @property
@@ -104,10 +105,15 @@ def _of_family(family: Mapping[str, Any], everybody: RankSet) -> list[str]:
     return [line, *(f"    {line}" for line in plan_lines(family["plans"]))]
 
 
+def short(plan: int) -> int:
+    """What people call a plan: the numbers of a run's plans follow each other."""
+    return plan % 10_000
+
+
 def plan_lines(plans: Sequence[Mapping[str, Any]]) -> list[str]:
     """What is planned, a line for each."""
     return [
-        f"plan {plan['plan']}: {plan['text']}"
+        f"plan {short(plan['plan'])}: {plan['text']}"
         + (f", at point {plan['point']}" if plan["point"] else "")
         + (f", every {plan['every']} points" if plan["every"] else "")
         for plan in plans

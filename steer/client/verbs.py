@@ -292,7 +292,7 @@ _TABLE = (
     Verb(
         "journal",
         "Show what was done to the run: at which point, by whom, and when.",
-        (Argument("n", "the last N actions", Form.WORD, positive, 20, "N"),),
+        (Argument("n", "only the last N actions", Form.WORD, positive, 0, "N"),),
         ("", "100"),
     ),
     Verb(

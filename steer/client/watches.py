@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from steer.client import curves
+from steer.client.runstate import short
+from steer.client.told import Told
 from steer.errors import NotYet, PlanError, UsageError
 from steer.wire.plans import Watch as Deed
 from steer.wire.plans import encode_deed
@@ -94,7 +96,7 @@ class Watch:
         livecurve.show(self, self._run.client.link.call_later)
 
 
-class Watches(list[Watch]):
+class Watches(Told, list[Watch]):
     """What is watched."""
 
     def __repr__(self) -> str:
@@ -140,12 +142,10 @@ class Watching:
             expression = expression.number
         wanted = str(expression).strip()
         doomed = [
-            watch
-            for watch in known.values()
-            if not wanted or wanted in (str(watch.number), watch.text)
+            watch for watch in known.values() if not wanted or wanted in _names(watch)
         ]
         if wanted and not doomed:
-            watched = ", ".join(f"{w.number}: {w.text}" for w in known.values())
+            watched = ", ".join(f"{short(w.number)}: {w.text}" for w in known.values())
             raise UsageError(
                 f"{wanted} is not watched; there is {watched or 'nothing'}."
             )
@@ -246,6 +246,11 @@ class Watching:
         """Numbers have come; in the I/O thread."""
         if message.run == self.name:
             self._watch_of(message.watch).took(_rows.decode(body))
+
+
+def _names(watch: Watch) -> tuple[str, ...]:
+    """What a watch may be called."""
+    return watch.text, str(watch.number), str(short(watch.number))
 
 
 def _checked(expression: str, every: Any) -> tuple[str, int]:

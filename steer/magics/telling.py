@@ -82,4 +82,6 @@ class Telling:
         link = self.run.client.link
         if news.kind == "waiting":
             return link.steering in attended
+        if news.text.removeprefix("no more ").startswith("until "):
+            return True  # how `until` is done; the stop that follows is told
         return any(id.startswith(f"{link.client}-") for id in news.answers)
