@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from steer.client import changes
 from steer.client.parameters import RunParameters
-from steer.client.runstate import plan_lines
+from steer.client.runstate import plan_lines, short
+from steer.client.told import Told
 from steer.errors import NotYet, PlanError, UsageError
 from steer.wire import payload
 from steer.wire.plans import Call, Code, Deed, encode_deed, verb_of
@@ -37,7 +38,7 @@ LOOK = 2.0
 """Seconds without news after which a hub that is new is asked."""
 
 
-class Plan:
+class Plan(Told):
     """Something that is to be done at a point."""
 
     def __init__(self, run: Scheduling, news: News, reports: Reports) -> None:
@@ -86,7 +87,7 @@ class Plan:
         return self.text
 
 
-class PlanList(list[dict[str, Any]]):
+class PlanList(Told, list[dict[str, Any]]):
     """What is planned."""
 
     def __repr__(self) -> str:
@@ -201,12 +202,17 @@ class Scheduling:
             for each in self.plans():
                 self.unplan(each["plan"], timeout=timeout)
             return None
-        number = plan.number if isinstance(plan, Plan) else plan
+        number = plan.number if isinstance(plan, Plan) else self._number(plan)
         reports = self._listen()
         news = self.do("unplan", timeout, plan=number)
         return Plan(self, news, reports) if "plan" in news.facts else None
 
     # -- helpers
+
+    def _number(self, plan: int) -> int:
+        """The plan that people call so: by the end of its number, which is long."""
+        numbers = [known["plan"] for known in self.plans()]
+        return next((n for n in numbers if plan in (n, short(n))), plan)
 
     def _plan(
         self,
