@@ -183,6 +183,7 @@ class HubCore:
             self.fanout.clients,
             lambda who: self._ask_name(who, 0),
             epoch=began,
+            restoring_until=restoring_until,
         )
         self._on_message |= self.farm.handlers() | self.wheel.handlers()
         self._on_event: dict[type, Callable[[Any, float], list[Action]]] = {

@@ -19,11 +19,18 @@ from steer.errors import ProtocolError
 from steer.ranks import RankSet
 from steer.wire.messages import Order, Ordered
 
+
+class Locate(Action, frozen=True):
+    """Say how far the families of these ranks are; only asked of those far away."""
+
+    ranks: RankSet
+
+
 ORDERS: dict[str, type[Action]] = {
     kind.__name__: kind
     for kind in (
         rv.Arm, rv.Commit, rv.Rest, rv.Release, rv.Prepare, rv.Confirm, rv.Withdraw,
-        rv.Thaw, Adopt,
+        rv.Thaw, Adopt, Locate,
     )
 }  # fmt: skip
 """What controllers do."""

@@ -36,6 +36,7 @@ class Found(Event, frozen=True):
     epoch: int
     hold: int
     plans: tuple[Slot, ...] = ()
+    last_plan: int = 0
 
 
 @dataclasses.dataclass
@@ -57,8 +58,8 @@ class Refound:
     def found(self, event: Found, now: float) -> list[Action]:
         """Something was."""
         rounds = self._rounds
-        numbers = [slot.number for slot in event.plans]
-        rounds.epoch = max(rounds.epoch, event.epoch, *numbers)
+        rounds.epoch = max(rounds.epoch, event.epoch)
+        rounds.plan = max(rounds.plan, event.last_plan)
         family = rounds.families.get(event.family)
         if family is None:
             return []

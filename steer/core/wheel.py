@@ -22,6 +22,7 @@ import msgspec
 
 from steer.core import roundevents as rv
 from steer.core.cellnotes import CellNotes
+from steer.core.early import Early
 from steer.core.events import Action, Event, Send
 from steer.core.inquiries import Answered, Inquiries
 from steer.core.refound import Found, Refound
@@ -124,6 +125,15 @@ class Program:
     """How ranks have ended, if not with 0."""
     labels: dict[str, RankSet] = dataclasses.field(default_factory=dict)
 
+    families: int = 0
+    """How many of its families are known, at least."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that its ranks had to say of themselves has come."""
+        missing = self.ranks - self.here - self.ended - RankSet(self.lost)
+        return not missing and len(self.labels) >= self.families
+
     @property
     def over(self) -> bool:
         """Whether it has ended on all its ranks, one way or another."""
@@ -148,9 +158,11 @@ class Wheel:
         clients: dict[str, bytes],
         introduce: Callable[[str], list[Action]],
         epoch: int = 0,
+        restoring_until: float | None = None,
     ) -> None:
         self.rounds = Rounds(epoch)
         self._refound = Refound(self.rounds)
+        self._early = Early(restoring_until)
         self.inquiries = Inquiries()
         self.watched = Watched(self.rounds)
         self.cells = CellNotes(
@@ -189,7 +201,11 @@ class Wheel:
 
     def deadline(self) -> float | None:
         """When a tick is due."""
-        times = (self.rounds.deadline(), self.inquiries.deadline())
+        times = (
+            self.rounds.deadline(),
+            self.inquiries.deadline(),
+            self._early.deadline(),
+        )
         return min((time for time in times if time is not None), default=None)
 
     def tick(self, now: float) -> list[Action]:
@@ -198,6 +214,9 @@ class Wheel:
         due = self.rounds.deadline()
         if due is not None and due <= now:
             actions += self.happened(rv.Tick(), now)
+        over = self._early.deadline()
+        if over is not None and over <= now:
+            actions += self._ask_again(now)
         return actions
 
     def happened(self, event: Event, now: float) -> list[Action]:
@@ -249,6 +268,8 @@ class Wheel:
         if message.resent and message.verb in _ONCE:
             return [self._refuse(who, message.id, _unsure(message.verb))]
         name = message.run or self._only_run()
+        if self._early.wait(who, message, self._is_known(name), now):
+            return []
         if not name:
             return [self._refuse(who, message.id, self._which())]
         if message.verb in _QUESTIONS:
@@ -284,6 +305,14 @@ class Wheel:
             self._answered[id] = answered.news
             sends.append(Send((peer_name("in", answered.client),), answered.news))
         return sends
+
+    def _is_known(self, name: str) -> bool:
+        """Whether all ranks of a run have said what there is to know."""
+        program = self.programs.get(name.partition("/")[0])
+        return program is not None and program.is_complete
+
+    def _ask_again(self, now: float) -> list[Action]:
+        return self._early.again(lambda who, m: self._steer(who, m, (), now))
 
     def _refuse(self, who: str, id: str, text: str) -> Action:
         return Send((peer_name("in", who),), Refused(id, ErrorInfo("UsageError", text)))
@@ -380,10 +409,12 @@ class Wheel:
         if program is None or program.over:
             program = self._new_program(engine, message)
         program.here |= RankSet([engine.id])
+        program.families = max(program.families, message.families)
         return [
             *self.happened(rv.RunHere(program.name, program.ranks), now),
             *self._maybe_begin(program),
             *(self._announce(program) if program.here == program.ranks else []),
+            *self._ask_again(now),
         ]
 
     def _new_program(self, engine: Engine, message: RunBegan) -> Program:
@@ -446,7 +477,9 @@ class Wheel:
         actions: list[Action] = []
         if message.label not in program.labels:
             actions += self._new_family(program, name, message, now)
-        return [*actions, Adopt(name, RankSet([engine.id]))]
+        return [
+            *actions, Adopt(name, RankSet([engine.id])), *self._ask_again(now)
+        ]  # fmt: skip
 
     def _new_family(
         self, program: Program, name: str, message: FamilyBorn, now: float

@@ -15,9 +15,10 @@ from steer import pages
 from steer.core import roundevents as rv
 from steer.core.events import Event
 from steer.core.fences import no_barrier
-from steer.core.orders import action_of, ordered
+from steer.core.orders import Locate, action_of, ordered
 from steer.eventloop import Loop
 from steer.node.fencing import Fencing
+from steer.ranks import RankSet
 from steer.wire.messages import Message, Order
 
 LEASE = 0.25
@@ -52,7 +53,11 @@ class OwnFences:
     def ordered(self, message: Order) -> None:
         """The hub wants something."""
         self._attach()
-        self._fencing.do(action_of(message))
+        action = action_of(message)
+        if isinstance(action, Locate):
+            self._fencing.positions()
+            return
+        self._fencing.do(action, RankSet([self._rank()]))
         self._go_on()
 
     def rang(self) -> None:

@@ -243,6 +243,7 @@ class Steered:
             message,
             waits=message.waits and not self._may_begin.is_set(),
             stop_at=-1 if passed else message.stop_at,
+            families=sum(isinstance(other, FamilyBorn) for other in self.said),
         )
 
     def _say(self, message: Message) -> None:

@@ -20,7 +20,7 @@ from steer.core import roundevents as rv
 from steer.core.cellnotes import NoteCell, NoteEnd
 from steer.core.events import Action, Event, Heard, Send
 from steer.core.hub import HubCore
-from steer.core.orders import ORDERS, event_of, order
+from steer.core.orders import ORDERS, Locate, event_of, order
 from steer.errors import ProtocolError
 from steer.eventloop import Loop
 from steer.hub.steerlog import SteerLog
@@ -95,6 +95,7 @@ class Steering:
             self.settle()
         elif isinstance(message, Ask) and message.what == "runs":
             self.fencing.positions()
+            self._hand_on(Locate(RankSet(self._far)))  # it is known the next time
             self.settle()
 
     def heard(self, event: Heard) -> None:
@@ -143,8 +144,12 @@ class Steering:
 
     def _order(self, action: Any) -> None:
         """Carry out an order here, or have it carried out."""
-        self.fencing.do(action)
-        far = RankSet(rank for rank in self._far if rank in action.ranks)
+        self.fencing.do(action, action.ranks - RankSet(self._far))
+        self._hand_on(action)
+
+    def _hand_on(self, action: Any) -> None:
+        """The part of it that is for ranks which control themselves."""
+        far = action.ranks & RankSet(self._far)
         if far:
             engines = (self._core.registry.by_id[rank] for rank in far)
             peers = tuple(engine.control for engine in engines)
@@ -168,6 +173,8 @@ class Steering:
             self.fencing.map(rank, message.pid, message.page, message.run)
         except (OSError, ValueError) as error:
             self._far.add(rank)
+            for put_off in self.fencing.put_off(rank):
+                self._hand_on(put_off)
             log.info("engine %d controls its fences itself: %s", rank, error)
 
     def _wake(self, ranks: Iterable[int]) -> None:

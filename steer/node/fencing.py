@@ -131,13 +131,13 @@ class Fencing:
 
     # -- orders
 
-    def do(self, action: Action) -> None:
-        """Carry out an order, on those of its ranks that are here."""
+    def do(self, action: Action, ranks: RankSet) -> None:
+        """Carry out an order on these ranks. Those that are not here yet, as after a
+        restart of the hub, get it when they are."""
         if isinstance(action, Adopt):
-            self._adopt(action)
+            self._adopt(action.family, ranks)
             return
         family: str = action.family  # type: ignore[attr-defined]
-        ranks = [r for r in action.ranks if r in self._pages]  # type: ignore[attr-defined]
         here: dict[int, _Controlled] = {}
         for rank in ranks:
             controlled = self._find(family, rank)
@@ -146,6 +146,11 @@ class Fencing:
             elif not self._has_ended(action, family, rank):
                 self._put_off(action, (family, rank))
         self._carry_out(action, here)
+
+    def put_off(self, rank: int) -> list[Action]:
+        """The orders that wait for a rank, which somebody else controls."""
+        keys = [key for key in self._waiting if key[1] == rank]
+        return [order for key in keys for order in self._waiting.pop(key)]
 
     def _carry_out(self, action: Action, here: dict[int, _Controlled]) -> None:
         if here:
@@ -166,7 +171,7 @@ class Fencing:
 
     def _has_ended(self, action: Action, family: str, rank: int) -> bool:
         """Whether it has ended without a point of that family; says so."""
-        if not self._pages[rank].words[Head.FIN]:
+        if rank not in self._pages or not self._pages[rank].words[Head.FIN]:
             return False
         one = RankSet([rank])
         if isinstance(action, rv.Arm):
@@ -175,19 +180,19 @@ class Fencing:
             self._tell(rv.Voted(family, action.plan, one, 0, one))
         return True
 
-    def _adopt(self, action: Adopt) -> None:
-        for rank in action.ranks:
-            controlled = self._find(action.family, rank)
+    def _adopt(self, family: str, ranks: RankSet) -> None:
+        for rank in ranks:
+            controlled = self._find(family, rank)
             if controlled is None:
                 continue
-            waiting = self._waiting.pop((action.family, rank), [])
+            waiting = self._waiting.pop((family, rank), [])
             fences, here = controlled.fences, {rank: controlled}
             if controlled.adopted or any(isinstance(o, rv.Arm) for o in waiting):
                 pass
             elif fences.is_new:
                 fences.adopt()
             else:
-                self._found(action.family, rank, controlled)
+                self._found(family, rank, controlled)
             controlled.adopted = True
             for order in waiting:
                 self._carry_out(order, here)
@@ -198,7 +203,8 @@ class Fencing:
         fences = controlled.fences
         plans = tuple(Slot(*plan) for plan in fences.plans())
         hold = controlled.words[controlled.base + Family.HOLD]
-        self._tell(Found(family, RankSet([rank]), fences.epoch, hold, plans))
+        one = RankSet([rank])
+        self._tell(Found(family, one, fences.epoch, hold, plans, fences.last_plan))
 
     def _find(self, family: str, rank: int) -> _Controlled | None:
         """The controller of a family on a rank, as soon as its page tells of it."""

@@ -703,6 +703,8 @@ class RunBegan(Message, frozen=True):
     """It begins when it hears Begin: somebody has come to steer it."""
     stop_at: int = -1
     """It is to be stopped there; 0: at its first point; -1: not at all."""
+    families: int = 0
+    """So many FamilyBorn follow: a new hub asks for no more patience."""
 
 
 class Begin(Message, frozen=True):

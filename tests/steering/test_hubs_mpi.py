@@ -1,0 +1,140 @@
+"""A hub that is killed while it holds a run, and ranks that no hub can reach."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from steer.errors import HubUnreachable
+from steer.testing.waiting import wait_until
+
+from .runs import log_of, points_of, running
+
+pytestmark = pytest.mark.mpi
+
+PROGRAM = """
+    import time
+    from mpi4py import MPI
+    import steer
+
+    comm = MPI.COMM_WORLD
+    for step in steer.loop(range(10**9)):
+        time.sleep(0.001 * (1 + comm.rank % 2))
+        comm.barrier()
+"""
+
+
+def kill_hub(run):
+    pid = run.client.link.connection.hub_pid
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not run.cluster.controller.running, 5, "the hub's end")
+    run.cluster.start_controller_sync(restore=True)
+
+
+def phase(run):
+    """What its points do; empty as long as it is not known again."""
+    try:
+        told = run.client.link.wait(run.client.link.ask("runs"))["runs"]
+    except HubUnreachable:
+        return ""
+    families = told[0]["families"] if told else []
+    return families[0]["phase"] if families else ""
+
+
+def test_a_stop_outlives_its_hub(tmp_path):
+    with running(tmp_path, PROGRAM) as run:
+        before = run.stop(timeout=20)
+        kill_hub(run)
+        wait_until(lambda: phase(run) == "stopped", 20, "the stop to be found again")
+        assert run.status()["families"][0]["point"] == before.point
+        assert points_of(run) == [before.point] * 4
+        news = run.step(3, timeout=20)
+        assert news.point == before.point + 3
+        run.go()
+        again = run.stop(timeout=20)
+        assert again.point > news.point
+        run.go()
+
+
+def test_a_run_that_ran_runs_on(tmp_path):
+    with running(tmp_path, PROGRAM) as run:
+        run.stop(timeout=20)
+        run.go()
+        kill_hub(run)
+        wait_until(lambda: phase(run) == "running", 20, "it to be known again")
+        news = run.stop(timeout=20)
+        assert points_of(run) == [news.point] * 4
+        run.go()
+
+
+def test_a_stop_that_was_under_way_comes_about(tmp_path):
+    with running(tmp_path, PROGRAM) as run:
+        far = run.stop(timeout=20).point + 1500
+        run.go()
+        asked = run.ask("stop", point=far)
+        wait_until(lambda: phase(run) == "aligning", 20, "the round")
+        kill_hub(run)
+        # The client has asked again, and the ranks are on their way to where they were
+        # to hold, or were stopped earlier by the hub that found them.
+        assert asked.result(30).kind == "stopped"
+        assert len(set(points_of(run))) == 1
+        run.go()
+
+
+# -- ranks that control themselves
+
+ALONE = {"STEER_PAGES": "off"}
+
+
+def test_stops_without_shared_pages(tmp_path):
+    with running(tmp_path, PROGRAM, environment=ALONE) as run:
+        assert "controls its fences itself" in log_of(run)
+        for _ in range(20):
+            news = run.stop(timeout=20)
+            assert "4/4 held" in news.text
+            assert points_of(run) == [news.point] * 4
+            assert run.step(3, timeout=20).point == news.point + 3
+            assert points_of(run) == [news.point + 3] * 4
+            run.go()
+
+
+def test_a_wait_with_the_gil_without_shared_pages(tmp_path):
+    """A rank waits with the GIL for one that is held: that one goes on after a while,
+    and the round begins anew."""
+    source = """
+        import random, time
+        from mpi4py import MPI
+        import steer
+
+        comm = MPI.COMM_WORLD
+        comms = [comm.Dup() for _ in range(150)]
+        chance = random.Random(comm.rank)
+        for number in steer.loop(range(10**9)):
+            time.sleep(chance.random() * 0.02)
+            if number < len(comms):
+                comms[number].allreduce(1)  # holds the GIL until all are here
+            else:
+                comm.allreduce(1)
+    """
+    with running(tmp_path, source, environment=ALONE) as run:
+        for _ in range(10):
+            news = run.stop(timeout=30)
+            assert news.kind == "stopped"
+            assert points_of(run) == [news.point] * 4
+            run.go()
+
+
+def test_who_keeps_a_round_waiting_without_shared_pages(tmp_path):
+    from .test_waits_mpi import UNEQUAL
+
+    with running(tmp_path, UNEQUAL, environment=ALONE) as run:
+        said = []
+        run.client.link.steering.listeners.append(said.append)
+        run.ask("stop")
+        wait_until(
+            lambda: any("will not come there" in n.text for n in said), 20, "the reason"
+        )
+        assert run.do("here", 20).kind == "here"
+        run.go()
