@@ -105,7 +105,9 @@ class Reports:
 
     def heard(self, news: News) -> None:
         """In the I/O thread."""
-        if news.facts.get("over"):
+        if news.kind == "planned":  # perhaps a number that an earlier hub gave out
+            self._over.pop(news.facts["plan"], None)
+        elif news.facts.get("over"):
             with self._changed:
                 self._over[news.facts["plan"]] = news
                 while len(self._over) > self.KEPT:

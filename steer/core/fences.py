@@ -141,6 +141,7 @@ class Fences:
             point = max(point + ahead, goal)
             self._fill(free[0], plan, point, every)
         self._set(Family.HOLD, before)
+            self._set(Family.LAST_PLAN, max(plan, self.last_plan))
         self._open()
         return point
 
@@ -209,6 +210,11 @@ class Fences:
         return self._provisional
 
     def plans(self) -> list[tuple[int, int, int]]:
+    @property
+    def last_plan(self) -> int:
+        """The highest number that a plan has had here."""
+        return self._get(Family.LAST_PLAN)
+
         """What the page has of plans: number, the point that is sure, every."""
         return [
             (self._words[slot], self._words[slot + Plan.SURE],

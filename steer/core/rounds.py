@@ -67,6 +67,8 @@ class Rounds:
     def __init__(self, epoch: int = 0) -> None:
         self.epoch = epoch
         """Higher than any that an earlier hub gave out."""
+        self.plan = 0
+        """The last number that a plan got. People type these, so they are small."""
         self.runs: dict[str, _Run] = {}
         self.families: dict[str, _Family] = {}
         self.actions: list[Action] = []
@@ -352,7 +354,7 @@ class Rounds:
         if verb.point and verb.point < base:
             self._refuse(verb, f"Point {verb.point} is past: it is at point {base}.")
             return
-        family.plans.ask(self._new_epoch(), verb, base)
+        family.plans.ask(self._new_plan(), verb, base)
 
     def _unplan(self, family: _Family, verb: ev.Unplan) -> None:
         plans = family.plans
@@ -360,7 +362,7 @@ class Rounds:
             family_name = family.round.family
             self._tell(family_name, Kind.DROPPED, "taken back", _ids(verb), NOBODY)
         elif verb.plan in plans.plans:
-            plans.end(self._new_epoch(), verb.plan, verb.asker, verb.point)
+            plans.end(self._new_plan(), verb.plan, verb.asker, verb.point)
         else:
             self._refuse(verb, f"There is no plan {verb.plan}; it may be done.")
 
@@ -405,6 +407,10 @@ class Rounds:
     def _new_epoch(self) -> int:
         self.epoch += 1
         return self.epoch
+
+    def _new_plan(self) -> int:
+        self.plan += 1
+        return self.plan
 
     def _refuse(self, verb: Verb, why: str) -> None:
         self._tell(verb.family, Kind.REFUSED, why, _ids(verb), NOBODY)

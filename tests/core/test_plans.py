@@ -215,7 +215,7 @@ def test_nonsense_is_refused():
 def test_one_that_is_not_sure_is_taken_back_everywhere():
     world = World(ranks=2, seed=2)
     id = world.ask(ev.Plan, "set", "dt=1")
-    number = world.core.epoch
+    number = world.core.plan
     back = world.ask(ev.Unplan, number)
     world.run(2)
     assert did(world) == []
@@ -245,7 +245,7 @@ def test_what_may_not_be_done_on_some_is_done_on_none():
         asked = []
         world.hand = lambda *_: None
         id = world.ask(ev.Plan, "set", "dt=1")
-        number = world.core.epoch
+        number = world.core.plan
         for rank in (0, 1):
             no = "dt is below 1" if rank in refusing else ""
             asked += world.core.handle(
