@@ -41,10 +41,8 @@ def attach(run: Run) -> None:
     transforms = shell.input_transformer_manager.line_transforms
     transforms[transforms.index(bare.autopx)] = bare
     bare.autopx.magic = "px"
-    telling = extension.telling_of(shell, run)
-    shell.prompts = StatePrompts(shell, telling)
-    if (prompt := shell.pt_app) is not None:
-        telling.redraw = prompt.app.invalidate
+    shell.prompts = StatePrompts(shell, extension.telling_of(shell, run))
+    shell.show_banner()
     shell.mainloop()  # type: ignore[no-untyped-call]
 
 

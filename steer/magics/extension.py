@@ -14,6 +14,7 @@ from steer.client import activation
 from steer.errors import CompositeError, UsageError
 from steer.magics import steering
 from steer.magics.autopx import AutoPx
+from steer.magics.below import Below
 from steer.magics.px import PxMagics
 from steer.magics.telling import Telling
 
@@ -69,7 +70,10 @@ class Extension:
         if known is None or known.run is not run:
             if known is not None:
                 known.close()
-            self._tellings[run.name] = Telling(run).__enter__()
+            telling = Telling(run).__enter__()
+            if (prompt := getattr(self._shell, "pt_app", None)) is not None:
+                telling.redraw = Below(prompt, run).draw
+            self._tellings[run.name] = telling
         return self._tellings[run.name]
 
     def magics(self, suffix: str) -> PxMagics:

@@ -16,7 +16,7 @@ from steer.client.runstate import family_state
 
 if TYPE_CHECKING:
     from steer.client.run import Run
-    from steer.wire.messages import News
+    from steer.wire.messages import News, Sample
 
 _PHASES = {
     "stopped": "stopped",
@@ -34,7 +34,7 @@ class Telling:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.redraw: Callable[[], object] = lambda: None
-        """Called, in any thread, when `state` has changed."""
+        """Called, in any thread, when `state` or what is watched has changed."""
         self._phases: dict[str, dict[str, Any]] = {}
         for family in run.status()["families"]:
             self._phases[family["family"]] = {
@@ -42,7 +42,9 @@ class Telling:
             }
 
     def __enter__(self) -> Self:
-        self.run.client.link.steering.listeners.append(self._heard)
+        steering = self.run.client.link.steering
+        steering.listeners.append(self._heard)
+        steering.takers.append(self._took)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -50,9 +52,10 @@ class Telling:
 
     def close(self) -> None:
         """Say no more."""
-        listeners = self.run.client.link.steering.listeners
-        if self._heard in listeners:
-            listeners.remove(self._heard)
+        steering = self.run.client.link.steering
+        if self._heard in steering.listeners:
+            steering.listeners.remove(self._heard)
+            steering.takers.remove(self._took)
 
     @property
     def state(self) -> str:
@@ -77,6 +80,10 @@ class Telling:
             self.redraw()
         except (OSError, ValueError):  # nobody reads us any more
             self.close()
+
+    def _took(self, sample: Sample, body: bytes) -> None:
+        """Numbers of a watch; in the I/O thread."""
+        self.redraw()
 
     def _is_answered_here(self, news: News) -> bool:
         link = self.run.client.link

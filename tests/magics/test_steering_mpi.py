@@ -206,6 +206,7 @@ def test_a_console_has_the_verbs_as_words(run: Run, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("IPY_TEST_SIMPLE_PROMPT", "1")
     with in_terminal(CLI, 100, ["attach", run.name]) as session:
         assert session.read_until(lambda text: "(runs)>" in text)
+        assert "`help` shows the verbs" in session.screen.text
         session.type("stop\n")
         assert session.read_until(lambda text: "4/4 held" in text)
         session.type("comm.allreduce(comm.rank)\n")
