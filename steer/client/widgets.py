@@ -79,7 +79,7 @@ class Panel:
         self._show(widget, known)
 
         def moved(change: dict[str, Any]) -> None:
-            self._moved(name, _within(parameter, change["new"]))
+            self._moved(name, _read(widget, parameter, change["new"]))
 
         widget.observe(moved, "value")
         return widget
@@ -206,12 +206,13 @@ def _bounded(free: Any, bounded: Any, parameter: Float | Int) -> Any:
     )  # fmt: skip
 
 
-def _within(parameter: Parameter, value: Any) -> Any:
-    """The value, not beyond the ends: 10 ** log10(x) is not always x."""
-    if not isinstance(parameter, Float):
+def _read(widget: Any, parameter: Parameter, value: Any) -> Any:
+    """What the user means by a slider's place: 0.1 + 0.2 is not 0.3 there, and the end
+    of a logarithmic one not always the end of the range."""
+    if not isinstance(parameter, Float) or not hasattr(widget, "readout"):
         return value
-    low = value if parameter.low is None else max(value, parameter.low)
-    return low if parameter.high is None else min(low, parameter.high)
+    short = float(f"{value:.6g}" if hasattr(widget, "base") else f"{value:.12g}")
+    return min(max(short, parameter.low), parameter.high)
 
 
 def _equal(one: Any, other: Any) -> bool:
