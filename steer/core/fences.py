@@ -76,10 +76,11 @@ class Fences:
     def arm(self, epoch: int, goal: int = 0) -> int:
         """Let it hold at the next point that it can, not before `goal`; returns that
         point, or FINISHED."""
+        new = self.is_new
         self._set(Family.EPOCH, epoch)
         self._set(Family.CALM, 0)
         self._committed = self._said_held = self._said_finished = False
-        point = self._next()
+        point = self._next(new)
         if point == FINISHED:
             self._said_finished = True
             self._set(Family.HOLD, FREE)
@@ -140,8 +141,8 @@ class Fences:
                 point += 1  # what is to end may have been done here
             point = max(point + ahead, goal)
             self._fill(free[0], plan, point, every)
-        self._set(Family.HOLD, before)
             self._set(Family.LAST_PLAN, max(plan, self.last_plan))
+        self._set(Family.HOLD, before)
         self._open()
         return point
 
@@ -209,12 +210,12 @@ class Fences:
         """Whether it was armed and nobody has said yet where it has to hold."""
         return self._provisional
 
-    def plans(self) -> list[tuple[int, int, int]]:
     @property
     def last_plan(self) -> int:
         """The highest number that a plan has had here."""
         return self._get(Family.LAST_PLAN)
 
+    def plans(self) -> list[tuple[int, int, int]]:
         """What the page has of plans: number, the point that is sure, every."""
         return [
             (self._words[slot], self._words[slot + Plan.SURE],
@@ -234,8 +235,12 @@ class Fences:
 
     # -- the words
 
-    def _next(self) -> int:
-        """Lower the fence and see which point main has not passed. HOLD is 0 then."""
+    def _next(self, new: bool = False) -> int:
+        """Lower the fence and see which point main has not passed. HOLD is 0 then.
+
+        A new family began armed: main cannot have passed its first point, wherever on
+        the way to it we see it. So a stop at the very first point is possible.
+        """
         self._set(Family.HOLD, 0)  # first: main looks at it when it sees FENCE
         self._set(Family.FENCE, 0)
         self._barrier()
@@ -244,6 +249,8 @@ class Fences:
             return c
         if self._words[Head.FIN]:
             return FINISHED
+        if new and (c == 1 or (self._get(Family.LOGICAL) and c != NOWHERE)):
+            return c
         return c + 1
 
     def _open(self) -> None:
