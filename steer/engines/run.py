@@ -148,12 +148,12 @@ class Runner:
     def program(self) -> Iterator[None]:
         """The user's own program runs meanwhile: interrupts are its own, but for those
         that clients send, which are for what clients ask."""
-        self.wire.occupied = True
+        self.wire.occupied = self.namespace.in_use = True
         try:
             with self._user_code(asked=False):
                 yield
         finally:
-            self.wire.occupied = False
+            self.wire.occupied = self.namespace.in_use = False
 
     def _receive(self) -> None:
         """Take all that has come: copies of a task are told from each other here."""

@@ -201,7 +201,8 @@ def test_open_requests_are_told(run):
     assert "requests" not in run.step(1, timeout=20).text
 
 
-def test_who_waits_for_a_program_is_told(program, capsys):
+def test_who_waits_for_a_program_is_told(program, capsys, monkeypatch):
+    monkeypatch.setattr("steer.client.live.in_shell", lambda: None)
     wanted = program.view.execute("1", block=False)
     wait_until(lambda: "ranks 0-3 run" in capsys.readouterr().err, 10, "the hint")
     program.stop(timeout=20)
@@ -209,3 +210,13 @@ def test_who_waits_for_a_program_is_told(program, capsys):
     program.execute("1")
     assert capsys.readouterr().err == ""
     program.go()
+
+
+def test_the_programs_variables_are_not_cleared(run):
+    with pytest.raises(steer.CompositeError) as caught:
+        run.view.clear(block=True)
+    assert "that would end it" in str(caught.value)
+    with pytest.raises(steer.CompositeError) as caught:
+        run.view.execute("%reset -f", silent=False).get(20)
+    assert "that would end it" in str(caught.value)
+    assert "4/4 held" in run.step(2, timeout=20).text
