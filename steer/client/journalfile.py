@@ -26,6 +26,8 @@ from steer.ranks import RankSet, describe
 FORMAT = 1
 WIDEST = 100
 """Characters of a deed that are shown."""
+LONGEST_NAME = 24
+"""Characters of who did it: a condition that was met may be long."""
 
 CELLS = ("execute", "apply", "push", "clear")
 PLANS = ("set", "code", "call", "watch", "end")
@@ -74,8 +76,7 @@ class Deed:
                 said = f"watch {text}"
             case _:
                 said = f"{self.verb} {text}".strip()
-        said = said if len(said) <= WIDEST else f"{said[: WIDEST - 3]}..."
-        return "  ".join([said, *self._troubles()])
+        return "  ".join([_short(said, WIDEST), *self._troubles()])
 
     def _troubles(self) -> list[str]:
         words = {"error": "failed", "aborted": "was not run"}
@@ -126,8 +127,8 @@ class Journal:
                 for label, at in deed.points.items()
             )
             same = deed.points == before.points
-            rows.append(("" if same else point or "?", _clock(deed, before), deed.who,
-                         deed.what))  # fmt: skip
+            when, who = _clock(deed, before), _short(deed.who, LONGEST_NAME)
+            rows.append(("" if same else point or "?", when, who, deed.what))
             before = deed
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         a, b, c = widths
@@ -135,6 +136,10 @@ class Journal:
             f"{point:>{a}}  {when:{b}}  {who:{c}}  {what}".rstrip()
             for point, when, who, what in rows
         ]
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _clock(deed: Deed, before: Deed) -> str:
