@@ -14,7 +14,6 @@ import msgspec
 from steer.core import roundevents as rv
 from steer.core.events import Action, Event
 from steer.core.refound import Found
-from steer.core.wheel import Adopt
 from steer.errors import ProtocolError
 from steer.ranks import RankSet
 from steer.wire.messages import Order, Ordered
@@ -30,7 +29,7 @@ ORDERS: dict[str, type[Action]] = {
     kind.__name__: kind
     for kind in (
         rv.Arm, rv.Commit, rv.Rest, rv.Release, rv.Prepare, rv.Confirm, rv.Withdraw,
-        rv.Thaw, Adopt, Locate,
+        rv.Thaw, rv.Adopt, Locate,
     )
 }  # fmt: skip
 """What controllers do."""

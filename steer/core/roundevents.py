@@ -273,6 +273,14 @@ class Tick(Event, frozen=True):
 # -- what is to be done
 
 
+class Adopt(Action, frozen=True):
+    """There is a family on these ranks' pages: do what was ordered for it before, or
+    let them go on."""
+
+    family: str
+    ranks: RankSet
+
+
 class Arm(Action, frozen=True):
     """Let these ranks hold at the next point that they can, but not before `goal`."""
 

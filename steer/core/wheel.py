@@ -12,24 +12,24 @@ went, and the last of these is the answer.
 
 from __future__ import annotations
 
-import collections
-import dataclasses
-import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from steer.core import roundevents as rv
+from steer.core.answers import Answers
 from steer.core.cellnotes import CellNotes
 from steer.core.early import Early
 from steer.core.events import Action, Event, Send
 from steer.core.inquiries import Answered, Inquiries
+from steer.core.programs import Program, told
 from steer.core.refound import Found, Refound
 from steer.core.registry import Engine, Registry
-from steer.core.roundevents import FURTHEST, NOBODY, Asker, Kind
-from steer.core.rounds import Rounds, Verb
+from steer.core.roundevents import NOBODY, Asker, Kind
+from steer.core.rounds import Rounds
 from steer.core.samples import Whole
+from steer.core.steerverbs import ONCE, QUESTIONS, event_of, unsure
 from steer.core.watched import Watched
 from steer.errors import ProtocolError
 from steer.ranks import RankSet
@@ -62,92 +62,6 @@ from steer.wire.messages import (
 )
 from steer.wire.peers import peer_name
 
-_VERBS: dict[str, type[Verb]] = {
-    "stop": rv.Stop,
-    "go": rv.Go,
-    "step": rv.Step,
-    "advance": rv.Advance,
-    "here": rv.Here,
-    "plan": rv.Plan,
-    "until": rv.Plan,
-    "unplan": rv.Unplan,
-}
-_ARGUMENTS = {
-    verb: {
-        name: hint
-        for name, hint in typing.get_type_hints(kind).items()
-        if name not in ("asker", "family")
-    }
-    for verb, kind in _VERBS.items()
-}
-
-_QUESTIONS = ("params",)
-"""What the ranks' I/O threads answer."""
-
-_ONCE = ("step", "plan", "until", "advance")
-"""What is not done again for a client that does not know whether it was done."""
-
-REMEMBERED = 1000
-"""Answers that are kept for clients that did not get them."""
-
-
-class Adopt(Action, frozen=True):
-    """There is a family on this rank's page: do what was ordered for it before, or let
-    the rank go on."""
-
-    family: str
-    ranks: RankSet
-
-
-@dataclasses.dataclass
-class Program:
-    """What runs on the ranks of a world."""
-
-    name: str
-    world: str
-    ranks: RankSet
-    first: int
-    """The engine that is rank 0."""
-    script: str
-    arguments: tuple[str, ...]
-    began: float
-    here: RankSet = NOBODY
-    """Ranks on which it has begun."""
-    ended: RankSet = NOBODY
-    lost: dict[int, str] = dataclasses.field(default_factory=dict)
-    kept: bool = False
-    """Its ranks stay when it has ended."""
-    waits: bool = False
-    """It begins when somebody has come."""
-    stop_at: int = -1
-    """Where it is to be stopped, as soon as it has a point."""
-    statuses: dict[int, int] = dataclasses.field(default_factory=dict)
-    """How ranks have ended, if not with 0."""
-    labels: dict[str, RankSet] = dataclasses.field(default_factory=dict)
-
-    families: int = 0
-    """How many of its families are known, at least."""
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all that its ranks had to say of themselves has come."""
-        missing = self.ranks - self.here - self.ended - RankSet(self.lost)
-        return not missing and len(self.labels) >= self.families
-
-    @property
-    def over(self) -> bool:
-        """Whether it has ended on all its ranks, one way or another."""
-        return not self.ranks - self.ended - RankSet(self.lost)
-
-
-@dataclasses.dataclass
-class _Open:
-    """A request that is not answered yet."""
-
-    client: str
-    left: int
-    texts: list[str] = dataclasses.field(default_factory=list)
-
 
 class Wheel:
     """The steering of a hub's runs."""
@@ -177,8 +91,7 @@ class Wheel:
         self._clients = clients
         self._introduce = introduce
         """Ask a client that nobody knows who it is."""
-        self._open: dict[str, _Open] = {}
-        self._answered: collections.OrderedDict[str, News] = collections.OrderedDict()
+        self._answers = Answers()
 
     def handlers(self) -> dict[type[Message], Callable[..., list[Action]]]:
         """What messages are for here."""
@@ -261,27 +174,27 @@ class Wheel:
         if who not in self._clients:
             return self._introduce(who)
         self._users[who] = message.who
-        if message.id in self._answered:
-            return [Send((peer_name("in", who),), self._answered[message.id])]
-        if message.id in self._open:
+        if (answer := self._answers.given(message.id)) is not None:
+            return [Send((peer_name("in", who),), answer)]
+        if self._answers.is_open(message.id):
             return []
-        if message.resent and message.verb in _ONCE:
-            return [self._refuse(who, message.id, _unsure(message.verb))]
+        if message.resent and message.verb in ONCE:
+            return [self._refuse(who, message.id, unsure(message.verb))]
         name = message.run or self._only_run()
         if self._early.wait(who, message, self._is_known(name), now):
             return []
         if not name:
             return [self._refuse(who, message.id, self._which())]
-        if message.verb in _QUESTIONS:
+        if message.verb in QUESTIONS:
             return self._ask(who, message, name.partition("/")[0], now)
         try:
-            event = _event(message, name)
+            event = event_of(message, name)
         except ProtocolError as error:
             return [self._refuse(who, message.id, str(error))]
         if message.verb == "until":
             assert isinstance(event, rv.Plan)
             return self._until(who, message, event, now)
-        self._open[message.id] = _Open(who, max(1, len(self.rounds.meant(name))))
+        self._answers.open(message.id, max(1, len(self.rounds.meant(name))))
         return self.happened(event, now)
 
     def _ask(self, who: str, message: Steer, run: str, now: float) -> list[Action]:
@@ -292,7 +205,7 @@ class Wheel:
         body = message.arguments.get("body", b"")
         if not ranks or not isinstance(body, bytes):
             return [self._refuse(who, message.id, f"There is no run {run} any more.")]
-        self._open[message.id] = _Open(who, 1)
+        self._answers.open(message.id)
         number = self.inquiries.ask(message.id, run, ranks, now)
         inquire = Inquire(number, message.verb, body)
         return [Send(self._controls(ranks), inquire)]
@@ -300,9 +213,7 @@ class Wheel:
     def _told_by_ranks(self, answers: list[Answered]) -> list[Action]:
         sends: list[Action] = []
         for answered in answers:
-            (id,) = answered.news.answers
-            self._open.pop(id, None)
-            self._answered[id] = answered.news
+            self._answers.give(answered.news)
             sends.append(Send((peer_name("in", answered.client),), answered.news))
         return sends
 
@@ -364,38 +275,9 @@ class Wheel:
 
     def describe(self) -> dict[str, Any]:
         """What there is to know of all runs."""
-        return {"runs": [self._told(program) for program in self.programs.values()]}
-
-    def _told(self, program: Program) -> dict[str, Any]:
-        families = []
-        for label in program.labels:
-            family = self.rounds.families.get(f"{program.name}/{label}")
-            if family is None:
-                continue
-            round_ = family.round
-            families.append(
-                {
-                    "label": label, "family": round_.family, "ranks": str(round_.ranks),
-                    "phase": round_.phase.value, "logical": round_.logical,
-                    "point": round_.target if round_.target else family.plans.high,
-                    "high": family.plans.high, "rate": family.plans.rate,
-                    "plans": [
-                        {"plan": p.number, "verb": p.event.verb, "text": p.event.text,
-                         "point": p.point, "every": p.event.every}
-                        for p in family.plans.plans.values()
-                    ],
-                }
-            )  # fmt: skip
         return {
-            "run": program.name, "ranks": str(program.ranks), "script": program.script,
-            "first": program.first, "arguments": list(program.arguments),
-            "began": program.began,
-            "ended": str(program.ended), "over": program.over, "kept": program.kept,
-            "waits": program.waits,
-            "statuses": {str(rank): n for rank, n in program.statuses.items()},
-            "lost": {str(rank): how for rank, how in program.lost.items()},
-            "families": families,
-        }  # fmt: skip
+            "runs": [told(program, self.rounds) for program in self.programs.values()]
+        }
 
     # -- engines
 
@@ -407,7 +289,7 @@ class Wheel:
             return []
         program = self.programs.get(message.run)
         if program is None or program.over:
-            program = self._new_program(engine, message)
+            program = self.programs[message.run] = Program.begun(engine, message)
         program.here |= RankSet([engine.id])
         program.families = max(program.families, message.families)
         return [
@@ -416,18 +298,6 @@ class Wheel:
             *(self._announce(program) if program.here == program.ranks else []),
             *self._ask_again(now),
         ]
-
-    def _new_program(self, engine: Engine, message: RunBegan) -> Program:
-        size = max(engine.info.size, 1)
-        first = engine.id - max(engine.info.rank, 0) if size > 1 else engine.id
-        ranks = RankSet(range(first, first + size))
-        program = Program(
-            message.run, engine.world, ranks, first, message.script,
-            message.arguments, message.began, kept=message.keep,
-            waits=message.waits, stop_at=message.stop_at,
-        )  # fmt: skip
-        self.programs[message.run] = program
-        return program
 
     def _run_ended(
         self, who: str, message: RunEnded, frames: Sequence[Any], now: float
@@ -448,15 +318,15 @@ class Wheel:
         actions = self.happened(event, now) + self._measured_no_more(program, one)
         actions += self._maybe_over(program)
         first = bool(message.status) and len(program.statuses) == 1
-        told = program.over or message.kept or first
-        return actions + (self._announce(program) if told else [])
+        matters = program.over or message.kept or first
+        return actions + (self._announce(program) if matters else [])
 
     def _announce(self, program: Program) -> list[Action]:
         """Tell all clients that it has begun, or how it ends: whom that concerns may
         not have watched it yet."""
         peers = tuple(peer_name("in", who) for who in self._clients)
-        told = pack(self._told(program))
-        return [Send(peers, Notice("program"), (told,))] if peers else []
+        facts = pack(told(program, self.rounds))
+        return [Send(peers, Notice("program"), (facts,))] if peers else []
 
     def _maybe_over(self, program: Program) -> list[Action]:
         """Let the ranks go together when the last of them has come to the end."""
@@ -478,18 +348,13 @@ class Wheel:
         if message.label not in program.labels:
             actions += self._new_family(program, name, message, now)
         return [
-            *actions, Adopt(name, RankSet([engine.id])), *self._ask_again(now)
+            *actions, rv.Adopt(name, RankSet([engine.id])), *self._ask_again(now)
         ]  # fmt: skip
 
     def _new_family(
         self, program: Program, name: str, message: FamilyBorn, now: float
     ) -> list[Action]:
-        members = program.ranks
-        if message.members:
-            some = RankSet.parse(message.members)
-            members = RankSet(program.first + rank for rank in some) & program.ranks
-        members -= RankSet(program.lost)
-        program.labels[message.label] = members
+        members = program.labels[message.label] = program.members(message)
         here = rv.FamilyHere(
             program.name, name, members, message.label.partition("@")[0],
             message.logical,
@@ -580,7 +445,7 @@ class Wheel:
             names = ", ".join(family.round.family for family in meant) or "none yet"
             text = f"Name the points of which {message.run} means: there are {names}."
             return [self._refuse(who, message.id, text)]
-        self._open[message.id] = _Open(who, 1)
+        self._answers.open(message.id)
         plan = self.watched.until(event.asker, meant[0].round.family, event)
         return self.happened(plan, now)
 
@@ -611,16 +476,13 @@ class Wheel:
         more = self.watched.answered(tell)
         if more:
             tell = msgspec.structs.replace(tell, answers=tell.answers + more)
-        done, texts = self._close(tell)
+        done, texts = self._answers.close(tell)
         text = "\n".join([*texts, tell.text])
         news = News(
             run, tell.family, tell.kind.value, text, done, tell.point,
             str(tell.ranks), tell.facts,
         )  # fmt: skip
-        for id in done:
-            self._answered[id] = news
-        while len(self._answered) > REMEMBERED:
-            self._answered.popitem(last=False)
+        self._answers.give(news)
         askers = {peer_name("in", id.partition("-")[0]) for id in done}
         peers = tuple(sorted(askers | set(self._watching_of(run))))
         sends: list[Action] = [Send(peers, news)] if peers else []
@@ -629,59 +491,9 @@ class Wheel:
             sends += self.cells.stopped(run)
         return sends
 
-    def _close(self, tell: rv.Tell) -> tuple[tuple[str, ...], list[str]]:
-        """The requests that have their whole answer with this."""
-        done = []
-        texts: list[str] = []
-        for id in tell.answers:
-            request = self._open.get(id)
-            if request is None:
-                continue
-            request.left -= 1
-            if request.left > 0 and tell.kind is not Kind.OVER:
-                request.texts.append(tell.text)
-                continue
-            del self._open[id]
-            texts = request.texts
-            done.append(id)
-        return tuple(done), texts
-
     def _watching_of(self, run: str) -> tuple[bytes, ...]:
         return tuple(
             peer_name("in", client)
             for client, runs in self.watchers.items()
             if run in runs or "" in runs
         )
-
-
-TOO_FAR = f"points have numbers up to {FURTHEST:,}."
-
-
-def _event(message: Steer, family: str) -> Verb:
-    """What a client asks for."""
-    kind = _VERBS.get(message.verb)
-    if kind is None:
-        known = ", ".join(_VERBS)
-        raise ProtocolError(f"There is no verb {message.verb!r}; there are {known}.")
-    hints = _ARGUMENTS[message.verb]
-    for name, value in message.arguments.items():
-        if name not in hints:
-            raise ProtocolError(f"{message.verb} takes no {name!r}.")
-        if type(value) is not hints[name]:
-            raise ProtocolError(
-                f"{name} of {message.verb} is {value!r}, and should be of type "
-                f"{hints[name].__name__}."
-            )
-        if type(value) is int and abs(value) > FURTHEST:
-            raise ProtocolError(f"{name} of {message.verb} is {value}: {TOO_FAR}")
-    try:
-        return kind(Asker(message.id, message.who), family, **message.arguments)
-    except TypeError as error:
-        raise ProtocolError(f"{message.verb}: {error}.") from None
-
-
-def _unsure(verb: str) -> str:
-    return (
-        f"The hub was started anew while {verb} was under way: look at where the run "
-        "is, and ask again if it was not done."
-    )

@@ -31,8 +31,8 @@ from typing import Any
 from steer import shm
 from steer.config import ClusterFiles
 from steer.core.cellnotes import NoteCell, NoteEnd
+from steer.core.programs import Program
 from steer.core.roundevents import Note
-from steer.core.wheel import Program
 from steer.hub.journal import Failed, Journal
 from steer.ranks import RankSet
 

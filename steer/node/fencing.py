@@ -25,7 +25,6 @@ from steer.core.events import Action, Event
 from steer.core.fences import FINISHED, Fences
 from steer.core.page import NOWHERE, Family, Head, Text, Words
 from steer.core.refound import Found, Slot
-from steer.core.wheel import Adopt
 from steer.ranks import RankSet
 
 Key = tuple[str, int]
@@ -134,7 +133,7 @@ class Fencing:
     def do(self, action: Action, ranks: RankSet) -> None:
         """Carry out an order on these ranks. Those that are not here yet, as after a
         restart of the hub, get it when they are."""
-        if isinstance(action, Adopt):
+        if isinstance(action, rv.Adopt):
             self._adopt(action.family, ranks)
             return
         family: str = action.family  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
@@ -76,10 +77,13 @@ def test_a_stop_that_was_under_way_comes_about(tmp_path):
         asked = run.ask("stop", point=far)
         wait_until(lambda: phase(run) == "aligning", 20, "the round")
         kill_hub(run)
-        # The client has asked again, and the ranks are on their way to where they were
-        # to hold, or were stopped earlier by the hub that found them.
-        assert asked.result(30).kind == "stopped"
+        # The new hub stops it where the ranks are, or at the point that they were on
+        # their way to, if the client has asked again. It hears of it if the hub was not
+        # away for so long that it was told so.
+        wait_until(lambda: phase(run) == "stopped", 30, "the stop")
         assert len(set(points_of(run))) == 1
+        with contextlib.suppress(HubUnreachable):
+            assert asked.result(20).kind == "stopped"
         run.go()
 
 
