@@ -105,16 +105,13 @@ def _of_family(family: Mapping[str, Any], everybody: RankSet) -> list[str]:
     return [line, *(f"    {line}" for line in plan_lines(family["plans"]))]
 
 
-def short(plan: int) -> int:
-    """What people call a plan: the numbers of a run's plans follow each other."""
-    return plan % 10_000
-
-
 def plan_lines(plans: Sequence[Mapping[str, Any]]) -> list[str]:
     """What is planned, a line for each."""
-    return [
-        f"plan {short(plan['plan'])}: {plan['text']}"
-        + (f", at point {plan['point']}" if plan["point"] else "")
-        + (f", every {plan['every']} points" if plan["every"] else "")
-        for plan in plans
-    ]
+    return [f"plan {plan['plan']}: {plan['text']}, {_when(plan)}" for plan in plans]
+
+
+def _when(plan: Mapping[str, Any]) -> str:
+    every, point = plan["every"], plan["point"] or "(not agreed yet)"
+    if not every:
+        return f"at point {point}"
+    return f"{f'every {every} points' if every > 1 else 'at every point'} from {point}"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from steer.client import changes
 from steer.client.parameters import RunParameters
-from steer.client.runstate import plan_lines, short
+from steer.client.runstate import plan_lines
 from steer.client.told import Told
 from steer.errors import NotYet, PlanError, UsageError
 from steer.wire import payload
@@ -204,17 +204,12 @@ class Scheduling:
             for each in self.plans():
                 self.unplan(each["plan"], timeout=timeout)
             return None
-        number = plan.number if isinstance(plan, Plan) else self._number(plan)
+        number = plan.number if isinstance(plan, Plan) else plan
         reports = self._listen()
         news = self.do("unplan", timeout, plan=number)
         return Plan(self, news, reports) if "plan" in news.facts else None
 
     # -- helpers
-
-    def _number(self, plan: int) -> int:
-        """The plan that people call so: by the end of its number, which is long."""
-        numbers = [known["plan"] for known in self.plans()]
-        return next((n for n in numbers if plan in (n, short(n))), plan)
 
     def _plan(
         self,

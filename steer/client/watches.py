@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from steer.client import curves
-from steer.client.runstate import short
 from steer.client.told import Told
 from steer.errors import NotYet, PlanError, UsageError
 from steer.wire.plans import Watch as Deed
@@ -145,7 +144,7 @@ class Watching:
             watch for watch in known.values() if not wanted or wanted in _names(watch)
         ]
         if wanted and not doomed:
-            watched = ", ".join(f"{short(w.number)}: {w.text}" for w in known.values())
+            watched = ", ".join(f"{w.number}: {w.text}" for w in known.values())
             raise UsageError(
                 f"{wanted} is not watched; there is {watched or 'nothing'}."
             )
@@ -250,7 +249,7 @@ class Watching:
 
 def _names(watch: Watch) -> tuple[str, ...]:
     """What a watch may be called."""
-    return watch.text, str(watch.number), str(short(watch.number))
+    return watch.text, str(watch.number)
 
 
 def _checked(expression: str, every: Any) -> tuple[str, int]:

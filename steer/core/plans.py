@@ -236,7 +236,9 @@ class Plans:
             ev.Confirm(self.family, plan.number, plan.ranks, plan.point)
         )
         when = f"at point {plan.point}"
-        if event.every:
+        if event.every == 1:
+            when += " and at each from there"
+        elif event.every:
             when += f" and every {event.every} points from there"
         facts = {"every": event.every, "ends": plan.ends}
         self._tell(Kind.PLANNED, plan, f"{event.text}: {when}", True, facts)

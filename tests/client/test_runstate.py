@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from steer.client.runstate import RunStatus, plan_lines, short
+from steer.client.runstate import RunStatus, plan_lines
 
 
 def family(phase: str = "running", point: int = 0, **more: Any) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def test_a_state_is_a_few_words(told: RunStatus, state: str):
 
 
 def test_all_of_it_is_for_people():
-    plan = {"plan": 1795275471581331, "text": "render()", "point": 500, "every": 100}
+    plan = {"plan": 31, "text": "render()", "point": 500, "every": 100}
     told = status(
         family(high=412, rate=96.04, plans=[plan]),
         family("stopped", 7, label="ocean", ranks="2-3"),
@@ -61,7 +61,7 @@ def test_all_of_it_is_for_people():
         "  rank 2 was killed by SIGKILL",
         "  rank 0 ended",
         "  step: runs, about point 412, 96 points/s",
-        "    plan 1331: render(), at point 500, every 100 points",
+        "    plan 31: render(), every 100 points from 500",
         "  ocean: stopped at 7 (ranks 2-3)",
     ]
 
@@ -73,6 +73,11 @@ def test_it_is_shown_without_a_number(capsys: pytest.CaptureFixture[str]):
     assert capsys.readouterr().out == f"{told.text}\n"
 
 
-def test_plans_have_short_numbers():
-    assert short(1795275471581331) == 1331
-    assert plan_lines([]) == []
+def test_plans_say_when():
+    plan = {"plan": 1, "text": "x", "point": 7, "every": 0}
+
+    assert plan_lines([plan, plan | {"every": 1}, plan | {"point": 0}]) == [
+        "plan 1: x, at point 7",
+        "plan 1: x, at every point from 7",
+        "plan 1: x, at point (not agreed yet)",
+    ]

@@ -125,7 +125,7 @@ def test_what_recurs_is_ended(run):
     run.unplan()
     assert [asked[1]["plan"] for asked in run.asked[-2:]] == [1, 2]
     assert repr(run.plans()) == (
-        "plan 1: save(), at point 413, every 10 points\nplan 2: dt=1, at point 500"
+        "plan 1: save(), every 10 points from 413\nplan 2: dt=1, at point 500"
     )
     run.planned = []
     assert repr(run.plans()) == "Nothing is planned."
