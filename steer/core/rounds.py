@@ -206,10 +206,13 @@ class Rounds:
             run.waiting.append(verb)
             text = f"No rank of {run.name} has come to a point yet; waiting for one."
             self._tell(verb.family, Kind.WAITING, text, (), run.ranks)
-        else:
+        elif isinstance(verb, ev.Go) and run.waiting:
             waiting, run.waiting = run.waiting, []
             for other in waiting:
                 self._refuse(other, "It was taken back.")
+            text = "what waited for a first point was taken back"
+            self._tell(verb.family, Kind.WENT, text, (verb.asker.id,), run.ranks)
+        else:
             self._refuse(verb, f"No rank of {run.name} has come to a point yet.")
 
     def meant(self, name: str) -> list[_Family]:

@@ -132,6 +132,8 @@ class Session:
         self._engine = engine
         self._families: dict[object, int] = {}
         """By label; with a communicator, by both."""
+        self._named: dict[str, int] = {}
+        """By what the page calls them: label and members."""
         self._comms: dict[int, Any] = {}
         """Communicators by id; held, so that no other can get the same."""
         self._comm_of: dict[int, Any] = {}
@@ -208,8 +210,8 @@ class Session:
         hold: before the first point, in a cell and on other threads it cannot."""
         base = self._families.get(label or LABEL)
         if base is None and label is None:
-            base = next(iter(self._families.values()), None)
-        if base is None or _off or threading.get_ident() != self._thread:
+            base = next(iter(self._named.values()), None)
+        if not base or _off or threading.get_ident() != self._thread:
             return False
         self._freeze(base, why, False)
         self.point_at(base, self._words[base])
@@ -243,14 +245,19 @@ class Session:
             return 0
         name = _short(label)
         name = name if comm is None else f"{name}@{_identity(comm)}"
+        if comm is not None:
+            self._comms[id(comm)] = comm
+        base = self._named.get(name, 0)
+        if base:  # of another communicator of the same ranks
+            self._families[key] = base
+            return base
         try:
             base = page.add_family(self._words, name, logical)
         except ValueError as error:
             self._warn(f"point() does nothing for {label!r}: {error}")
             return 0
-        if comm is not None:
-            self._comms[id(comm)] = self._comm_of[base] = comm
-        self._families[key] = base
+        self._comm_of[base] = comm
+        self._families[key] = self._named[name] = base
         self._done[base] = set()
         self._engine.family_here(name, logical, comm)
         if key == LABEL and not logical:

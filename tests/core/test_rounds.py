@@ -302,6 +302,20 @@ def test_a_stop_before_the_first_point_waits_for_it():
     assert arm == [ev.Arm("h", 1, RankSet([5]))]
 
 
+def test_go_takes_back_what_waits_for_a_first_point():
+    m = Manual()
+    m.feed(ev.RunHere("later", RankSet([5])))
+    m.feed(ev.Go(Asker("0"), "later"))
+    assert m.told(Kind.REFUSED)[0].answers == ("0",)
+    m.feed(ev.Stop(Asker("1"), "later"))
+    m.feed(ev.Step(Asker("2"), "later"))  # a mistake takes nothing back
+    assert [tell.answers for tell in m.told(Kind.REFUSED)] == [("2",)]
+    m.feed(ev.Go(Asker("3"), "later"))
+    assert [tell.answers for tell in m.told(Kind.REFUSED)] == [("1",)]
+    assert m.told(Kind.WENT)[0].answers == ("3",)
+    assert m.feed(ev.FamilyHere("later", "h", RankSet([5]))) == []
+
+
 def test_a_run_without_a_name_is_refused():
     m = Manual()
     m.feed(ev.Stop(Asker("1"), "nothing"))

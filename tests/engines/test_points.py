@@ -276,7 +276,8 @@ class Ring:
     def __bool__(self):
         return self._there
 
-    Get_group = None
+    def Get_group(self):
+        return [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -325,6 +326,15 @@ def test_more_families_than_there_is_room_for(session):
 def test_who_has_no_part_in_a_communicator_comes_to_no_point(session):
     points.point(comm=Ring(there=False))
     assert session.engine.families == []
+
+
+def test_communicators_of_the_same_ranks_are_one_family(session, monkeypatch):
+    """As the hub has it: what else would `comm.Dup()` in each step be?"""
+    monkeypatch.setattr(points, "world_ranks", Ring.Get_group)
+    for _ in range(20):
+        points.point(comm=Ring())
+    assert session.engine.families == ["step@0-1"]
+    assert session.words[FIRST] == 20
 
 
 def test_points_are_for_the_main_thread(session):
