@@ -131,8 +131,8 @@ class Planned:
         except Exception as mistake:  # noqa: BLE001  the user's, whatever it is
             error = _describe(mistake)
             _show(mistake, point)
-        except BaseException as leaving:
-            error = type(leaving).__name__
+        except KeyboardInterrupt:
+            error = "KeyboardInterrupt"
             raise
         finally:
             again, kept.applied = kept.applied, True

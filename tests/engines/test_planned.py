@@ -105,7 +105,11 @@ def test_what_is_meant_for_the_program_reaches_it(rank):
     rank.take(1, Code("import sys; sys.exit(3)"))
     with pytest.raises(SystemExit):
         rank.planned.apply(1, 5)
-    assert rank.told == [(1, 5, "SystemExit")]
+    assert rank.told == [(1, 5, "")]
+    rank.take(2, Code("raise KeyboardInterrupt"))
+    with pytest.raises(KeyboardInterrupt):
+        rank.planned.apply(2, 6)
+    assert rank.told[1:] == [(2, 6, "KeyboardInterrupt")]
 
 
 def test_what_is_over_is_forgotten_and_nothing_else(rank):
