@@ -240,3 +240,12 @@ def test_who_connects_again_is_told_once(
         wait_until(told, 20, "the news")
     run.activate()
     assert heard.count("stopped at") == 1
+
+
+def test_any_client_that_reaches_a_run_steers_it(bare: Notebook, run: Run):
+    bare.run("%load_ext steer")
+    with Client(cluster_id=run.name) as client:
+        client.activate()
+        at = stopped_at(bare.run("%pxstop").out)
+        assert client[:].step(2).point == at + 2
+    run.go()
