@@ -112,7 +112,7 @@ def test_arguments_input_output_and_status_pass_through(here):
         assert __name__ == "__main__" and sys.modules["__main__"].sys is sys
         assert sys.path[0] == os.path.dirname(__file__) and os.getcwd() not in sys.path
         if rank == 0:
-            print("arguments", sys.argv[1:], input(), sys.stdin.read().split())
+            print("arguments", sys.argv[1:], input(), sys.stdin.readline())
             os.write(1, b"\\xff bytes\\n")
             print("to stderr", file=sys.stderr)
         if rank == 1:
@@ -126,7 +126,7 @@ def test_arguments_input_output_and_status_pass_through(here):
     done = run(*words, given=b"one\ntwo\nthree\n")
     assert done.returncode == 7, done.stderr
     assert (
-        b"arguments ['-n', '--Hub.port=x', 'a b'] one ['two', 'three']" in done.stdout
+        b"arguments ['-n', '--Hub.port=x', 'a b'] one two" in done.stdout
     )
     assert b"\xff bytes\n" in done.stdout
     assert b"to stderr\n" in done.stderr
