@@ -18,11 +18,12 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
-from types import CodeType, FrameType, TracebackType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from steer.engines.inserted import Inserter
 from steer.engines.namespace import Namespace
+from steer.engines.tracebacks import users_part
 from steer.launch.script import Script
 
 INTERRUPTED = 130
@@ -150,9 +151,9 @@ def _status_of(asked: SystemExit) -> int:
 
 def _failed(error: BaseException) -> Ending:
     """Show its traceback as Python would, from the program's first line on."""
-    shown: TracebackType | None = error.__traceback__
-    while shown is not None and shown.tb_frame.f_code.co_filename == __file__:
-        shown = shown.tb_next
+    shown = users_part(error.__traceback__)
+    if shown is None and not isinstance(error, SyntaxError):
+        shown = error.__traceback__  # a mistake of ours
     sys.last_type, sys.last_value, sys.last_traceback = type(error), error, shown
     sys.excepthook(type(error), error.with_traceback(shown), shown)
     interrupted = isinstance(error, KeyboardInterrupt)

@@ -154,6 +154,14 @@ def test_an_error_on_one_rank_ends_all_and_is_shown_as_python_shows_it(here):
     assert b"registered" in done.stdout
 
 
+def test_a_syntax_error_is_shown_as_by_python(here):
+    done = run("-n", 1, here("def f(:\n"))
+    assert done.returncode == 1
+    text = done.stderr.decode()
+    assert "SyntaxError" in text
+    assert "Traceback" not in text
+
+
 def test_a_module_and_its_threads_and_last_words(here):
     here("", "pack/__init__.py")
     here(
