@@ -29,6 +29,8 @@ WIDEST = 100
 LONGEST_NAME = 24
 """Characters of who did it: a condition that was met may be long."""
 
+OURS = ("snapshot", "rewind", "drop")
+"""Calls that are verbs of a run."""
 CELLS = ("execute", "apply", "push", "clear")
 PLANS = ("set", "code", "call", "watch", "end")
 
@@ -71,6 +73,8 @@ class Deed:
             case "code" | "call":
                 said = f"every {self.every} {text}" if self.every else f"at {text}"
             case "end" | "execute":
+                said = text
+            case "apply" if text.partition(" ")[0] in OURS:
                 said = text
             case "watch":
                 said = f"watch {text}"
