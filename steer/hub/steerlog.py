@@ -55,8 +55,8 @@ class SteerLog:
         self._folder = ClusterFiles(
             cluster_id=folder.name, profile_folder=folder.parent.parent
         ).deeds
-        self._marks = folder
-        """Here is written down where the journal of a run is, for the next hub."""
+        self._mark = folder / "steer-journal"
+        """Here is written down where the journal of the run is, for the next hub."""
         self._journal = journal
         self._program = program
         self._paths: dict[str, Path] = {}
@@ -107,15 +107,10 @@ class SteerLog:
         return str(RankSet(engine - first for engine in engines))
 
     def _write(self, run: str, entry: dict[str, Any]) -> None:
-        short = {
-            key: value for key, value in entry.items() if value not in ("", 0, False)
-        }
+        short = {key: what for key, what in entry.items() if what not in ("", 0)}
         line = json.dumps({"at": time.time(), **short}).encode() + b"\n"
-        path, head = self._paths.get(run), b""
-        if path is None:
-            path = self._paths[run] = self._find(run)
-            head = self._head(run)
-        self._journal.soon(lambda: _append(path, head, line))
+        head = self._head(run)
+        self._journal.soon(lambda: self._append(run, head, line))
 
     def _head(self, run: str) -> bytes:
         program = self._program(run)
@@ -127,30 +122,11 @@ class SteerLog:
             }  # fmt: skip
         return json.dumps(head).encode() + b"\n"
 
-    def _find(self, run: str) -> Path:
-        """The journal that an earlier hub has begun, or a new one."""
-        mark = self._marks / "steer-journal"
-        with contextlib.suppress(OSError):
-            path = Path(mark.read_text())
-            if path.name.startswith(f"{run}."):
-                return path
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        path = self._folder / f"{run}.{stamp}.jsonl"
-        for number in range(1, 1000):
-            if not path.exists():
-                break
-            path = self._folder / f"{run}.{stamp}-{number}.jsonl"
-        with contextlib.suppress(OSError):
-            mark.write_text(str(path))
-        return path
-
-    # -- reading
-
     def read(self, run: str, found: Callable[[bytes], object], failed: Failed) -> None:
         """What the journal of a run holds; calls back in the journal's thread."""
-        path = self._paths.get(run)
 
         def read() -> None:
+            path = self._known(run)
             try:
                 content = path.read_bytes() if path is not None else b""
             except OSError as error:
@@ -160,17 +136,36 @@ class SteerLog:
 
         self._journal.soon(read)
 
+    # -- in the journal's thread
 
-def _append(path: Path, head: bytes, line: bytes) -> None:
-    """In the journal's thread. Only its owner may read it, or write: it is replayed."""
-    if head:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            line = head + line
-            _drop_oldest(sorted(path.parent.glob("*.jsonl"), key=_age))
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "ab") as file:
-        file.write(line)
+    def _append(self, run: str, head: bytes, line: bytes) -> None:
+        """Only its owner may read it, or write: it is replayed."""
+        path = self._known(run)
+        if path is None:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _drop_oldest(sorted(self._folder.glob("*.jsonl"), key=_age))
+            path, line = self._new(run), head + line
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "ab") as file:
+            file.write(line)
+
+    def _known(self, run: str) -> Path | None:
+        """The journal of this run, if one was begun, perhaps by an earlier hub."""
+        if run not in self._paths:
+            with contextlib.suppress(OSError):
+                path = Path(self._mark.read_text())
+                if path.name.startswith(f"{run}.") and path.exists():
+                    self._paths[run] = path
+        return self._paths.get(run)
+
+    def _new(self, run: str) -> Path:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        names = (f"{run}.{stamp}{f'-{n}' if n else ''}.jsonl" for n in range(1000))
+        path = next(p for p in map(self._folder.joinpath, names) if not p.exists())
+        self._paths[run] = path
+        with contextlib.suppress(OSError):
+            self._mark.write_text(str(path))
+        return path
 
 
 def _age(path: Path) -> float:
