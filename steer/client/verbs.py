@@ -132,7 +132,7 @@ def code_of(text: str) -> str:
 
 
 _TIMEOUT = Argument(
-    "timeout", "wait no longer than this; what was asked for stays asked for",
+    "timeout", "wait no longer than this; it is still wanted then",
     kind=duration, default=None, shown="SECONDS",
 )  # fmt: skip
 _RANKS = Argument(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import runpy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from steer.client.run import Run
 from steer.client.verbs import REQUIRED, VERBS, Form, perform, place, verb
 from steer.errors import UsageError
 
+PAGE_MAKER = Path(__file__).parents[2] / "docs" / "reference" / "list_verbs.py"
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 NOT_SPOKEN = (*VARIADIC, inspect.Parameter.POSITIONAL_ONLY)
 """What only Python can give: a function's arguments, a dictionary."""
@@ -64,6 +67,12 @@ def test_words_and_pairs_are_given_one_by_one():
 def test_a_verb_that_is_none_is_a_sentence():
     with pytest.raises(UsageError, match="There is no verb 'leap'; there are stop, go"):
         verb("leap")
+
+
+def test_the_page_of_the_documentation_is_this_table():
+    made = runpy.run_path(str(PAGE_MAKER))
+
+    assert made["PAGE"].read_text() == made["page"](), f"run {PAGE_MAKER.name}"
 
 
 def test_points():
