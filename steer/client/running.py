@@ -373,11 +373,11 @@ class _Pilot:
 
     def _tell_how_to_attach(self) -> None:
         name = self._script.run
-        if self._quiet or not sys.stderr.isatty():
+        if self._quiet or sys.stderr is None or not sys.stderr.isatty():
             return
         self._say(f"{name} runs; `steer attach {shlex.quote(name)}` takes the wheel.")
 
     def _say(self, text: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed
             sys.stderr.write(f"steer: {text}\n")
             sys.stderr.flush()

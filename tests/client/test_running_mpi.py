@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -125,9 +126,7 @@ def test_arguments_input_output_and_status_pass_through(here):
     words = ("-n", 2, "code/sim.py", "-n", "--Hub.port=x", "a b")
     done = run(*words, given=b"one\ntwo\nthree\n")
     assert done.returncode == 7, done.stderr
-    assert (
-        b"arguments ['-n', '--Hub.port=x', 'a b'] one two" in done.stdout
-    )
+    assert b"arguments ['-n', '--Hub.port=x', 'a b'] one two" in done.stdout
     assert b"\xff bytes\n" in done.stdout
     assert b"to stderr\n" in done.stderr
     assert b"steer" not in done.stdout
@@ -269,6 +268,76 @@ def test_it_can_be_ended_from_elsewhere(here):
     assert child.returncode == 143
     assert b"was stopped" in err
     assert b"Traceback" not in err
+
+
+IN_A_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def terminal():
+    """Run a command in a terminal of its own; gives a function that types into it and
+    waits for what it says."""
+    leader, follower = os.openpty()
+    children = []
+    said = b""
+
+    def begin(*words):
+        line = [sys.executable, "-c", IN_A_TERMINAL, *map(str, words)]
+        child = subprocess.Popen(
+            line, stdin=follower, stdout=follower, stderr=follower,
+            start_new_session=True,
+        )  # fmt: skip
+        children.append(child)
+
+        def talk(text, typed=b""):
+            nonlocal said
+            os.write(leader, typed)
+            deadline = time.monotonic() + SECONDS
+            while text not in said:
+                ready, _, _ = select.select([leader], [], [], 1.0)
+                said += os.read(leader, 65536) if ready else b""
+                assert time.monotonic() < deadline, said
+            return said
+
+        return child, talk
+
+    yield begin
+    for child in children:
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+    os.close(leader)
+    os.close(follower)
+
+
+def test_in_a_terminal_one_types_into_it_and_interrupts_it(here, terminal):
+    here("""
+        import steer, time
+        from mpi4py import MPI
+        comm = MPI.COMM_WORLD
+        name = input("who? ") if comm.rank == 0 else ""
+        print("hello", comm.bcast(name), flush=True)
+        try:
+            for step in steer.loop(range(10**9)):
+                time.sleep(0.002)
+        except KeyboardInterrupt:
+            print("interrupted", comm.rank, flush=True)
+            raise SystemExit(5)
+    """)
+    child, talk = terminal(*command("-n", 2, "sim.py"))
+    talk(b"`steer attach sim` takes the wheel")
+    talk(b"who? ")
+    assert talk(b"hello me", b"me\n").count(b"steer:") == 1
+    with connect() as wheel:
+        wheel.stop()
+        wheel.go()
+    said = talk(b"interrupted 1", b"\x03")
+    assert b"Traceback" not in said
+    assert child.wait(SECONDS) == 5
 
 
 # -- attached and not
