@@ -104,7 +104,7 @@ def _module(name: str) -> ModuleSpec:
         if spec is not None and spec.submodule_search_locations is not None:
             spec = importlib.util.find_spec(f"{name}.__main__")
     except (ImportError, ValueError) as error:
-        raise _Unreadable(f"steer: {error}") from None
+        raise _Unreadable(f"steer: module {name} cannot be run: {error}") from None
     if spec is None or not spec.has_location:
         raise _Unreadable(f"steer: No module named {name} that could be run")
     return spec
