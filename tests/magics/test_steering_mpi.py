@@ -18,6 +18,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from steer.client.client import Client
 from steer.client.run import Run, connect
+from steer.errors import UsageError
 from steer.testing.waiting import wait_until
 from tests.client.screen import in_terminal
 from tests.magics.conftest import Notebook
@@ -90,7 +91,7 @@ def test_parameters_and_plans(wheel: Notebook, run: Run):
     assert "dt=0.5" in repr(wheel.run("%pxset dt=0.5 scheme=euler").value)
     wait_until(lambda: "0.5" in repr(run.params), 20, "the change to be done")
     assert "euler" in repr(wheel.run("%pxparams").value)
-    assert "from 1e-06 to 1.0" in wheel.mistake("%pxset dt=2")
+    assert "from 1e-06 to 1.0" in wheel.fails("%pxset dt=2", UsageError).shown
 
     wheel.run("%pxat +5 marked = step")
     wheel.run("%%pxevery 10\nfor _ in range(1):\n    often = step")
