@@ -84,7 +84,7 @@ def test_stop_look_change_step_and_go(wheel: Notebook, run: Run):
     low, high = (run[f"float(u.{end}())"] for end in ("min", "max"))
     assert all(6.9 < value < 7 for value in (*low, *high))
     assert "it runs on" in wheel.run("%pxgo").out
-    assert "stop it first" in wheel.mistake("%pxstep")
+    assert "stop it first" in wheel.fails("%pxstep", UsageError).shown
 
 
 def test_parameters_and_plans(wheel: Notebook, run: Run):
