@@ -15,6 +15,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from steer.client import live
 from steer.core.roundevents import FURTHEST
 from steer.errors import SteerError, UsageError
@@ -61,7 +63,9 @@ class Steering:
                 )
         future: Future[News] = Future()
         with self._lock:
-            message = Steer(self._link.new_id(), run, verb, arguments, self.who)
+            hub = self._link.connection.hub_pid
+            id = self._link.new_id()
+            message = Steer(id, run, verb, arguments, self.who, hub=hub)
             self._open[message.id] = (future, message)
         self._link.send_out(message)
         if self._link.trouble is not None:
@@ -125,8 +129,8 @@ class Steering:
         """What a hub that does not know us has to hear."""
         with self._lock:
             asked: list[Message] = [
-                Steer(m.id, m.run, m.verb, m.arguments, m.who, resent=True)
-                for _, m in self._open.values()
+                msgspec.structs.replace(message, resent=True)
+                for _, message in self._open.values()
             ]
             watched = list(self._watched)
         return [*(Watching("", run, who=self.who) for run in watched), *asked]

@@ -182,6 +182,7 @@ class HubCore:
             self.registry,
             self.fanout.clients,
             lambda who: self._ask_name(who, 0),
+            pid=pid,
             epoch=began,
             restoring_until=restoring_until,
         )
@@ -208,6 +209,7 @@ class HubCore:
             actions = actions + self._answer_watchers()
         if self.wheel.cells.open:
             actions = actions + self.wheel.cells.look(self.fanout.requests)
+            actions += self.wheel.cells_ended(now)
         self.story.add(now, event, actions)
         return actions
 

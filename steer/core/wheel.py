@@ -71,6 +71,7 @@ class Wheel:
         registry: Registry,
         clients: dict[str, bytes],
         introduce: Callable[[str], list[Action]],
+        pid: int = 0,
         epoch: int = 0,
         restoring_until: float | None = None,
     ) -> None:
@@ -84,12 +85,15 @@ class Wheel:
         )
         self._users: dict[str, str] = {}
         """What clients' users are called."""
+        self._behind_cells: dict[str, tuple[str, Steer]] = {}
+        """What was asked for while cells ran at a stop: it comes behind them."""
         self.programs: dict[str, Program] = {}
         self.watchers: dict[str, set[str]] = {}
         """Clients, with the runs that they watch; "" is all."""
         self._registry = registry
         self._clients = clients
         self._introduce = introduce
+        self._pid = pid
         """Ask a client that nobody knows who it is."""
         self._answers = Answers()
 
@@ -178,13 +182,18 @@ class Wheel:
             return [Send((peer_name("in", who),), answer)]
         if self._answers.is_open(message.id):
             return []
-        if message.resent and message.verb in ONCE:
+        elsewhere = message.resent and message.hub != self._pid
+        if elsewhere and message.verb in ONCE:
             return [self._refuse(who, message.id, unsure(message.verb))]
         name = message.run or self._only_run()
         if self._early.wait(who, message, self._is_known(name), now):
             return []
         if not name:
             return [self._refuse(who, message.id, self._which())]
+        if message.verb in BEHIND_CELLS:
+            busy = self.cells.running(name.partition("/")[0])
+            if busy:
+                return self._wait_for_cells(who, message, name, busy)
         if message.verb in QUESTIONS:
             return self._ask(who, message, name.partition("/")[0], now)
         try:
@@ -196,6 +205,25 @@ class Wheel:
             return self._until(who, message, event, now)
         self._answers.open(message.id, max(1, len(self.rounds.meant(name))))
         return self.happened(event, now)
+
+    def _wait_for_cells(
+        self, who: str, message: Steer, name: str, busy: RankSet
+    ) -> list[Action]:
+        if message.id in self._behind_cells:
+            return []
+        self._behind_cells[message.id] = (who, message)
+        text = f"Cells still run on {describe(busy)}; this is done when they have ended."
+        run = name.partition("/")[0]
+        news = News(run, name, Kind.WAITING.value, text, ranks=str(busy))
+        return [Send((peer_name("in", who),), news)]
+
+    def cells_ended(self, now: float) -> list[Action]:
+        """Do what has waited for cells, if none is left that it waits for."""
+        waiting, self._behind_cells = self._behind_cells, {}
+        actions: list[Action] = []
+        for who, message in waiting.values():
+            actions += self._steer(who, message, (), now)
+        return actions
 
     def _ask(self, who: str, message: Steer, run: str, now: float) -> list[Action]:
         """Ask the ranks of a run something."""
@@ -371,6 +399,8 @@ class Wheel:
     def _plan_here(
         self, who: str, message: PlanHere, frames: Sequence[Any], now: float
     ) -> list[Action]:
+        if message.text:
+            self._refound.name(message.plan, message.verb, message.text)
         found = self._whose_plan(who, message.plan)
         if found is None:
             return []
@@ -458,7 +488,7 @@ class Wheel:
                 out += self._news(action, now)
                 continue
             if isinstance(action, rv.Hand):
-                body = PlanBody(action.plan, action.verb, action.body)
+                body = PlanBody(action.plan, action.verb, action.body, action.text)
                 out.append(Send(self._controls(action.ranks), body))
                 continue
             out.append(action)

@@ -662,6 +662,9 @@ class Steer(Message, frozen=True):
     arguments: dict[str, Any] = {}
     who: str = ""
     resent: bool = False
+    hub: int = 0
+    """The process of the hub that it was first sent to: what that one has not got, it
+    may do, and another one may not."""
 
 
 class Watching(Message, frozen=True):
@@ -768,6 +771,9 @@ class PlanHere(Message, frozen=True):
     plan: int
     no: str = ""
     """Why it may not be done."""
+    verb: str = ""
+    text: str = ""
+    """For a hub that is new."""
 
 
 class PlanDone(Message, frozen=True):
@@ -808,6 +814,8 @@ class PlanBody(Message, frozen=True):
     plan: int
     verb: str
     body: bytes = b""
+    text: str = ""
+    """For people; a rank keeps it for a hub that is new."""
 
 
 class PlanGone(Message, frozen=True):

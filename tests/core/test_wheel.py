@@ -34,8 +34,9 @@ def begin(hub, rank, **more):
     return hub.hear(f"ce{rank}", wire.RunBegan("sim", "sim.py", **more))
 
 
-def steer(hub, verb, number=1, run="sim", resent=False, who="a", **arguments):
-    message = wire.Steer(f"{who}-{number}", run, verb, arguments, "ann@here", resent)
+def steer(hub, verb, number=1, run="sim", resent=False, who="a", to=0, **arguments):
+    id = f"{who}-{number}"
+    message = wire.Steer(id, run, verb, arguments, "ann@here", resent, to)
     return hub.hear(f"o{who}", message)
 
 
@@ -199,6 +200,13 @@ def test_a_client_that_nobody_knows_is_asked_who_it_is(hub):
     ((peers, _),) = sent(steer(hub, "stop", who="z"), wire.WhoAreYou)
     assert peers == (b"iz",)
     assert not of_kind(steer(hub, "stop", who="z"), rv.Arm)
+
+
+def test_what_was_lost_on_its_way_to_this_hub_is_done(hub):
+    stop(hub)
+    (commit,) = of_kind(steer(hub, "step", 5, resent=True, to=7, n=3), rv.Commit)
+    assert commit.point == 10
+    assert steer(hub, "step", 5, n=3) == []  # the first copy, which was slow
 
 
 # -- ends
