@@ -48,6 +48,9 @@ SOON = 1
 """Points that a plan lies at least behind those that ranks come to next."""
 
 
+FOUND = "what was planned before the hub was started anew"
+"""The verb and the text of such a plan, until a rank says more."""
+
 ROOM = 0.01
 """Seconds until it is tried again where pages have no room: main has said that a plan
 is done, but has not left the point."""
@@ -148,7 +151,9 @@ class Plans:
         event, self.handed = plan.event, plan
         self.due = now + PATIENCE
         self.actions.append(
-            ev.Hand(self.family, plan.number, plan.ranks, event.verb, event.body)
+            ev.Hand(
+                self.family, plan.number, plan.ranks, event.verb, event.body, event.text
+            )
         )
 
     def has(self, event: ev.Has, now: float) -> None:
@@ -306,12 +311,17 @@ class Plans:
         self._count(now)
 
     def found(self, number: int, point: int, every: int, ranks: RankSet) -> None:
-        """One that recurs, of a hub that is no more."""
-        text = "what was planned before the hub was started anew"
+        """One of a hub that is no more, which these ranks have yet to do."""
         asker = Asker("")
-        event = ev.Plan(asker, self.family, "found", text, point=point, every=every)
+        event = ev.Plan(asker, self.family, FOUND, FOUND, point=point, every=every)
         plan = Planned(number, asker, event, ranks=ranks, point=point, sure=True)
         self.plans[number] = plan
+
+    def name(self, number: int, verb: str, text: str) -> None:
+        """What that was, as a rank knows."""
+        plan = self.plans.get(number)
+        if plan is not None and plan.event.verb == FOUND:
+            plan.event = msgspec.structs.replace(plan.event, verb=verb, text=text)
 
     def drop_all(self, why: str) -> None:
         """The run is over."""

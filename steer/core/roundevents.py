@@ -324,6 +324,7 @@ class Hand(Action, frozen=True):
     ranks: RankSet
     verb: str
     body: bytes
+    text: str
 
 
 class Prepare(Action, frozen=True):

@@ -201,7 +201,7 @@ class Steered:
         if isinstance(message, LookAt):
             self._seen.asked(message)
         elif isinstance(message, PlanBody):
-            no = self.plans.take(message.plan, message.verb, message.body)
+            no = self.plans.take(message.plan, message.verb, message.body, message.text)
             self._runner.wire.send(PlanHere(message.plan, no))
             if self._holds():
                 os.eventfd_write(self._runner.desk.bell, 1)
@@ -227,7 +227,9 @@ class Steered:
 
     def introduce(self) -> list[Message]:
         """What a hub has to know that knows this engine now."""
-        return [self._as_it_is_now(message) for message in self.said]
+        told = [self._as_it_is_now(message) for message in self.said]
+        plans = self.plans.known() if self.plans is not None else []
+        return told + [PlanHere(plan, "", verb, text) for plan, verb, text in plans]
 
     # -- helpers
 

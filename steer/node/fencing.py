@@ -144,17 +144,22 @@ class Fencing:
                 here[rank] = controlled
             elif not self._has_ended(action, family, rank):
                 self._put_off(action, (family, rank))
-        self._carry_out(action, here)
+        self._carry_out(action, family, here)
 
     def put_off(self, rank: int) -> list[Action]:
         """The orders that wait for a rank, which somebody else controls."""
         keys = [key for key in self._waiting if key[1] == rank]
         return [order for key in keys for order in self._waiting.pop(key)]
 
-    def _carry_out(self, action: Action, here: dict[int, _Controlled]) -> None:
+    def _carry_out(
+        self, action: Action, family: str, here: dict[int, _Controlled]
+    ) -> None:
         if here:
             self.active = True
-            for controlled in here.values():
+            for rank, controlled in here.items():
+                if not controlled.adopted and not controlled.fences.is_new:
+                    # Before the order goes over it: another rank was found earlier.
+                    self._found(family, rank, controlled)
                 controlled.adopted = True
             self._does[type(action)](action, here)
             self._wake_held(here)
@@ -188,13 +193,11 @@ class Fencing:
             fences, here = controlled.fences, {rank: controlled}
             if controlled.adopted or any(isinstance(o, rv.Arm) for o in waiting):
                 pass
-            elif fences.is_new:
-                fences.adopt()
-            else:
+            elif not fences.is_new:
                 self._found(family, rank, controlled)
             controlled.adopted = True
             for order in waiting:
-                self._carry_out(order, here)
+                self._carry_out(order, family, here)
             self._wake_held(here)
 
     def _found(self, family: str, rank: int, controlled: _Controlled) -> None:

@@ -142,3 +142,37 @@ def test_who_keeps_a_round_waiting_without_shared_pages(tmp_path):
         )
         assert run.do("here", 20).kind == "here"
         run.go()
+
+
+def test_plans_outlive_their_hub(tmp_path):
+    with running(tmp_path, PROGRAM) as run:
+        at = run.stop(timeout=20).point
+        run["did"] = []
+        run.every(5, "did.append(step)")
+        later = run.at(at + 10, "done = step")
+        kill_hub(run)
+        wait_until(lambda: phase(run) == "stopped", 20, "the stop to be found again")
+        wait_until(lambda: len(run.plans()) == 2, 20, "the plans to be found again")
+        texts = [plan["text"] for plan in run.plans()]
+        assert texts == ["did.append(step)", "done = step"]
+        run.step(11)
+        assert len(run["did"][0]) == 3
+        assert run["done"] == [at + 8] * 4
+        assert [plan["text"] for plan in run.plans()] == ["did.append(step)"]
+        assert run.unplan(run.plans()[0]["plan"]).number > later.number
+        run.step(10)
+        assert len(run["did"][0]) == 3
+        assert run.plans() == []
+        run.go()
+
+
+def test_updates_without_shared_pages(tmp_path):
+    source = PROGRAM.replace(
+        "for step", "p = steer.params(n=steer.Int(0))\n    for step"
+    )
+    with running(tmp_path, source, environment=ALONE) as run:
+        plans = [run.set(n=number) for number in range(1, 30)]
+        assert plans[-1].wait(20)
+        run.stop(timeout=20)
+        assert run["p.n"] == [29] * 4
+        run.go()
