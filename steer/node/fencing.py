@@ -191,10 +191,12 @@ class Fencing:
                 continue
             waiting = self._waiting.pop((family, rank), [])
             fences, here = controlled.fences, {rank: controlled}
-            if controlled.adopted or any(isinstance(o, rv.Arm) for o in waiting):
+            if controlled.adopted:
                 pass
             elif not fences.is_new:
                 self._found(family, rank, controlled)
+            elif not any(isinstance(order, rv.Arm) for order in waiting):
+                fences.adopt()
             controlled.adopted = True
             for order in waiting:
                 self._carry_out(order, family, here)
