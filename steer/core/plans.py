@@ -112,6 +112,11 @@ class Plans:
         """The next one is not tried before."""
         self.actions: list[Action] = []
 
+    @property
+    def negotiating(self) -> bool:
+        """Whether ranks are just told of one, some earlier than others."""
+        return self.handed is not None or self.preparing is not None
+
     def position(self, high: int, rate: float) -> None:
         """How far the ranks are."""
         self.high = max(self.high, high)

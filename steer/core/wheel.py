@@ -12,7 +12,8 @@ went, and the last of these is the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ import msgspec
 from steer.core import roundevents as rv
 from steer.core.answers import Answers
 from steer.core.cellnotes import CellNotes
+from steer.core.cellorder import CellOrder, Deferred
 from steer.core.early import Early
 from steer.core.events import Action, Event, Send
 from steer.core.inquiries import Answered, Inquiries
@@ -29,10 +31,10 @@ from steer.core.registry import Engine, Registry
 from steer.core.roundevents import NOBODY, Asker, Kind
 from steer.core.rounds import Rounds
 from steer.core.samples import Whole
-from steer.core.steerverbs import ONCE, QUESTIONS, event_of, unsure
+from steer.core.steerverbs import BEHIND_CELLS, ONCE, QUESTIONS, event_of, unsure
 from steer.core.watched import Watched
 from steer.errors import ProtocolError
-from steer.ranks import RankSet
+from steer.ranks import RankSet, describe
 from steer.wire.frames import pack
 from steer.wire.messages import (
     Answer,
@@ -85,16 +87,17 @@ class Wheel:
         )
         self._users: dict[str, str] = {}
         """What clients' users are called."""
-        self._behind_cells: dict[str, tuple[str, Steer]] = {}
-        """What was asked for while cells ran at a stop: it comes behind them."""
+        self.order = CellOrder(self.rounds, self.cells, self._in_program)
+        self.tickets: Iterator[int] = itertools.count(1)
+        """Who waits longest; shared with whoever holds back cells."""
         self.programs: dict[str, Program] = {}
         self.watchers: dict[str, set[str]] = {}
         """Clients, with the runs that they watch; "" is all."""
         self._registry = registry
         self._clients = clients
         self._introduce = introduce
-        self._pid = pid
         """Ask a client that nobody knows who it is."""
+        self._pid = pid
         self._answers = Answers()
 
     def handlers(self) -> dict[type[Message], Callable[..., list[Action]]]:
@@ -180,7 +183,7 @@ class Wheel:
         self._users[who] = message.who
         if (answer := self._answers.given(message.id)) is not None:
             return [Send((peer_name("in", who),), answer)]
-        if self._answers.is_open(message.id):
+        if self._answers.is_open(message.id) or message.id in self.order.deferred:
             return []
         elsewhere = message.resent and message.hub != self._pid
         if elsewhere and message.verb in ONCE:
@@ -191,9 +194,27 @@ class Wheel:
         if not name:
             return [self._refuse(who, message.id, self._which())]
         if message.verb in BEHIND_CELLS:
-            busy = self.cells.running(name.partition("/")[0])
-            if busy:
-                return self._wait_for_cells(who, message, name, busy)
+            run = name.partition("/")[0]
+            if busy := self.order.keeps_waiting(run):
+                ticket = next(self.tickets)
+                return self._defer(Deferred(who, message, run, name, ticket), busy)
+        return self._do(who, message, name, now)
+
+    def _defer(self, deferred: Deferred, busy: RankSet) -> list[Action]:
+        self.order.defer(deferred)
+        run = deferred.run
+        text = f"Cells run on {describe(busy)}; this is done when they have ended."
+        news = News(run, run, Kind.WAITING.value, text, ranks=str(busy))
+        return [Send((peer_name("in", deferred.client),), news)]
+
+    def cells_ended(self, gated: Mapping[int, RankSet], now: float) -> list[Action]:
+        """Do what has waited for cells; `gated` are those that wait, by ticket."""
+        actions: list[Action] = []
+        for one in self.order.ready(gated):
+            actions += self._do(one.client, one.message, one.name, now)
+        return actions
+
+    def _do(self, who: str, message: Steer, name: str, now: float) -> list[Action]:
         if message.verb in QUESTIONS:
             return self._ask(who, message, name.partition("/")[0], now)
         try:
@@ -205,25 +226,6 @@ class Wheel:
             return self._until(who, message, event, now)
         self._answers.open(message.id, max(1, len(self.rounds.meant(name))))
         return self.happened(event, now)
-
-    def _wait_for_cells(
-        self, who: str, message: Steer, name: str, busy: RankSet
-    ) -> list[Action]:
-        if message.id in self._behind_cells:
-            return []
-        self._behind_cells[message.id] = (who, message)
-        text = f"Cells still run on {describe(busy)}; this is done when they have ended."
-        run = name.partition("/")[0]
-        news = News(run, name, Kind.WAITING.value, text, ranks=str(busy))
-        return [Send((peer_name("in", who),), news)]
-
-    def cells_ended(self, now: float) -> list[Action]:
-        """Do what has waited for cells, if none is left that it waits for."""
-        waiting, self._behind_cells = self._behind_cells, {}
-        actions: list[Action] = []
-        for who, message in waiting.values():
-            actions += self._steer(who, message, (), now)
-        return actions
 
     def _ask(self, who: str, message: Steer, run: str, now: float) -> list[Action]:
         """Ask the ranks of a run something."""
@@ -262,6 +264,14 @@ class Wheel:
             if ranks <= program.ranks and not program.over:
                 return name
         return ""
+
+    def _in_program(self, ranks: RankSet) -> RankSet:
+        """Those of them on which a program runs, and has not ended."""
+        busy = NOBODY
+        for program in self.programs.values():
+            if not program.waits and not program.over:
+                busy |= ranks & program.here - program.ended - RankSet(program.lost)
+        return busy
 
     def _only_run(self) -> str:
         names = [name for name, program in self.programs.items() if not program.over]
@@ -517,8 +527,6 @@ class Wheel:
         peers = tuple(sorted(askers | set(self._watching_of(run))))
         sends: list[Action] = [Send(peers, news)] if peers else []
         sends += [a for event in events for a in self.happened(event, now)]
-        if tell.kind is Kind.STOPPED:
-            sends += self.cells.stopped(run)
         return sends
 
     def _watching_of(self, run: str) -> tuple[bytes, ...]:

@@ -131,13 +131,14 @@ class Runner:
         """Whether there is something to run."""
         return bool(self._submits)
 
-    def run_asked(self) -> None:
+    def run_asked(self, most: int = 1_000_000) -> None:
         """Run the requests that have come: while a program holds at a point."""
         programs = _handler_of(_SIGINT)
         signal.signal(signal.SIGINT, self._handler)
         try:
-            while self._submits and not self.quits():
+            while self._submits and most > 0 and not self.quits():
                 self._take(*self._submits.popleft())
+                most -= 1
         finally:
             if _handler_of(_SIGINT) is self._handler:
                 signal.signal(signal.SIGINT, programs)
