@@ -54,8 +54,15 @@ from steer.wire.messages import (
     RunEnded,
 )
 
-PROGRESS = 0.0005
-"""Seconds between two looks at MPI while not all ranks are held."""
+PROGRESS = 0.001, 0.016
+"""Seconds between two looks at MPI while not all ranks are held: at first, and in the
+end. A rank that computes for long needs the processor more than those that wait."""
+
+BURST = 0.0002
+"""Seconds of each look: a call moves a few pieces of a large message only."""
+
+SLOWER = 1.02
+"""How much longer each of these waits is than the one before."""
 
 
 class Steered:
@@ -74,6 +81,7 @@ class Steered:
         self._passing: Passing | None = None
         self.plans: Planned | None = None
         self._may_begin = threading.Event()
+        self._patience = PROGRESS[0]
 
     @property
     def fd(self) -> int:
@@ -140,6 +148,7 @@ class Steered:
 
     def arrive(self) -> None:
         """It is about to hold: write down where."""
+        self._patience = PROGRESS[0]
         frame = inframe.loops_frame()
         page.write_text(self.words, *Text.SITE.value, inframe.site(frame))
         page.write_text(self.words, *Text.CAUTION.value, caution(frame))
@@ -157,15 +166,17 @@ class Steered:
         assert runner is not None
         if runner.quits():
             raise SystemExit(STOPPED)
-        if calm or mpi.own is None:
-            runner.pause()
-        else:
-            mpi.own.Iprobe()
-            runner.pause(PROGRESS)
         if runner.is_asked():
+            # One, because what was planned before the next has to be done before it.
             frame = inframe.loops_frame()
             with self._held(), inframe.bound(runner.namespace, frame):
-                runner.run_asked()
+                runner.run_asked(most=1)
+        elif calm or mpi.own is None:
+            runner.pause()
+        else:
+            _let_mpi_go_on()
+            runner.pause(self._patience)
+            self._patience = min(self._patience * SLOWER, PROGRESS[1])
 
     def _held(self) -> contextlib.AbstractContextManager[None]:
         assert self._passing is not None
@@ -262,3 +273,10 @@ class Steered:
             self.words[page.family_base(number) + Family.AT] != NOWHERE
             for number in range(self.words[Head.FAMILIES])
         )
+
+
+def _let_mpi_go_on() -> None:
+    """Give MPI some time, in which it moves whatever it can."""
+    until = time.perf_counter() + BURST
+    while time.perf_counter() < until:
+        mpi.own.Iprobe()

@@ -138,9 +138,8 @@ def test_what_a_held_rank_owes_is_sent_meanwhile(tmp_path):
                 steer.point("inner")
     """
     tcp = {
-        "MPICH_OFI_CAPABILITY_SETS_DEBUG": "0",
         "MPIR_CVAR_NOLOCAL": "1",
-        "FI_PROVIDER": "tcp",
+        "UCX_TLS": "tcp,self",
         "OMPI_MCA_pml": "ob1",
         "OMPI_MCA_btl": "self,tcp",
     }
