@@ -535,3 +535,19 @@ def test_a_list_says_what_runs_and_how_far_it_is(here):
         (row,) = json.loads(listed("-o", "json"))
         assert row["runs"][0]["families"][0]["high"] >= point
         assert row["cluster_id"] == "sim"
+
+
+def test_without_any_hub_the_program_comes_to_its_end(here):
+    here(STEPS)
+    with running("-n", 2, "sim.py", 10**9) as child:
+        connect().close()
+        for _ in range(2):
+            pid = Connection.read(ClusterFiles("", "sim").connection).hub_pid
+            os.kill(pid, signal.SIGKILL)
+            said = child.stderr.readline()
+        assert b"cannot be steered any more" in said
+        assert child.poll() is None
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=SECONDS)
+    assert b"KeyboardInterrupt" in err
+    assert child.returncode == 1
