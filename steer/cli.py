@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "--version", action=_Version, nargs=0, help="print the version, and end"
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_run(commands)
     _add_start(commands)
     _add_engines(commands)
     _add_list(commands)
@@ -101,6 +102,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_clean(commands)
     _add_launchers(commands)
     _add_kernels(commands)
+    _add_attach(commands)
+    _add_journal(commands)
+    if argv[:1] in (["run"], ["replay"]):  # what looks like a setting is the program's
+        return parser.parse_args(argv)
     return parser.parse_args([_plain(word, parser) for word in argv])
 
 
@@ -185,6 +190,19 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long engines have to be there; default: 60",
     )
+
+
+def _add_run(commands: Any) -> None:
+    from steer.client.runcommand import add_run
+
+    add_run(commands, _add_job)
+
+
+def _add_journal(commands: Any) -> None:
+    from steer.client.journalcommands import add_journal, add_replay
+
+    add_journal(commands)
+    add_replay(commands, _add_job)
 
 
 def _add_start(commands: Any) -> None:
@@ -275,6 +293,12 @@ def _add_kernels(commands: Any) -> None:
 
     add_kernel(commands)
     add_console(commands)
+
+
+def _add_attach(commands: Any) -> None:
+    from steer.magics.commands import add_attach
+
+    add_attach(commands)
 
 
 # -- starting
@@ -440,22 +464,27 @@ def _list(arguments: argparse.Namespace) -> int:
 
         print(json.dumps(rows, indent=1))
     elif not rows:
-        print("There are no clusters. `steer start -n 4` starts one.")
+        print(
+            "There are no clusters. `steer start -n 4` starts one, `steer run -n 4 "
+            "sim.py` a program."
+        )
     else:
         _print_table(rows)
     return 0
 
 
 def _row(found: Found) -> dict[str, Any]:
-    from steer.client.asking import count_engines
+    from steer.client.asking import what_is_there
 
     connection = found.connection
     state, engines, next_step = found.state.value, found.engines, found.next_step
+    runs: list[dict[str, Any]] = []
     if found.state.value == "running":
         assert connection is not None
-        here = count_engines(connection)
-        engines = engines if here is None else here
-        if here is None:
+        here = what_is_there(connection)
+        if here is not None:
+            engines, runs = here
+        else:
             state, next_step = "hung", "its hub does not answer; `steer stop` ends it"
     return {
         "cluster_id": found.name,
@@ -463,6 +492,7 @@ def _row(found: Found) -> dict[str, Any]:
         "state": state,
         "running": state == "running",
         "engines": engines,
+        "runs": runs,
         "processes_left": len(found.orphans),
         "launcher": found.launchers,
         "since": connection.started if connection else None,
@@ -482,8 +512,18 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     for number, line in enumerate(table):
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         print("  ".join(cells).rstrip())
-        if number and rows[number - 1]["next_step"]:
-            print(f"    {rows[number - 1]['next_step']}")
+        for text in _more(rows[number - 1]) if number else ():
+            print(f"    {text}")
+
+
+def _more(row: dict[str, Any]) -> Iterator[str]:
+    """What there is to say of a cluster besides."""
+    if row["runs"]:
+        from steer.client.runstate import summary
+
+        yield from map(summary, row["runs"])
+    if row["next_step"]:
+        yield row["next_step"]
 
 
 def _since(moment: float | None) -> str:

@@ -105,6 +105,12 @@ class ClusterFiles(msgspec.Struct, frozen=True):
         """The records of its tasks."""
         return self.folder / "journal.sqlite"
 
+    @property
+    def deeds(self) -> Path:
+        """Where the journals of steering of all runs of the profile are: they outlive
+        their clusters."""
+        return self.folder.parent.parent / "steer-journals"
+
     def log(self, name: str) -> Path:
         """What one of its processes says."""
         return self.folder / f"{name}.log"

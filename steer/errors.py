@@ -19,6 +19,7 @@
       TaskOverrun             it ran too long and was ended (a TimeoutError too)
       MPITaskError            a task of several ranks failed; an ExceptionGroup too
       NotYet                  a run has not done in time what it was asked for
+      PlanError               what was planned for a point was not done, or failed
       TaskRejectError         an engine refuses a task, which goes to another
       RemoteError             user code raised on an engine: .ename .evalue .traceback
         (RemoteError and T)     it raised a T, which could travel: both names catch it
@@ -184,6 +185,10 @@ class TaskOverrun(SteerError, builtins.TimeoutError):
 
 class NotYet(SteerError, builtins.TimeoutError):
     """What a run was asked for has not come about in time; it is still wanted."""
+
+
+class PlanError(SteerError):
+    """What was planned for a point was not done, or failed there on some ranks."""
 
 
 class TaskRejectError(SteerError):

@@ -189,6 +189,12 @@ class Ran:
             for data in shown
         )
 
+    def html(self, words: str) -> str:
+        """What the cell showed, as HTML."""
+        return "".join(
+            o.get("data", {}).get("text/html", "") for o in self._outputs(words)
+        )
+
     def errors(self) -> list[str]:
         """The code of the cells that failed."""
         return [
@@ -309,3 +315,42 @@ def test_the_notebook_of_the_farm_runs(run_notebook: Callable[[str], Ran]):
     assert "33 tasks on ranks 0-3" in ran.texts("stream = ")
     assert "MPITaskError" in ran.texts("dry = ")
     assert ran.errors() == []
+
+
+@pytest.mark.mpi
+def test_a_plate_is_heated_alike_on_any_number_of_ranks(tmp_path: Path):
+    plates = []
+    for ranks in (1, 3, 4):
+        file = tmp_path / f"{ranks}.npy"
+        words = ("--steps", 30, "--size", 32, "--save", file)
+        done = mpirun(ranks, EXAMPLES / "heating.py", *words)
+        assert done.returncode == 0, done.stderr
+        assert "30 steps, heat " in done.stdout
+        plates.append(np.load(file))
+
+    assert plates[0].max() > 0.1
+    for plate in plates[1:]:
+        np.testing.assert_array_equal(plates[0], plate)
+
+
+@pytest.mark.mpi
+@pytest.mark.either_mpi
+@pytest.mark.timeout(120)
+def test_the_notebook_at_the_wheel_runs(run_notebook: Callable[[str], Ran]):
+    ran = run_notebook("heating.ipynb")
+
+    assert "stopped at point 100 (heating.py:" in ran.texts("%pxstop")
+    assert "4/4 held" in ran.texts("%pxstop")
+    assert "[0-3] (4)  " in ran.texts("allreduce")
+    assert ran.pictures("imshow") == 1
+    assert "stopped at point 150 " in ran.texts("%pxstep 50")
+    assert "at point" in ran.texts("%pxset burner")
+    assert "rate is from 0.0 to 0.25, not 0.3" in ran.texts("%pxset rate")
+    assert "<svg" in ran.html("watch = ")
+    assert "Sample(point=" in ran.texts("watch.wait")
+    assert "stopped at point" in ran.texts("%pxuntil")
+    assert "change, at every point from" in ran.texts("%pxplans")
+    assert "[0-3] (4)  True" in ran.texts("len(trace)")
+    assert "[0-3] (4)  True" in ran.texts("float(u.max()) > 0")
+    assert "step 50" in ran.texts("%pxjournal")
+    assert ran.errors() == ["%pxset rate=0.3"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from steer.client.link import Link
 from steer.config import Connection
 from steer.errors import SteerError
 
-__all__ = ["ask_to_end", "count_engines"]
+__all__ = ["There", "ask_to_end", "what_is_there"]
 
 PATIENCE = 5.0
 """Seconds in which a hub that lives answers."""
@@ -21,13 +23,25 @@ def ask_to_end(connection: Connection) -> None:
         link.close()
 
 
-def count_engines(connection: Connection) -> int | None:
-    """How many engines work now; None if the hub does not answer."""
+class There(NamedTuple):
+    """What a hub says of its cluster."""
+
+    engines: int
+    """How many work now."""
+    runs: list[dict[str, Any]]
+    """The programs that run on them."""
+
+
+def what_is_there(connection: Connection) -> There | None:
+    """Ask a hub; None if it does not answer."""
     try:
         link = Link(connection, PATIENCE)
     except SteerError:
         return None
     try:
-        return len(link.core.engines)
+        runs = link.wait(link.ask("runs"), PATIENCE)["runs"]
+        return There(len(link.core.engines), runs)
+    except SteerError:
+        return None
     finally:
         link.close()

@@ -5,12 +5,15 @@ is.
 from __future__ import annotations
 
 import os
+import select
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from steer.client.filewatch import FileWatch
 from steer.config import ClusterFiles, Connection, list_clusters
 from steer.errors import UsageError
 from steer.node.processes import same_process
@@ -40,6 +43,28 @@ def find_connection(
     if cluster_id or folder or files.connection.exists():
         return Connection.read(files.connection)
     return _only_one(profile)
+
+
+def wait_for_hub(files: ClusterFiles, seconds: float) -> bool:
+    """Whether the hub of a cluster is there within some seconds."""
+    deadline = time.monotonic() + seconds
+    with FileWatch(files.make().folder) as news:
+        poller = select.poll()
+        poller.register(news, select.POLLIN)
+        while not _lives(files):
+            left = deadline - time.monotonic()
+            if left <= 0 or not poller.poll(left * 1000):
+                return _lives(files)
+            news.drain()
+    return True
+
+
+def _lives(files: ClusterFiles) -> bool:
+    try:
+        connection = Connection.read(files.connection)
+    except UsageError:
+        return False
+    return same_process(connection.hub_pid, connection.hub_began)
 
 
 def _only_one(profile: str) -> Connection:

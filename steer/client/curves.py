@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from steer.core.summary import BARS
 
-MOST = 2000
-"""Samples that are kept: more than a picture has pixels."""
+MOST = 600
+"""Samples that are kept: about as many as a picture has pixels."""
 LOG_FROM = 1000.0
 """Numbers that are positive and so far apart are shown by their logarithms."""
 HUGE = 1e300

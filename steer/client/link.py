@@ -278,7 +278,7 @@ class Link:
                 self._steering = Steering(self)
             return self._steering
 
-    def steer(self, run: str, verb: str, **arguments: Any) -> Future[News]:
+    def steer(self, run: str, verb: str, /, **arguments: Any) -> Future[News]:
         """Have something done to a run; the future gives the news that answers."""
         self._check_open()
         return self.steering.steer(run, verb, **arguments)
@@ -313,6 +313,11 @@ class Link:
     def call_later(self, seconds: float, job: Callable[[], object]) -> None:
         """Do it after some seconds; in the I/O thread."""
         self._loop.call_later(seconds, job)
+
+    def has(self, request: str) -> bool:
+        """Whether some ranks owe the answer to a request."""
+        with self._lock:
+            return request in self.core.pending
 
     def share(self, frames: Sequence[Any]) -> tuple[Store | None, list[Any]]:
         """Put large frames where other processes of this host find them."""

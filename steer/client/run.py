@@ -13,20 +13,32 @@ asked for.
 from __future__ import annotations
 
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from steer.client.attending import Attending
+from steer.client.connecting import wait_for_hub
+from steer.client.journaling import Journaling
+from steer.client.live import in_shell
 from steer.client.runstate import RunStatus
+from steer.client.scheduling import Scheduling
+from steer.client.snapshots import Snapshots
+from steer.client.watches import Watching
+from steer.config import ClusterFiles, list_clusters
 from steer.errors import UsageError
 from steer.ranks import RankSet
 
 if TYPE_CHECKING:
     from steer.client.client import Client
+    from steer.client.link import Link
     from steer.client.views import DirectView
     from steer.wire.messages import News
 
+BEGINS_WITHIN = 60.0
+"""Seconds that a program which is being started may need to begin."""
 
-class Run:
+
+class Run(Scheduling, Watching, Journaling, Snapshots):
     """One program on some ranks, and what can be done to it."""
 
     def __init__(self, client: Client, name: str) -> None:
@@ -76,13 +88,17 @@ class Run:
         """Give a variable a value on all ranks."""
         self.view[name] = value
 
+    def activate(self, suffix: str = "") -> None:
+        """Let IPython's `%px` and the magics of steering work on it."""
+        self.view.activate(suffix)
+
     # -- what is asked of it
 
-    def ask(self, verb: str, **arguments: Any) -> Future[News]:
+    def ask(self, verb: str, /, **arguments: Any) -> Future[News]:
         """Ask for something, and do not wait."""
         return self.client.link.steer(self.name, verb, **arguments)
 
-    def do(self, verb: str, timeout: float | None = None, **arguments: Any) -> News:
+    def do(self, verb: str, timeout: float | None = None, /, **arguments: Any) -> News:
         """Ask for something, and wait for the answer."""
         attending = Attending(self.client.link.steering, self.name, verb)
         news = attending.wait(lambda: self.ask(verb, **arguments), timeout)
@@ -128,13 +144,52 @@ class Run:
         return f"<Run {self.name}>"
 
 
-def connect(name: str = "", **options: Any) -> Run:
-    """Take the wheel of a run; `options` are those of `steer.Client`."""
+def wait_for_begin(link: Link, patience: float = BEGINS_WITHIN) -> None:
+    """Wait for a program that is just being started, if there is one."""
+    if link.wait(link.ask("runs"))["runs"]:
+        return
+    jobs = link.wait(link.ask("jobs"))["jobs"]
+    if not any(job["running"] and job["program"] for job in jobs):
+        return
+    with link.changed:
+        link.changed.wait_for(
+            lambda: (
+                link.trouble is not None
+                or any(what in ("program", "job_ended") for what, _ in link.notices)
+            ),
+            patience,
+        )
+
+
+def connect(name: str = "", *, wait: float = 0.0, **options: Any) -> Run:
+    """Take the wheel of a run; `options` are those of `steer.Client`.
+
+    `wait` is how many seconds it may take until the run is there. In IPython `%px` and
+    the magics of steering then work on it.
+    """
     from steer.client.client import Client
 
+    if name:
+        _find(name, wait, options.get("profile", ""), options.get("profile_dir"))
     client = Client(cluster_id=name, **options)
     try:
-        return Run.of(client)
+        wait_for_begin(client.link)
+        run = Run.of(client)
+        if in_shell() is not None:
+            run.activate()
+        return run
     except BaseException:
         client.close()
         raise
+
+
+def _find(name: str, wait: float, profile: str, folder: Any) -> None:
+    """Raise a sentence unless there is such a run, or will be in time."""
+    files = ClusterFiles(profile, name, Path(folder) if folder else None)
+    if (wait and wait_for_hub(files, wait)) or files.connection.exists():
+        return
+    names = [f.cluster_id for f in list_clusters(profile) if f.connection.exists()]
+    known = f"there are {', '.join(map(repr, names))}" if names else "there is none"
+    raise UsageError(
+        f"There is no run {name!r}; {known}. `steer run -n 4 {name}.py` starts one."
+    )

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from steer.client.told import Told
 from steer.ranks import RankSet, describe
 
 _WORDS = {
@@ -22,7 +23,7 @@ _WORDS = {
 }
 
 
-class RunStatus(dict[str, Any]):
+class RunStatus(Told, dict[str, Any]):
     """What is known of a run."""
 
     @property
@@ -53,9 +54,22 @@ def state_of(status: Mapping[str, Any]) -> str:
     return ", ".join(f"{family['label']} {state}" for family, state in told)
 
 
+def summary(status: Mapping[str, Any]) -> str:
+    """What runs where, and how far it is, on one line."""
+    ranks = RankSet.parse(status["ranks"])
+    program = shlex.join([status["script"], *status["arguments"]])
+    state = state_of(status)
+    if status["waits"]:
+        state = "waits for somebody to steer it"
+    families = status["families"]
+    if state == "runs" and len(families) == 1:
+        state = _of_family(families[0], ranks).pop(0).partition(": ")[2]
+    return f"{program} on {describe(ranks)}: {state}"
+
+
 def family_state(family: Mapping[str, Any]) -> str:
     """What the ranks of one family of points do."""
-    phase, point = family["phase"], family["point"]
+    phase, point = str(family["phase"]), family["point"]
     if phase == "running":
         return "runs"
     if phase == "stopped":
@@ -93,9 +107,11 @@ def _of_family(family: Mapping[str, Any], everybody: RankSet) -> list[str]:
 
 def plan_lines(plans: Sequence[Mapping[str, Any]]) -> list[str]:
     """What is planned, a line for each."""
-    return [
-        f"plan {plan['plan']}: {plan['text']}"
-        + (f", at point {plan['point']}" if plan["point"] else "")
-        + (f", every {plan['every']} points" if plan["every"] else "")
-        for plan in plans
-    ]
+    return [f"plan {plan['plan']}: {plan['text']}, {_when(plan)}" for plan in plans]
+
+
+def _when(plan: Mapping[str, Any]) -> str:
+    every, point = plan["every"], plan["point"] or "(not agreed yet)"
+    if not every:
+        return f"at point {point}"
+    return f"{f'every {every} points' if every > 1 else 'at every point'} from {point}"

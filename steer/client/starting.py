@@ -124,7 +124,7 @@ def start_hub(
         os.close(lock)
 
 
-def restore_hub(files: ClusterFiles) -> Hub:
+def restore_hub(files: ClusterFiles, owner: int | None = None) -> Hub:
     """Start a hub in the place of one that died, on the same connection file."""
     lock = _lock(files)
     try:
@@ -136,7 +136,8 @@ def restore_hub(files: ClusterFiles) -> Hub:
                 f"There is nothing to restore: {found.problem or 'no file'} "
                 f"({files.connection}). Start a cluster with `steer start`."
             )
-        return _run(files, lock, ["--restore"], Request())
+        request = Request(owner=owner)
+        return _run(files, lock, ["--restore", *_owner(request)], request)
     finally:
         os.close(lock)
 

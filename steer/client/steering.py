@@ -7,13 +7,19 @@ takes nothing back. What is unanswered is sent again to a hub that is new.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from steer.errors import SteerError
+import msgspec
+
+from steer.client import live
+from steer.core.roundevents import FURTHEST
+from steer.errors import SteerError, UsageError
 from steer.hosts import host_name
 from steer.wire.messages import Message, News, Sample, Steer, Watching
 
@@ -22,6 +28,9 @@ if TYPE_CHECKING:
 
 Listener = Callable[[News], object]
 Taker = Callable[[Sample, bytes], object]
+
+QUEUED = 1.0
+"""Seconds that what waits for a program may wait before it is said."""
 
 KEPT = 1000
 """News that are remembered."""
@@ -44,11 +53,19 @@ class Steering:
 
     # -- from any thread
 
-    def steer(self, run: str, verb: str, **arguments: Any) -> Future[News]:
+    def steer(self, run: str, verb: str, /, **arguments: Any) -> Future[News]:
         """Ask for something; the future gives the answer, or raises why not."""
+        for name, value in arguments.items():
+            if isinstance(value, int) and abs(value) > FURTHEST:
+                raise UsageError(
+                    f"{name}={value} is too much: points have numbers up to "
+                    f"{FURTHEST:,}."
+                )
         future: Future[News] = Future()
         with self._lock:
-            message = Steer(self._link.new_id(), run, verb, arguments, self.who)
+            hub = self._link.connection.hub_pid
+            id = self._link.new_id()
+            message = Steer(id, run, verb, arguments, self.who, hub=hub)
             self._open[message.id] = (future, message)
         self._link.send_out(message)
         if self._link.trouble is not None:
@@ -59,7 +76,7 @@ class Steering:
         """Hear of all that is done to this run, or to all runs."""
         with self._lock:
             self._watched[run] = None
-        return self._link.question(lambda id: Watching(id, run))
+        return self._link.question(lambda id: Watching(id, run, who=self.who))
 
     def unwatch(self, run: str = "") -> Future[Any]:
         """Hear no more of it."""
@@ -76,6 +93,20 @@ class Steering:
                 taker(message, bytes(frames[0]) if frames else b"")
             return
         assert isinstance(message, News)
+        if message.kind == "queued":
+            self._link.call_later(QUEUED, lambda: self._say_queued(message))
+            return
+        self._take(message)
+
+    def _say_queued(self, message: News) -> None:
+        """What somebody has asked of ranks waits for their program."""
+        if self._link.has(message.facts["request"]):
+            self._take(message)
+            if live.in_shell() is None:  # nobody tells news there
+                with contextlib.suppress(OSError, ValueError):
+                    sys.stderr.write(f"steer: {message.text}\n")
+
+    def _take(self, message: News) -> None:
         self.news.append(message)
         del self.news[:-KEPT]
         for listener in list(self.listeners):
@@ -98,11 +129,11 @@ class Steering:
         """What a hub that does not know us has to hear."""
         with self._lock:
             asked: list[Message] = [
-                Steer(m.id, m.run, m.verb, m.arguments, m.who, resent=True)
-                for _, m in self._open.values()
+                msgspec.structs.replace(message, resent=True)
+                for _, message in self._open.values()
             ]
             watched = list(self._watched)
-        return [*(Watching("", run) for run in watched), *asked]
+        return [*(Watching("", run, who=self.who) for run in watched), *asked]
 
     def trouble(self, error: SteerError) -> None:
         """The hub is gone: nobody waits in the dark, but what was asked for stays."""

@@ -211,6 +211,13 @@ def usage(verb: Verb, prefix: str = "") -> str:
     return " ".join([prefix + verb.name, *options, *rest])
 
 
+def all_verbs() -> str:
+    """A line for each verb."""
+    width = max(map(len, VERBS)) + 2
+    lines = [f"  {v.name:<{width}}{v.help.rstrip('.')}" for v in VERBS.values()]
+    return "\n".join(["verbs (`help VERB` says more):", *lines, ""])
+
+
 def help_of(verb: Verb, prefix: str = "") -> str:
     """All that there is to say about a verb."""
     lines = [f"usage: {usage(verb, prefix)}", "", *_wrapped(verb.help, "")]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steer.errors import UsageError
+from steer.wire.messages import News
 
 REQUIRED: Any = object()
 """The default of what must be given."""
@@ -131,7 +132,7 @@ def code_of(text: str) -> str:
 
 
 _TIMEOUT = Argument(
-    "timeout", "wait no longer than this; what was asked for stays asked for",
+    "timeout", "wait no longer than this; it is still wanted then",
     kind=duration, default=None, shown="SECONDS",
 )  # fmt: skip
 _RANKS = Argument(
@@ -174,11 +175,14 @@ _TABLE = (
                      Form.REST, code_of, shown="CONDITION"),
             Argument("every", "look at the condition in every K-th point only",
                      kind=positive, default=1, shown="K"),
+            Argument("on", "align holds all a point or so after one rank has met it, "
+                     "collective at that very point, for which the ranks have to talk "
+                     "to each other at each", kind=one_of("align", "collective"),
+                     default="align", shown="{align,collective}"),
             _TIMEOUT,
         ),
         ("step=5000", "residual<1e-6", "--every 10 abs(u).max() > 3"),
-        "A condition is evaluated on all ranks, in the frame of the loop; all hold at "
-        "the same point as soon as it is true on one of them.",
+        "A condition is evaluated on all ranks, in the frame of the loop.",
     ),
     Verb(
         "advance",
@@ -239,11 +243,11 @@ _TABLE = (
         "unplan",
         "Do a planned action no more.",
         (
-            Argument("plan", "its number, as `plans` shows it", Form.WORD, positive,
-                     shown="PLAN"),
+            Argument("plan", "its number, as `plans` shows it; without one, all",
+                     Form.WORD, positive, None, "PLAN"),
             _TIMEOUT,
         ),
-        ("3",),
+        ("3", ""),
     ),
     Verb(
         "params",
@@ -288,7 +292,7 @@ _TABLE = (
     Verb(
         "journal",
         "Show what was done to the run: at which point, by whom, and when.",
-        (Argument("n", "the last N actions", Form.WORD, positive, 20, "N"),),
+        (Argument("n", "only the last N actions", Form.WORD, positive, 0, "N"),),
         ("", "100"),
     ),
     Verb(
@@ -314,7 +318,16 @@ def perform(run: Any, name: str, arguments: Mapping[str, Any]) -> Any:
     positional: list[Any] = []
     for argument in verb(name).arguments:
         if argument.form is Form.PAIRS:
-            named |= named.pop(argument.name)
+            named |= named.pop(argument.name, {})
         elif argument.form is Form.WORDS:
-            positional += named.pop(argument.name)
+            positional += named.pop(argument.name, ())
+    if isinstance(getattr(type(run), name, None), property):
+        return getattr(run, name)
     return getattr(run, name)(*positional, **named)
+
+
+def said(value: Any) -> str | None:
+    """What a verb says in a terminal; None if it is a value to be shown as such."""
+    if value is None or isinstance(value, str):
+        return value
+    return value.text if isinstance(value, News) else None

@@ -19,6 +19,7 @@ from steer.client import importing, partition
 from steer.client.activation import activate
 from steer.client.results import AsyncMapResult, AsyncResult
 from steer.client.seeing import Seeing
+from steer.client.steerable import Steerable
 from steer.client.viewing import Targets, View
 from steer.errors import UsageError
 from steer.ranks import RankSet
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 ON_ERROR = ("stop", "continue")
 
 
-class DirectView(Seeing, View):
+class DirectView(Seeing, View, Steerable):
     """Everything that is done on all engines of the view.
 
     With the target "all" these are the engines that are there at each call.

@@ -63,6 +63,8 @@ class JobEnded(Event, frozen=True):
     job: str
     how: str
     text: str
+    status: int = 0
+    """As shells have it: 128 and more for a signal; -1 if nobody knows."""
 
 
 class Saved(Event, frozen=True):

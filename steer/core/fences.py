@@ -59,6 +59,7 @@ class Fences:
         self._base = base
         self._barrier = barrier
         self._committed = False
+        self._provisional = False
         self._said_held = False
         self._said_finished = False
         self._said_frozen = 0
@@ -75,16 +76,18 @@ class Fences:
     def arm(self, epoch: int, goal: int = 0) -> int:
         """Let it hold at the next point that it can, not before `goal`; returns that
         point, or FINISHED."""
+        new = self.is_new
         self._set(Family.EPOCH, epoch)
         self._set(Family.CALM, 0)
         self._committed = self._said_held = self._said_finished = False
-        point = self._next()
+        point = self._next(new)
         if point == FINISHED:
             self._said_finished = True
             self._set(Family.HOLD, FREE)
         else:
             point = max(point, goal)
             self._set(Family.HOLD, point)
+        self._provisional = point != FINISHED
         self._open()
         return point
 
@@ -93,6 +96,7 @@ class Fences:
         if epoch != self.epoch:
             return
         self._committed, self._said_held = True, False
+        self._provisional = False
         self._set(Family.CALM, 0)
         self._set(Family.HOLD, point)
         self._open()
@@ -106,7 +110,7 @@ class Fences:
         """Let it go."""
         if epoch != self.epoch:
             return
-        self._committed = False
+        self._committed = self._provisional = False
         self._set(Family.HOLD, FREE)
         self._open()
 
@@ -116,9 +120,12 @@ class Fences:
 
     # -- plans
 
-    def prepare(self, plan: int, goal: int, every: int = 0, ends: int = 0) -> int:
-        """Let it not pass `goal`, or its next point if that is later, before it knows;
-        returns that point, FINISHED, or FREE if there is no room for a plan."""
+    def prepare(
+        self, plan: int, goal: int, every: int = 0, ends: int = 0, ahead: int = 0
+    ) -> int:
+        """Let it not pass `goal` before it knows, or its next point, or `ahead` points
+        behind that, whichever is last; returns that point, FINISHED, or FREE if there
+        is no room for a plan."""
         if ends:
             # Only the other plan's end is to be agreed on; nothing is done there. But
             # main may not pass the point before it knows whether the other is over.
@@ -132,8 +139,9 @@ class Fences:
         if point != FINISHED:
             if ends and point == self._get(Family.DID):
                 point += 1  # what is to end may have been done here
-            point = max(point, goal)
+            point = max(point + ahead, goal)
             self._fill(free[0], plan, point, every)
+            self._set(Family.LAST_PLAN, max(plan, self.last_plan))
         self._set(Family.HOLD, before)
         self._open()
         return point
@@ -193,16 +201,47 @@ class Fences:
         return self._get(Family.EPOCH)
 
     @property
+    def is_new(self) -> bool:
+        """Whether nobody has controlled it yet."""
+        return self._get(Family.HOLD) == 0 and self.epoch == 0
+
+    @property
+    def provisional(self) -> bool:
+        """Whether it was armed and nobody has said yet where it has to hold."""
+        return self._provisional
+
+    @property
+    def last_plan(self) -> int:
+        """The highest number that a plan has had here."""
+        return self._get(Family.LAST_PLAN)
+
+    def plans(self) -> list[tuple[int, int, int]]:
+        """What is to be done yet: number, the point that is sure, every."""
+        self._forget()
+        return [
+            (self._words[slot], self._words[slot + Plan.SURE],
+             self._words[slot + Plan.EVERY])
+            for slot in self._slots() if self._words[slot]
+        ]  # fmt: skip
+
+    @property
     def busy(self) -> bool:
         """Whether it is on its way to where it has to hold, or has a plan to do."""
-        return (self._committed and not self._said_held) or any(
-            self._words[slot] for slot in self._slots()
+        held = self._committed and not self._said_held
+        return (
+            held
+            or self._provisional
+            or any(self._words[slot] for slot in self._slots())
         )
 
     # -- the words
 
-    def _next(self) -> int:
-        """Lower the fence and see which point main has not passed. HOLD is 0 then."""
+    def _next(self, new: bool = False) -> int:
+        """Lower the fence and see which point main has not passed. HOLD is 0 then.
+
+        A new family began armed: main cannot have passed its first point, wherever on
+        the way to it we see it. So a stop at the very first point is possible.
+        """
         self._set(Family.HOLD, 0)  # first: main looks at it when it sees FENCE
         self._set(Family.FENCE, 0)
         self._barrier()
@@ -211,6 +250,8 @@ class Fences:
             return c
         if self._words[Head.FIN]:
             return FINISHED
+        if new and (c == 1 or (self._get(Family.LOGICAL) and c != NOWHERE)):
+            return c
         return c + 1
 
     def _open(self) -> None:

@@ -45,12 +45,14 @@ from steer.core.events import (
 )
 from steer.core.fanout import Fanout
 from steer.core.farm import Farm, is_of_task
+from steer.core.occupied import told_to_wait
+from steer.core.refound import Found
 from steer.core.registry import ASK_EVERY, SILENCE, Engine, Registry
 from steer.core.sight import SeenOutside, Sight
 from steer.core.sightings import Freed
 from steer.core.story import Story
 from steer.core.unsticking import Unstick
-from steer.core.wheel import Found, Wheel
+from steer.core.wheel import Wheel
 from steer.errors import ProtocolError
 from steer.ranks import RankSet
 from steer.wire.frames import pack, unpack
@@ -98,10 +100,14 @@ ORPHANS_AFTER = 2.0
 """Seconds after its launcher's end that an engine may still be alive."""
 
 HIGHEST_SIGNAL = 64
+SIGINT = 2
 
 LOOKS = frozenset(
-    {"query", "history", "purge", "fetch", "start", "jobs", "stop_job", "signal_job"}
-)
+    {
+        "query", "history", "purge", "fetch", "start", "jobs", "stop_job", "signal_job",
+        "deeds",
+    }
+)  # fmt: skip
 """Questions that the shell answers, from the journal and the jobs."""
 
 SEEN = (
@@ -179,7 +185,13 @@ class HubCore:
             self.registry,
             self.fanout.clients,
             lambda who: self._ask_name(who, 0),
+            pid=pid,
             epoch=began,
+            restoring_until=restoring_until,
+        )
+        self.wheel.tickets = self.fanout.tickets
+        self.fanout.open_for = lambda engines, ticket: (
+            not self.wheel.programs or self.wheel.order.may_run(engines, ticket)
         )
         self.sight = Sight(self.registry, self.fanout)
         self._on_message |= self.farm.handlers() | self.wheel.handlers()
@@ -205,6 +217,11 @@ class HubCore:
         actions = self._on_event[type(event)](event, now)
         if self.watchers:
             actions = actions + self._answer_watchers()
+        if self.fanout.gated:
+            actions = actions + self.fanout.let_through()
+        if self.wheel.cells.open or self.wheel.order.deferred:
+            actions = actions + self.wheel.cells.look(self.fanout.requests)
+            actions += self.wheel.cells_ended(self.fanout.waiting(), now)
         self.story.add(now, event, actions)
         return actions
 
@@ -338,6 +355,11 @@ class HubCore:
             engines.append(engine)
         actions = self.fanout.open(who, message, frames, engines)
         self.sight.sent(self.fanout.requests[message.id], now)
+        if self.wheel.programs:
+            request = self.fanout.requests[message.id]
+            self.wheel.cells.began(request)
+            programs = self.wheel.programs.values()
+            actions += told_to_wait(programs, self.wheel.rounds, request)
         return actions
 
     def _nobody(self, who: str, message: Submit, number: int) -> list[Action]:
@@ -411,8 +433,12 @@ class HubCore:
         engines = self._engines(message.targets)
         if message.about:
             engines = [e for e in engines if self.fanout.has(e, message.about)]
-        near = [e for e in engines if self.registry.watchable(e)]
-        far = [e for e in engines if not self.registry.watchable(e)]
+        near: list[Engine] = []
+        far: list[Engine] = []
+        for e in engines:
+            # A rank with a program has to know that this is for a cell that it runs.
+            cell = e.info.run and message.about and message.signum == SIGINT
+            (near if self.registry.watchable(e) and not cell else far).append(e)
         actions: list[Action] = []
         if near:
             processes = tuple((e.info.pid, e.info.began) for e in near)
@@ -725,7 +751,10 @@ class HubCore:
     def _job_ended(self, event: JobEnded, now: float) -> list[Action]:
         """Say how it ended; its engines should be gone too, or are soon ended."""
         self.jobs.pop(event.job, None)
-        content = {"job": event.job, "how": event.how, "text": event.text}
+        content = {
+            "job": event.job, "how": event.how, "text": event.text,
+            "status": event.status,
+        }  # fmt: skip
         actions = self._tell(Notice("job_ended"), (pack(content),))
         self.orphans.append((now + ORPHANS_AFTER, event.job))
         actions.append(Say(f"job {event.job} {event.how}"))

@@ -126,6 +126,8 @@ class Family(enum.IntEnum):
     CALM = 19
     """1: all are held, so main may sleep; 0: it has to let MPI go on."""
     THAWED = 20
+    LAST_PLAN = 21
+    """The highest number that a plan has had."""
     PLANS = 24
 
 

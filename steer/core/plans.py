@@ -5,9 +5,10 @@
     waiting --its turn--> handed --all have it--> preparing --all voted--> sure
     --all did it--> done
 
-*handed*: what is to be done is on its way to the ranks. Nothing holds them meanwhile;
-one that does not answer (a call that holds the GIL) is not waited for longer than
-PATIENCE: should it come to the point without knowing what to do, it waits there.
+*handed*: what is to be done is on its way to the ranks, and if one of them says that it
+may not be, nobody does it. Nothing holds them meanwhile; one that does not answer (a
+call that holds the GIL) is not waited for longer than PATIENCE: should it come to the
+point without knowing what to do, it waits there.
 *preparing*: no rank passes the point that it voted for without knowing. *sure*: the
 highest vote is the point; a rank that comes there does it and walks on. So nobody waits
 longer than the last vote needs to come, and if all voted for the point that was asked
@@ -43,9 +44,16 @@ PATIENCE = 0.5
 SLOTS = PLANS - 1
 """Plans that a rank's page has room for, besides one that ends another."""
 
-SOON = 2
-"""Points that a plan lies ahead at least."""
+SOON = 1
+"""Points that a plan lies at least behind those that ranks come to next."""
 
+
+FOUND = "what was planned before the hub was started anew"
+"""The verb and the text of such a plan, until a rank says more."""
+
+ROOM = 0.01
+"""Seconds until it is tried again where pages have no room: main has said that a plan
+is done, but has not left the point."""
 
 SLOW = 0.1
 """Seconds from which on it is said how long it took."""
@@ -71,10 +79,13 @@ class Planned:
     ends: int = 0
     ranks: RankSet = NOBODY
     has: RankSet = NOBODY
+    refused: dict[str, RankSet] = dataclasses.field(default_factory=dict)
     voted: RankSet = NOBODY
     point: int = 0
     sure: bool = False
     began: float = 0.0
+    since: float = 0.0
+    """When it was tried first."""
     turns: dict[int, Turn] = dataclasses.field(default_factory=dict)
     """By point, until all ranks did it there."""
     told: set[str] = dataclasses.field(default_factory=set)
@@ -97,7 +108,14 @@ class Plans:
         self.rate = 0.0
         self.trip = 0.005
         self.due: float | None = None
+        self.not_before = 0.0
+        """The next one is not tried before."""
         self.actions: list[Action] = []
+
+    @property
+    def negotiating(self) -> bool:
+        """Whether ranks are just told of one, some earlier than others."""
+        return self.handed is not None or self.preparing is not None
 
     def position(self, high: int, rate: float) -> None:
         """How far the ranks are."""
@@ -121,13 +139,13 @@ class Plans:
     def serve(self, ranks: RankSet, stopped_at: int, now: float) -> None:
         """Begin with the next one, if none is being negotiated."""
         self.stopped_at = stopped_at
-        while self.handed is None and self.preparing is None:
+        while self.handed is None and self.preparing is None and now >= self.not_before:
             full = sum(not plan.ends for plan in self.plans.values()) >= SLOTS
             plan = next((p for p in self.waiting if p.ends or not full), None)
             if plan is None:
                 return
             self.waiting.remove(plan)
-            plan.ranks, plan.began = ranks, now
+            plan.ranks, plan.since = ranks, plan.since or now
             self.plans[plan.number] = plan
             if plan.ends:
                 self._prepare(plan, now)
@@ -138,7 +156,9 @@ class Plans:
         event, self.handed = plan.event, plan
         self.due = now + PATIENCE
         self.actions.append(
-            ev.Hand(self.family, plan.number, plan.ranks, event.verb, event.body)
+            ev.Hand(
+                self.family, plan.number, plan.ranks, event.verb, event.body, event.text
+            )
         )
 
     def has(self, event: ev.Has, now: float) -> None:
@@ -146,6 +166,9 @@ class Plans:
         plan = self.handed
         if plan is not None and plan.number == event.plan:
             plan.has |= event.ranks
+            if event.no:
+                known = plan.refused.get(event.no, NOBODY)
+                plan.refused[event.no] = known | event.ranks
             self._all_have_it(now)
 
     def _all_have_it(self, now: float) -> None:
@@ -155,18 +178,32 @@ class Plans:
 
     def _prepare(self, plan: Planned, now: float) -> None:
         event, self.handed = plan.event, None
-        goal = event.point or self.stopped_at
+        if plan.refused:
+            self._refuse(plan)
+            return
+        goal, ahead = event.point or self.stopped_at, 0
         if not goal:
-            margin = math.ceil(self.rate * self.trip * 3)
-            goal = self.high + max(SOON, margin)
+            ahead = max(SOON, math.ceil(self.rate * self.trip * 3))
         plan.began, plan.point = now, goal
         self.preparing = plan
         self.due = now + PATIENCE
         self.actions.append(
             ev.Prepare(
-                self.family, plan.number, plan.ranks, goal, event.every, plan.ends
+                self.family, plan.number, plan.ranks, goal, event.every, plan.ends,
+                ahead,
             )
+        )  # fmt: skip
+
+    def _refuse(self, plan: Planned) -> None:
+        """Some may not do it; then nobody does."""
+        del self.plans[plan.number]
+        self.due = None
+        text = "; ".join(
+            no if ranks == plan.ranks else f"{describe(ranks)}: {no}"
+            for no, ranks in plan.refused.items()
         )
+        self.actions.append(ev.Withdraw(self.family, plan.number, plan.ranks))
+        self._tell(Kind.REFUSED, plan, text, True, {"over": True})
 
     def voted(self, event: ev.Voted, now: float) -> None:
         """Some said the first point at which they can."""
@@ -177,13 +214,25 @@ class Plans:
             self._drop(plan, "the run ends before")
             return
         if event.point >= FREE:
-            self._drop(plan, "there is no room for more plans; take one back")
+            self._try_later(plan, now)
             return
         plan.voted |= event.ranks
         if event.point > plan.point:
             plan.point = event.point
             self.high = max(self.high, event.point - 1)
         self._count(now)
+
+    def _try_later(self, plan: Planned, now: float) -> None:
+        """A page has no room for it."""
+        if now - plan.since > PATIENCE:
+            self._drop(plan, "there is no room for more plans; take one back")
+            return
+        self.actions.append(ev.Withdraw(self.family, plan.number, plan.ranks))
+        del self.plans[plan.number]
+        plan.has = plan.voted = NOBODY
+        self.preparing = None
+        self.waiting.appendleft(plan)
+        self.not_before = self.due = now + ROOM
 
     def _count(self, now: float) -> None:
         plan = self.preparing
@@ -197,7 +246,9 @@ class Plans:
             ev.Confirm(self.family, plan.number, plan.ranks, plan.point)
         )
         when = f"at point {plan.point}"
-        if event.every:
+        if event.every == 1:
+            when += " and at each from there"
+        elif event.every:
             when += f" and every {event.every} points from there"
         facts = {"every": event.every, "ends": plan.ends}
         self._tell(Kind.PLANNED, plan, f"{event.text}: {when}", True, facts)
@@ -214,6 +265,9 @@ class Plans:
         if plan is None or not plan.sure:
             return
         self.high = max(self.high, event.point)
+        if plan.event.every and event.point != plan.point:
+            self._tell_of_failure(plan, event)  # ranks say nothing else of it
+            return
         turn = plan.turns.setdefault(event.point, Turn())
         turn.did |= event.ranks
         turn.seconds = max(turn.seconds, event.seconds)
@@ -240,7 +294,7 @@ class Plans:
         turn = plan.turns.pop(point)
         if not plan.event.every:
             del self.plans[plan.number]
-        elif turn.errors.keys() <= plan.told:
+        elif not turn.errors:
             return
         plan.told |= turn.errors.keys()
         errors = {error: str(ranks) for error, ranks in turn.errors.items()}
@@ -260,6 +314,19 @@ class Plans:
                     self._all_did(plan, point)
         self._all_have_it(now)
         self._count(now)
+
+    def found(self, number: int, point: int, every: int, ranks: RankSet) -> None:
+        """One of a hub that is no more, which these ranks have yet to do."""
+        asker = Asker("")
+        event = ev.Plan(asker, self.family, FOUND, FOUND, point=point, every=every)
+        plan = Planned(number, asker, event, ranks=ranks, point=point, sure=True)
+        self.plans[number] = plan
+
+    def name(self, number: int, verb: str, text: str) -> None:
+        """What that was, as a rank knows."""
+        plan = self.plans.get(number)
+        if plan is not None and plan.event.verb == FOUND:
+            plan.event = msgspec.structs.replace(plan.event, verb=verb, text=text)
 
     def drop_all(self, why: str) -> None:
         """The run is over."""
@@ -295,7 +362,8 @@ class Plans:
             self._prepare(self.handed, now)
             return
         plan = self.preparing
-        assert plan is not None
+        if plan is None:
+            return  # it is time to try one again
         who = describe(plan.ranks - plan.voted)
         text = f"{plan.event.text}: waiting for the hosts of {who}, which do not answer"
         self._tell(Kind.WAITING, plan, text)

@@ -18,6 +18,9 @@ from steer.ranks import RankSet
 FREE = (1 << 62) - 1
 """A fence at this point holds nobody."""
 
+FURTHEST = 1 << 53
+"""The highest point that can be asked for; sums of two are points still."""
+
 NOBODY = RankSet()
 
 
@@ -130,6 +133,8 @@ class Has(Event, frozen=True):
     family: str
     plan: int
     ranks: RankSet
+    no: str = ""
+    """Why it may not be done there: a parameter's value is out of its range."""
 
 
 class Voted(Event, frozen=True):
@@ -268,6 +273,14 @@ class Tick(Event, frozen=True):
 # -- what is to be done
 
 
+class Adopt(Action, frozen=True):
+    """There is a family on these ranks' pages: do what was ordered for it before, or
+    let them go on."""
+
+    family: str
+    ranks: RankSet
+
+
 class Arm(Action, frozen=True):
     """Let these ranks hold at the next point that they can, but not before `goal`."""
 
@@ -311,6 +324,7 @@ class Hand(Action, frozen=True):
     ranks: RankSet
     verb: str
     body: bytes
+    text: str
 
 
 class Prepare(Action, frozen=True):
@@ -324,6 +338,8 @@ class Prepare(Action, frozen=True):
     every: int = 0
     ends: int = 0
     """From that point on, another plan is over; nothing else is done."""
+    ahead: int = 0
+    """So many points behind its next one, where that is later than `goal`."""
 
 
 class Confirm(Action, frozen=True):

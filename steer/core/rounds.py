@@ -67,6 +67,8 @@ class Rounds:
     def __init__(self, epoch: int = 0) -> None:
         self.epoch = epoch
         """Higher than any that an earlier hub gave out."""
+        self.plan = 0
+        """The last number that a plan got. People type these, so they are small."""
         self.runs: dict[str, _Run] = {}
         self.families: dict[str, _Family] = {}
         self.actions: list[Action] = []
@@ -172,8 +174,12 @@ class Rounds:
             return
         if event.hold:
             round_.frozen |= ranks
+        all_agreed = event.hold and event.together
+        if all_agreed and round_.frozen == round_.ranks:
+            ranks = round_.ranks
         text = f"{describe(ranks)} at point {event.point}: {event.why}"
-        self._tell(round_.family, Kind.FROZE, text, (), ranks, event.point)
+        if not all_agreed or ranks == round_.ranks:
+            self._tell(round_.family, Kind.FROZE, text, (), ranks, event.point)
         if round_.phase in WAITING and not round_.goal:
             round_.thaw()  # all are about to hold
             return
@@ -200,10 +206,13 @@ class Rounds:
             run.waiting.append(verb)
             text = f"No rank of {run.name} has come to a point yet; waiting for one."
             self._tell(verb.family, Kind.WAITING, text, (), run.ranks)
-        else:
+        elif isinstance(verb, ev.Go) and run.waiting:
             waiting, run.waiting = run.waiting, []
             for other in waiting:
                 self._refuse(other, "It was taken back.")
+            text = "what waited for a first point was taken back"
+            self._tell(verb.family, Kind.WENT, text, (verb.asker.id,), run.ranks)
+        else:
             self._refuse(verb, f"No rank of {run.name} has come to a point yet.")
 
     def meant(self, name: str) -> list[_Family]:
@@ -348,7 +357,7 @@ class Rounds:
         if verb.point and verb.point < base:
             self._refuse(verb, f"Point {verb.point} is past: it is at point {base}.")
             return
-        family.plans.ask(self._new_epoch(), verb, base)
+        family.plans.ask(self._new_plan(), verb, base)
 
     def _unplan(self, family: _Family, verb: ev.Unplan) -> None:
         plans = family.plans
@@ -356,7 +365,7 @@ class Rounds:
             family_name = family.round.family
             self._tell(family_name, Kind.DROPPED, "taken back", _ids(verb), NOBODY)
         elif verb.plan in plans.plans:
-            plans.end(self._new_epoch(), verb.plan, verb.asker, verb.point)
+            plans.end(self._new_plan(), verb.plan, verb.asker, verb.point)
         else:
             self._refuse(verb, f"There is no plan {verb.plan}; it may be done.")
 
@@ -401,6 +410,10 @@ class Rounds:
     def _new_epoch(self) -> int:
         self.epoch += 1
         return self.epoch
+
+    def _new_plan(self) -> int:
+        self.plan += 1
+        return self.plan
 
     def _refuse(self, verb: Verb, why: str) -> None:
         self._tell(verb.family, Kind.REFUSED, why, _ids(verb), NOBODY)

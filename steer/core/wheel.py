@@ -12,29 +12,43 @@ went, and the last of these is the answer.
 
 from __future__ import annotations
 
-import collections
-import dataclasses
-import typing
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from steer.core import roundevents as rv
+from steer.core.answers import Answers
+from steer.core.cellnotes import CellNotes
+from steer.core.cellorder import CellOrder, Deferred
+from steer.core.early import Early
 from steer.core.events import Action, Event, Send
 from steer.core.inquiries import Answered, Inquiries
+from steer.core.programs import Program, told
+from steer.core.refound import Found, Refound
 from steer.core.registry import Engine, Registry
-from steer.core.roundevents import FREE, NOBODY, Asker, Kind
-from steer.core.rounds import Rounds, Verb
+from steer.core.roundevents import NOBODY, Asker, Kind
+from steer.core.rounds import Rounds
+from steer.core.samples import Whole
+from steer.core.steerverbs import BEHIND_CELLS, ONCE, QUESTIONS, event_of, unsure
+from steer.core.watched import Watched
 from steer.errors import ProtocolError
-from steer.ranks import RankSet
+from steer.ranks import RankSet, describe
 from steer.wire.frames import pack
 from steer.wire.messages import (
     Answer,
+    Begin,
     ErrorInfo,
     FamilyBorn,
+    Fired,
     Inquire,
     Inquired,
+    Looked,
     Message,
     News,
+    Notice,
+    Ordered,
     PlanBody,
     PlanDone,
     PlanGone,
@@ -50,85 +64,6 @@ from steer.wire.messages import (
 )
 from steer.wire.peers import peer_name
 
-_VERBS: dict[str, type[Verb]] = {
-    "stop": rv.Stop,
-    "go": rv.Go,
-    "step": rv.Step,
-    "advance": rv.Advance,
-    "here": rv.Here,
-    "plan": rv.Plan,
-    "unplan": rv.Unplan,
-}
-_ARGUMENTS = {
-    verb: {
-        name: hint
-        for name, hint in typing.get_type_hints(kind).items()
-        if name not in ("asker", "family")
-    }
-    for verb, kind in _VERBS.items()
-}
-
-_QUESTIONS = ("params", "try")
-"""What the ranks' I/O threads answer."""
-
-_ONCE = ("step", "plan", "advance")
-"""What is not done again for a client that does not know whether it was done."""
-
-REMEMBERED = 1000
-"""Answers that are kept for clients that did not get them."""
-
-
-class Adopt(Action, frozen=True):
-    """There is a family on this rank's page: do what was ordered for it before, or let
-    the rank go on."""
-
-    family: str
-    ranks: RankSet
-
-
-class Found(Event, frozen=True):
-    """The page of a rank that is back tells of an earlier hub's orders."""
-
-    family: str
-    ranks: RankSet
-    epoch: int
-    hold: int
-
-
-@dataclasses.dataclass
-class Program:
-    """What runs on the ranks of a world."""
-
-    name: str
-    world: str
-    ranks: RankSet
-    first: int
-    """The engine that is rank 0."""
-    script: str
-    arguments: tuple[str, ...]
-    began: float
-    here: RankSet = NOBODY
-    """Ranks on which it has begun."""
-    ended: RankSet = NOBODY
-    lost: dict[int, str] = dataclasses.field(default_factory=dict)
-    kept: bool = False
-    """Its ranks stay when it has ended."""
-    labels: dict[str, RankSet] = dataclasses.field(default_factory=dict)
-
-    @property
-    def over(self) -> bool:
-        """Whether it has ended on all its ranks, one way or another."""
-        return not self.ranks - self.ended - RankSet(self.lost)
-
-
-@dataclasses.dataclass
-class _Open:
-    """A request that is not answered yet."""
-
-    client: str
-    left: int
-    texts: list[str] = dataclasses.field(default_factory=list)
-
 
 class Wheel:
     """The steering of a hub's runs."""
@@ -138,10 +73,23 @@ class Wheel:
         registry: Registry,
         clients: dict[str, bytes],
         introduce: Callable[[str], list[Action]],
+        pid: int = 0,
         epoch: int = 0,
+        restoring_until: float | None = None,
     ) -> None:
         self.rounds = Rounds(epoch)
+        self._refound = Refound(self.rounds)
+        self._early = Early(restoring_until)
         self.inquiries = Inquiries()
+        self.watched = Watched(self.rounds)
+        self.cells = CellNotes(
+            self.rounds, self._run_of, lambda client: self._users.get(client, client)
+        )
+        self._users: dict[str, str] = {}
+        """What clients' users are called."""
+        self.order = CellOrder(self.rounds, self.cells, self._in_program)
+        self.tickets: Iterator[int] = itertools.count(1)
+        """Who waits longest; shared with whoever holds back cells."""
         self.programs: dict[str, Program] = {}
         self.watchers: dict[str, set[str]] = {}
         """Clients, with the runs that they watch; "" is all."""
@@ -149,8 +97,8 @@ class Wheel:
         self._clients = clients
         self._introduce = introduce
         """Ask a client that nobody knows who it is."""
-        self._open: dict[str, _Open] = {}
-        self._answered: collections.OrderedDict[str, News] = collections.OrderedDict()
+        self._pid = pid
+        self._answers = Answers()
 
     def handlers(self) -> dict[type[Message], Callable[..., list[Action]]]:
         """What messages are for here."""
@@ -164,12 +112,20 @@ class Wheel:
             PlanDone: self._plan_done,
             Inquired: self._inquired,
             Sample: self._sample,
-            Rang: lambda who, message, frames, now: [],  # the shell looks at the page
+            Fired: self._fired,
+            # These are for the shell, which looks at pages.
+            Rang: lambda who, message, frames, now: [],
+            Looked: lambda who, message, frames, now: [],
+            Ordered: lambda who, message, frames, now: [],
         }
 
     def deadline(self) -> float | None:
         """When a tick is due."""
-        times = (self.rounds.deadline(), self.inquiries.deadline())
+        times = (
+            self.rounds.deadline(),
+            self.inquiries.deadline(),
+            self._early.deadline(),
+        )
         return min((time for time in times if time is not None), default=None)
 
     def tick(self, now: float) -> list[Action]:
@@ -178,13 +134,16 @@ class Wheel:
         due = self.rounds.deadline()
         if due is not None and due <= now:
             actions += self.happened(rv.Tick(), now)
+        over = self._early.deadline()
+        if over is not None and over <= now:
+            actions += self._ask_again(now)
         return actions
 
     def happened(self, event: Event, now: float) -> list[Action]:
         """A controller said something."""
         if isinstance(event, Found):
-            return self._found(event, now)
-        return self._out(self.rounds.handle(event, now))
+            return self._out(self._refound.found(event, now), now)
+        return self._out(self.rounds.handle(event, now), now)
 
     def lost(self, engine: Engine, how: str, now: float) -> list[Action]:
         """An engine is gone."""
@@ -192,14 +151,16 @@ class Wheel:
         for program in list(self.programs.values()):
             if engine.id in program.ranks and engine.id not in program.ended:
                 program.lost.setdefault(engine.id, how)
-                event = rv.Lost(program.name, RankSet([engine.id]), how)
-                actions += self.happened(event, now)
+                one = RankSet([engine.id])
+                actions += self.happened(rv.Lost(program.name, one, how), now)
+                actions += self._measured_no_more(program, one)
                 actions += self._maybe_over(program)
         return actions
 
     def client_gone(self, who: str) -> None:
         """It wants to hear nothing more; what it has asked for is done."""
         self.watchers.pop(who, None)
+        self._users.pop(who, None)
 
     def check(self) -> None:
         """Assert what holds always."""
@@ -219,22 +180,51 @@ class Wheel:
             )
         if who not in self._clients:
             return self._introduce(who)
-        if message.id in self._answered:
-            return [Send((peer_name("in", who),), self._answered[message.id])]
-        if message.id in self._open:
+        self._users[who] = message.who
+        if (answer := self._answers.given(message.id)) is not None:
+            return [Send((peer_name("in", who),), answer)]
+        if self._answers.is_open(message.id) or message.id in self.order.deferred:
             return []
-        if message.resent and message.verb in _ONCE:
-            return [self._refuse(who, message.id, _unsure(message.verb))]
+        elsewhere = message.resent and message.hub != self._pid
+        if elsewhere and message.verb in ONCE:
+            return [self._refuse(who, message.id, unsure(message.verb))]
         name = message.run or self._only_run()
+        if self._early.wait(who, message, self._is_known(name), now):
+            return []
         if not name:
             return [self._refuse(who, message.id, self._which())]
-        if message.verb in _QUESTIONS:
+        if message.verb in BEHIND_CELLS:
+            run = name.partition("/")[0]
+            if busy := self.order.keeps_waiting(run):
+                ticket = next(self.tickets)
+                return self._defer(Deferred(who, message, run, name, ticket), busy)
+        return self._do(who, message, name, now)
+
+    def _defer(self, deferred: Deferred, busy: RankSet) -> list[Action]:
+        self.order.defer(deferred)
+        run = deferred.run
+        text = f"Cells run on {describe(busy)}; this is done when they have ended."
+        news = News(run, run, Kind.WAITING.value, text, ranks=str(busy))
+        return [Send((peer_name("in", deferred.client),), news)]
+
+    def cells_ended(self, gated: Mapping[int, RankSet], now: float) -> list[Action]:
+        """Do what has waited for cells; `gated` are those that wait, by ticket."""
+        actions: list[Action] = []
+        for one in self.order.ready(gated):
+            actions += self._do(one.client, one.message, one.name, now)
+        return actions
+
+    def _do(self, who: str, message: Steer, name: str, now: float) -> list[Action]:
+        if message.verb in QUESTIONS:
             return self._ask(who, message, name.partition("/")[0], now)
         try:
-            event = _event(message, name)
+            event = event_of(message, name)
         except ProtocolError as error:
             return [self._refuse(who, message.id, str(error))]
-        self._open[message.id] = _Open(who, max(1, len(self.rounds.meant(name))))
+        if message.verb == "until":
+            assert isinstance(event, rv.Plan)
+            return self._until(who, message, event, now)
+        self._answers.open(message.id, max(1, len(self.rounds.meant(name))))
         return self.happened(event, now)
 
     def _ask(self, who: str, message: Steer, run: str, now: float) -> list[Action]:
@@ -245,7 +235,7 @@ class Wheel:
         body = message.arguments.get("body", b"")
         if not ranks or not isinstance(body, bytes):
             return [self._refuse(who, message.id, f"There is no run {run} any more.")]
-        self._open[message.id] = _Open(who, 1)
+        self._answers.open(message.id)
         number = self.inquiries.ask(message.id, run, ranks, now)
         inquire = Inquire(number, message.verb, body)
         return [Send(self._controls(ranks), inquire)]
@@ -253,14 +243,35 @@ class Wheel:
     def _told_by_ranks(self, answers: list[Answered]) -> list[Action]:
         sends: list[Action] = []
         for answered in answers:
-            (id,) = answered.news.answers
-            self._open.pop(id, None)
-            self._answered[id] = answered.news
+            self._answers.give(answered.news)
             sends.append(Send((peer_name("in", answered.client),), answered.news))
         return sends
 
+    def _is_known(self, name: str) -> bool:
+        """Whether all ranks of a run have said what there is to know."""
+        program = self.programs.get(name.partition("/")[0])
+        return program is not None and program.is_complete
+
+    def _ask_again(self, now: float) -> list[Action]:
+        return self._early.again(lambda who, m: self._steer(who, m, (), now))
+
     def _refuse(self, who: str, id: str, text: str) -> Action:
         return Send((peer_name("in", who),), Refused(id, ErrorInfo("UsageError", text)))
+
+    def _run_of(self, ranks: RankSet) -> str:
+        """The program that runs on all of these, and has not ended."""
+        for name, program in self.programs.items():
+            if ranks <= program.ranks and not program.over:
+                return name
+        return ""
+
+    def _in_program(self, ranks: RankSet) -> RankSet:
+        """Those of them on which a program runs, and has not ended."""
+        busy = NOBODY
+        for program in self.programs.values():
+            if not program.waits and not program.over:
+                busy |= ranks & program.here - program.ended - RankSet(program.lost)
+        return busy
 
     def _only_run(self) -> str:
         names = [name for name, program in self.programs.items() if not program.over]
@@ -277,46 +288,34 @@ class Wheel:
     ) -> list[Action]:
         if who not in self._clients:
             return self._introduce(who)
+        self._users[who] = message.who
         watched = self.watchers.setdefault(who, set())
         if message.on:
             watched.add(message.run)
         else:
             watched.discard(message.run)
-        facts = self.describe()
-        return [Send((peer_name("in", who),), Answer(message.id), (pack(facts),))]
+        answer = Send(
+            (peer_name("in", who),), Answer(message.id), (pack(self.describe()),)
+        )
+        program = self.programs.get(message.run)
+        return [answer, *(self._maybe_begin(program) if program is not None else [])]
+
+    def _maybe_begin(self, program: Program) -> list[Action]:
+        """Let a program begin that waits for somebody who steers it."""
+        somebody = any(program.name in names for names in self.watchers.values())
+        if not (program.waits and somebody):
+            return []
+        engines = [self._registry.by_id.get(rank) for rank in program.here]
+        if program.here == program.ranks:
+            program.waits = False
+        peers = tuple(engine.control for engine in engines if engine is not None)
+        return [Send(peers, Begin())] if peers else []
 
     def describe(self) -> dict[str, Any]:
         """What there is to know of all runs."""
-        return {"runs": [self._told(program) for program in self.programs.values()]}
-
-    def _told(self, program: Program) -> dict[str, Any]:
-        families = []
-        for label in program.labels:
-            family = self.rounds.families.get(f"{program.name}/{label}")
-            if family is None:
-                continue
-            round_ = family.round
-            families.append(
-                {
-                    "label": label, "family": round_.family, "ranks": str(round_.ranks),
-                    "phase": round_.phase.value, "logical": round_.logical,
-                    "point": round_.target if round_.target else family.plans.high,
-                    "high": family.plans.high, "rate": family.plans.rate,
-                    "plans": [
-                        {"plan": p.number, "verb": p.event.verb, "text": p.event.text,
-                         "point": p.point, "every": p.event.every}
-                        for p in family.plans.plans.values()
-                    ],
-                }
-            )  # fmt: skip
         return {
-            "run": program.name, "ranks": str(program.ranks), "script": program.script,
-            "first": program.first, "arguments": list(program.arguments),
-            "began": program.began,
-            "ended": str(program.ended), "over": program.over,
-            "lost": {str(rank): how for rank, how in program.lost.items()},
-            "families": families,
-        }  # fmt: skip
+            "runs": [told(program, self.rounds) for program in self.programs.values()]
+        }
 
     # -- engines
 
@@ -328,20 +327,15 @@ class Wheel:
             return []
         program = self.programs.get(message.run)
         if program is None or program.over:
-            program = self._new_program(engine, message)
+            program = self.programs[message.run] = Program.begun(engine, message)
         program.here |= RankSet([engine.id])
-        return self.happened(rv.RunHere(program.name, program.ranks), now)
-
-    def _new_program(self, engine: Engine, message: RunBegan) -> Program:
-        size = max(engine.info.size, 1)
-        first = engine.id - max(engine.info.rank, 0) if size > 1 else engine.id
-        ranks = RankSet(range(first, first + size))
-        program = Program(
-            message.run, engine.world, ranks, first, message.script,
-            message.arguments, message.began, kept=message.keep,
-        )  # fmt: skip
-        self.programs[message.run] = program
-        return program
+        program.families = max(program.families, message.families)
+        return [
+            *self.happened(rv.RunHere(program.name, program.ranks), now),
+            *self._maybe_begin(program),
+            *(self._announce(program) if program.here == program.ranks else []),
+            *self._ask_again(now),
+        ]
 
     def _run_ended(
         self, who: str, message: RunEnded, frames: Sequence[Any], now: float
@@ -352,11 +346,25 @@ class Wheel:
             return []
         one = RankSet([engine.id])
         program.ended |= one
+        program.kept |= message.kept
+        if message.status:
+            program.statuses[engine.id] = message.status
         event: Event = rv.Finished(program.name, one)
         if message.error:
             program.lost[engine.id] = message.error
             event = rv.Lost(program.name, one, message.error)
-        return [*self.happened(event, now), *self._maybe_over(program)]
+        actions = self.happened(event, now) + self._measured_no_more(program, one)
+        actions += self._maybe_over(program)
+        first = bool(message.status) and len(program.statuses) == 1
+        matters = program.over or message.kept or first
+        return actions + (self._announce(program) if matters else [])
+
+    def _announce(self, program: Program) -> list[Action]:
+        """Tell all clients that it has begun, or how it ends: whom that concerns may
+        not have watched it yet."""
+        peers = tuple(peer_name("in", who) for who in self._clients)
+        facts = pack(told(program, self.rounds))
+        return [Send(peers, Notice("program"), (facts,))] if peers else []
 
     def _maybe_over(self, program: Program) -> list[Action]:
         """Let the ranks go together when the last of them has come to the end."""
@@ -377,22 +385,23 @@ class Wheel:
         actions: list[Action] = []
         if message.label not in program.labels:
             actions += self._new_family(program, name, message, now)
-        return [*actions, Adopt(name, RankSet([engine.id]))]
+        return [
+            *actions, rv.Adopt(name, RankSet([engine.id])), *self._ask_again(now)
+        ]  # fmt: skip
 
     def _new_family(
         self, program: Program, name: str, message: FamilyBorn, now: float
     ) -> list[Action]:
-        members = program.ranks
-        if message.members:
-            some = RankSet.parse(message.members)
-            members = RankSet(program.first + rank for rank in some) & program.ranks
-        members -= RankSet(program.lost)
-        program.labels[message.label] = members
+        members = program.labels[message.label] = program.members(message)
         here = rv.FamilyHere(
             program.name, name, members, message.label.partition("@")[0],
             message.logical,
         )  # fmt: skip
         actions = self.happened(here, now)
+        if program.stop_at >= 0:
+            stop = rv.Stop(Asker("", "--stop-at"), name, program.stop_at)
+            program.stop_at = -1
+            actions += self.happened(stop, now)
         if done := members & program.ended:
             actions += self.happened(rv.Finished(program.name, done), now)
         return actions
@@ -400,10 +409,13 @@ class Wheel:
     def _plan_here(
         self, who: str, message: PlanHere, frames: Sequence[Any], now: float
     ) -> list[Action]:
+        if message.text:
+            self._refound.name(message.plan, message.verb, message.text)
         found = self._whose_plan(who, message.plan)
         if found is None:
             return []
-        return self.happened(rv.Has(found[0], message.plan, found[1]), now)
+        event = rv.Has(found[0], message.plan, found[1], message.no)
+        return self.happened(event, now)
 
     def _plan_done(
         self, who: str, message: PlanDone, frames: Sequence[Any], now: float
@@ -439,28 +451,54 @@ class Wheel:
     def _sample(
         self, who: str, message: Sample, frames: Sequence[Any], now: float
     ) -> list[Action]:
-        peers = self._watching_of(message.run)
-        return [Send(peers, message, frames)] if peers else []
-
-    def _found(self, event: Found, now: float) -> list[Action]:
-        """Ranks that an earlier hub has stopped are stopped again, where they are."""
-        self.rounds.epoch = max(self.rounds.epoch, event.epoch)
-        family = self.rounds.families.get(event.family)
-        free = family is not None and not self.rounds.holds(event.family)
-        if not free or event.hold == FREE:
+        engine = self._registry.engines.get(who)
+        if engine is None or len(frames) != 1:
             return []
-        return self.happened(rv.Stop(Asker("", "found again"), event.family), now)
+        found = self.watched.sample(engine.id, message.watch, frames[0])
+        return self._numbers(message.run, message.watch, found)
+
+    def _numbers(self, run: str, plan: int, found: Sequence[Whole]) -> list[Action]:
+        peers = self._watching_of(run)
+        if not found or not peers:
+            return []
+        return [Send(peers, Sample(run, plan, found[-1].point), (pack(found),))]
+
+    def _measured_no_more(self, program: Program, ranks: RankSet) -> list[Action]:
+        sends: list[Action] = []
+        for plan, found in self.watched.lose(ranks).items():
+            sends += self._numbers(program.name, plan, found)
+        return sends
+
+    def _fired(
+        self, who: str, message: Fired, frames: Sequence[Any], now: float
+    ) -> list[Action]:
+        engine = self._registry.engines.get(who)
+        events = self.watched.fired(engine.id, message) if engine is not None else []
+        return [action for event in events for action in self.happened(event, now)]
+
+    def _until(
+        self, who: str, message: Steer, event: rv.Plan, now: float
+    ) -> list[Action]:
+        """Its answer comes with the stop that the condition of a watch leads to."""
+        meant = self.rounds.meant(event.family)
+        if len(meant) != 1:
+            names = ", ".join(family.round.family for family in meant) or "none yet"
+            text = f"Name the points of which {message.run} means: there are {names}."
+            return [self._refuse(who, message.id, text)]
+        self._answers.open(message.id)
+        plan = self.watched.until(event.asker, meant[0].round.family, event)
+        return self.happened(plan, now)
 
     # -- what goes out
 
-    def _out(self, actions: list[Action]) -> list[Action]:
+    def _out(self, actions: list[Action], now: float) -> list[Action]:
         out: list[Action] = []
         for action in actions:
             if isinstance(action, rv.Tell):
-                out += self._news(action)
+                out += self._news(action, now)
                 continue
             if isinstance(action, rv.Hand):
-                body = PlanBody(action.plan, action.verb, action.body)
+                body = PlanBody(action.plan, action.verb, action.body, action.text)
                 out.append(Send(self._controls(action.ranks), body))
                 continue
             out.append(action)
@@ -472,38 +510,24 @@ class Wheel:
         engines = (self._registry.by_id.get(rank) for rank in ranks)
         return tuple(engine.control for engine in engines if engine is not None)
 
-    def _news(self, tell: rv.Tell) -> list[Action]:
+    def _news(self, tell: rv.Tell, now: float) -> list[Action]:
         run = tell.family.partition("/")[0]
-        done, texts = self._close(tell)
+        tell, events = self.watched.planned(tell)
+        more = self.watched.answered(tell)
+        if more:
+            tell = msgspec.structs.replace(tell, answers=tell.answers + more)
+        done, texts = self._answers.close(tell)
         text = "\n".join([*texts, tell.text])
         news = News(
             run, tell.family, tell.kind.value, text, done, tell.point,
             str(tell.ranks), tell.facts,
         )  # fmt: skip
-        for id in done:
-            self._answered[id] = news
-        while len(self._answered) > REMEMBERED:
-            self._answered.popitem(last=False)
+        self._answers.give(news)
         askers = {peer_name("in", id.partition("-")[0]) for id in done}
         peers = tuple(sorted(askers | set(self._watching_of(run))))
-        return [Send(peers, news)] if peers else []
-
-    def _close(self, tell: rv.Tell) -> tuple[tuple[str, ...], list[str]]:
-        """The requests that have their whole answer with this."""
-        done = []
-        texts: list[str] = []
-        for id in tell.answers:
-            request = self._open.get(id)
-            if request is None:
-                continue
-            request.left -= 1
-            if request.left > 0 and tell.kind is not Kind.OVER:
-                request.texts.append(tell.text)
-                continue
-            del self._open[id]
-            texts = request.texts
-            done.append(id)
-        return tuple(done), texts
+        sends: list[Action] = [Send(peers, news)] if peers else []
+        sends += [a for event in events for a in self.happened(event, now)]
+        return sends
 
     def _watching_of(self, run: str) -> tuple[bytes, ...]:
         return tuple(
@@ -511,31 +535,3 @@ class Wheel:
             for client, runs in self.watchers.items()
             if run in runs or "" in runs
         )
-
-
-def _event(message: Steer, family: str) -> Verb:
-    """What a client asks for."""
-    kind = _VERBS.get(message.verb)
-    if kind is None:
-        known = ", ".join(_VERBS)
-        raise ProtocolError(f"There is no verb {message.verb!r}; there are {known}.")
-    hints = _ARGUMENTS[message.verb]
-    for name, value in message.arguments.items():
-        if name not in hints:
-            raise ProtocolError(f"{message.verb} takes no {name!r}.")
-        if type(value) is not hints[name]:
-            raise ProtocolError(
-                f"{name} of {message.verb} is {value!r}, and should be of type "
-                f"{hints[name].__name__}."
-            )
-    try:
-        return kind(Asker(message.id, message.who), family, **message.arguments)
-    except TypeError as error:
-        raise ProtocolError(f"{message.verb}: {error}.") from None
-
-
-def _unsure(verb: str) -> str:
-    return (
-        f"The hub was started anew while {verb} was under way: look at where the run "
-        "is, and ask again if it was not done."
-    )

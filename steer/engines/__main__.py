@@ -25,9 +25,9 @@ from steer.engines.namespace import Namespace
 from steer.engines.output import Capture
 from steer.engines.passing import Passing
 from steer.engines.run import Runner
-from steer.engines.script import Script, from_arguments
 from steer.errors import LaunchError, SteerError
 from steer.hosts import host_name, kernel
+from steer.launch.script import Script, from_arguments
 from steer.node.processes import start_time
 from steer.wire.messages import VERSION, Ready, Register
 from steer.wire.peers import peer_name
@@ -108,8 +108,11 @@ class Life:
         except LaunchError as error:
             print(error, file=self.capture.real_stderr, flush=True)
             return 2
-        status = self._run_program() if self.steered is not None else 0
-        self.runner.run()
+        status = 0
+        if self.steered is not None:
+            status = self._run_program(self.steered)
+        else:
+            self.runner.run()
         self.capture.stop()
         self.wire.stop()
         self.runner.close(self.monitor)
@@ -117,16 +120,24 @@ class Life:
             mpi.leave(GOODBYE, status)
         return status
 
-    def _run_program(self) -> int:
-        """Run the user's program; a failed one ends its rank, as without us."""
-        assert self.steered is not None
+    def _run_program(self, steered: Steered) -> int:
+        """Run the user's program, then what is asked for, until all have ended.
+
+        A rank that has failed ends at once, and its world with it, rather than let the
+        others wait for it for ever; unless somebody wants to look into it.
+        """
         place = max(self.place.rank, 0), self.asked
         self.passing.begin(self.capture)
         try:
-            ending = self.steered.run(self.runner, self.passing, *place)
+            ending = steered.run(self.runner, self.passing, *place)
         finally:
             self.passing.end()
-        if ending.error is not None and not self.steered.script.post_mortem:
+        if ending.error is None:
+            self.runner.run()
+        elif steered.script.post_mortem:
+            with steered.in_ruins(self.namespace, ending.error):
+                self.runner.run()
+        else:
             self.capture.stop()
             self.wire.stop()
             os._exit(ending.status)

@@ -12,7 +12,7 @@ at what it is given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from steer.core import params as core
@@ -77,6 +77,19 @@ def try_change(changes: Mapping[str, Any]) -> str:
         return str(error)
     said = (core.try_change(whose, wanted) for whose, wanted in found)
     return next(filter(None, said), "")
+
+
+def must_be_uniform(names: Iterable[str]) -> str:
+    """Why these may not differ from rank to rank; empty if they may."""
+    where = _where
+    for full in names:
+        whose, name = where.get(full, (None, ""))
+        if whose is not None and not whose._declared[name].per_rank:
+            return (
+                f"{full} is the same on all ranks; the program has to declare it with "
+                "per_rank=True for it to differ."
+            )
+    return ""
 
 
 def _by_owner(changes: Mapping[str, Any]) -> list[tuple[Parameters, dict[str, Any]]]:

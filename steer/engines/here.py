@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steer.errors import UsageError
@@ -26,16 +27,23 @@ class Publisher(Protocol):
 current: Publisher | None = None
 comm: Any = None
 """The communicator of the task of several ranks that runs here."""
+aside: Any = None
+"""A communicator of all ranks of a run beside those of its program."""
 
 
 def communicator() -> Any:
-    """`steer.comm`: that of the ranks which run this task together."""
-    if comm is None:
-        raise UsageError(
-            "steer.comm is there while a task of several ranks runs: submit it with "
-            "executor.options(ranks=k)."
-        )
-    return comm
+    """`steer.comm`: that of the ranks which run this task together, or which run a
+    program; in a program that nobody steers, it is COMM_WORLD."""
+    if comm is not None:
+        return comm
+    if aside is not None:
+        return aside
+    if current is None and "mpi4py.MPI" in sys.modules:
+        return sys.modules["mpi4py.MPI"].COMM_WORLD
+    raise UsageError(
+        "steer.comm is there on the ranks of a run, and while a task of several ranks "
+        "runs: submit it with executor.options(ranks=k)."
+    )
 
 
 def publish_data(values: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType
 from typing import Any
 
-from steer.engines.namespace import Namespace
+from steer.engines.namespace import IN_USE, Namespace
 from steer.errors import UsageError
 
 _OURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
@@ -316,10 +316,7 @@ class Scope(dict[str, Any]):
 
     def clear(self) -> None:
         """Refuse: a program works with them."""
-        raise UsageError(
-            "The variables of a program that runs cannot be cleared; delete those that "
-            "are yours, one by one."
-        )
+        raise UsageError(IN_USE)
 
     def __repr__(self) -> str:
         return f"<the variables of {self._code.co_qualname}>"

@@ -27,10 +27,14 @@ from steer.wire.frames import decode, encode
 from steer.wire.messages import (
     Abort,
     Acknowledge,
+    Begin,
     Enrolled,
     Glance,
+    Inquire,
     Interrupt,
+    LookAt,
     Message,
+    Order,
     Output,
     Ping,
     PlanBody,
@@ -97,6 +101,8 @@ class Wire:
         self.quitting = threading.Event()
         self.occupied = False
         """Whether main runs a program, beside what it is asked for."""
+        self.by_client = False
+        """Whether a client has sent the interrupt that is on its way."""
         self.steered: Listener | None = None
         self.eyes: Looker | None = None
         self._context = context
@@ -201,7 +207,7 @@ class Wire:
                 with self.lock:
                     self.core.abort(message.ids)
             case Interrupt():
-                self.interrupt(message.signum)
+                self._on_interrupt(message.signum)
             case Typed():
                 self.prompts.typed(message, frames[1:])
             case Glance():
@@ -211,7 +217,7 @@ class Wire:
                 self.send(Pong())
             case Quit():
                 self._quit()
-            case PlanBody() | PlanGone():
+            case PlanBody() | PlanGone() | Inquire() | Begin() | LookAt() | Order():
                 if self.steered is not None:
                     self.steered.heard(message, frames[1:])
             case _:
@@ -243,11 +249,21 @@ class Wire:
         assert self._main is not None
         signal.pthread_kill(self._main, signum)
 
+    def _on_interrupt(self, signum: int) -> None:
+        """A client interrupts what clients have asked for; not a program."""
+        if signum == signal.SIGINT:
+            if self.occupied and not self._is_busy():
+                return
+            self.by_client = True
+        self.interrupt(signum)
+
+    def _is_busy(self) -> bool:
+        with self.lock:
+            return bool(self.core.running or self.desk.core.running)
+
     def _quit(self) -> None:
         self.quitting.set()
-        with self.lock:
-            busy = self.core.running is not None or self.desk.core.running is not None
-        if busy or self.occupied:
+        if self._is_busy() or self.occupied:
             self.interrupt(signal.SIGINT)
             self.loop.call_later(INTERRUPTED_FOR, lambda: os._exit(0))
 
@@ -274,4 +290,6 @@ class Wire:
 
     def _abandoned(self) -> None:
         """The hub did not come back: nobody will ever ask for this rank again."""
-        os._exit(75)
+        if not self.occupied:  # a program needs no hub to come to its end
+            os._exit(75)
+        self._leave_timer = self.loop.call_later(self._hub_timeout, self._abandoned)

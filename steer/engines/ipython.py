@@ -135,6 +135,7 @@ class SteerShell(InteractiveShell):
     display_pub_class = Type(_Publisher)
     compiler_class = Type(_Compiler)
     on_display = AnyTrait()
+    namespace = AnyTrait()
 
     def __init__(self, **kwargs: Any) -> None:
         self.shown: list[BaseException] = []
@@ -258,6 +259,7 @@ class SteerShell(InteractiveShell):
 
     def reset(self, new_session: bool = True, aggressive: bool = False) -> None:
         """Forget the user's variables, but not that they are those of a module."""
+        self.namespace.refuse_if_in_use()
         super().reset(new_session, aggressive)
         for name in ("__doc__", "__loader__", "__package__", "__spec__"):
             self.user_ns.setdefault(name, None)
@@ -282,7 +284,8 @@ def make(namespace: Namespace, on_display: OnDisplay) -> SteerShell:
     # It takes seconds at first, and then 30 ms of a rank for which others may wait.
     config.Completer.use_jedi = False
     shell: SteerShell = SteerShell.instance(
-        config=config, user_module=namespace.module, on_display=on_display
-    )
+        config=config, user_module=namespace.module, on_display=on_display,
+        namespace=namespace,
+    )  # fmt: skip
     namespace.on_clear.append(lambda: shell.reset(new_session=False))
     return shell

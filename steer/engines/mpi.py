@@ -126,6 +126,18 @@ def init() -> World:
     return _describe(MPI)
 
 
+def aside() -> Any:
+    """A communicator for what users do where a program holds: messages of the program,
+    also those that are under way, cannot get in between. Collective."""
+    MPI = sys.modules.get("mpi4py.MPI")
+    if MPI is None:
+        return None
+    comm = MPI.COMM_WORLD.Dup()
+    comm.Set_name("steer.comm")
+    comm.allreduce(0)  # see `init`
+    return comm
+
+
 def _describe(MPI: Any) -> World:
     levels = {
         MPI.THREAD_SINGLE: "single",

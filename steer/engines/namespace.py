@@ -15,6 +15,13 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from steer.errors import UsageError
+
+IN_USE = (
+    "The variables of a program that runs cannot be cleared: that would end it. Delete "
+    "those that are yours, one by one."
+)
+
 
 class Namespace:
     """What `push`, `pull`, cells and functions work on: `variables`, a plain dict."""
@@ -35,6 +42,8 @@ class Namespace:
         self._lent: collections.Counter[str] = collections.Counter()
         """Names that are lent to functions that run; several may, one on top of the
         other."""
+        self.in_use = False
+        """A program has its variables here, and runs."""
         sys.modules["__main__"] = self.module
 
     def evaluate(self, expression: str) -> Any:
@@ -60,12 +69,18 @@ class Namespace:
         return [self.evaluate(name) for name in names]
 
     def clear(self) -> None:
-        """Forget all that the user has set."""
+        """Forget all that the user has set; not what a program works with."""
+        self.refuse_if_in_use()
         for name in [name for name in self.variables if name not in self._kept]:
             del self.variables[name]
         self.variables["__builtins__"] = builtins
         for put_back in self.on_clear:
             put_back()
+
+    def refuse_if_in_use(self) -> None:
+        """Keep a program from losing its variables."""
+        if self.in_use:
+            raise UsageError(IN_USE)
 
     def bind(self, function: Any) -> Any:
         """The function with the engine's variables as globals, if it is `__main__`'s.

@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -24,7 +25,7 @@ from steer.engines import declared, inframe
 from steer.engines.namespace import Namespace
 from steer.engines.shell import cell_name, remember_source
 from steer.engines.tracebacks import format_error
-from steer.errors import SteerError
+from steer.errors import SteerError, UsageError
 from steer.wire import payload
 from steer.wire.plans import Call, Changes, Code, decode_deed
 
@@ -42,10 +43,13 @@ OLD = 64
 class _Kept(msgspec.Struct):
     """A plan."""
 
+    verb: str
+    text: str
     load: Callable[[], Do]
-    quiet: bool
     do: Do | None = None
     applied: bool = False
+    said: str = ""
+    """What went wrong the last time: what recurs says it once."""
     gone: bool = False
 
 
@@ -72,11 +76,18 @@ class Planned:
 
     # -- in the I/O thread
 
-    def take(self, plan: int, verb: str, body: bytes) -> None:
-        """Have what is to be done for a plan."""
+    def take(self, plan: int, verb: str, body: bytes, text: str = "") -> str:
+        """Have what is to be done for a plan; says why it may not be, if so."""
         self._sweep(plan)
-        kept = _Kept(lambda: self._load(plan, verb, body), verb in self.quiet)
-        self._kept.setdefault(plan, kept)
+        kept = _Kept(verb, text, lambda: self._load(plan, verb, body))
+        self._kept.setdefault(plan, kept).gone = False
+        return self._try(body) if verb == "set" else ""
+
+    def _try(self, body: bytes) -> str:
+        try:
+            return declared.try_change(self._changes(body))
+        except SteerError as error:
+            return str(error)
 
     def forget(self, plan: int) -> None:
         """Nothing will be done for it any more."""
@@ -85,14 +96,13 @@ class Planned:
             kept.gone = True  # main may be about to do it once more
 
     def answer(self, what: str, body: bytes) -> bytes:
-        """What users ask about parameters: which there are ("params"), or why they may
-        not be changed like that ("try")."""
-        if what == "try":
-            changes = decode_deed("set", body)
-            assert isinstance(changes, Changes)
-            mine = changes.on(self._rank())
-            return declared.try_change(mine).encode() if mine else b""
+        """What users ask: "params" are the parameters that there are."""
         return msgspec.msgpack.encode(declared.describe())
+
+    def known(self) -> list[tuple[int, str, str]]:
+        """The plans that are to be done yet: number, verb, text."""
+        on_page, kept = self._on_page(), list(self._kept.items())
+        return [(plan, k.verb, k.text) for plan, k in kept if plan in on_page]
 
     def _sweep(self, newest: int) -> None:
         """Forget what is over: those that no family's page has."""
@@ -127,12 +137,13 @@ class Planned:
         except Exception as mistake:  # noqa: BLE001  the user's, whatever it is
             error = _describe(mistake)
             _show(mistake, point)
-        except BaseException as leaving:
-            error = type(leaving).__name__
+        except KeyboardInterrupt:
+            error = "KeyboardInterrupt"
             raise
         finally:
-            kept.applied = True
-            if error or not kept.quiet:
+            again, kept.applied = kept.applied, True
+            known, kept.said = kept.said, error
+            if error != known if again else error or kept.verb not in self.quiet:
                 self._tell(plan, point, error, time.perf_counter() - began)
 
     # -- what there is to do
@@ -141,10 +152,17 @@ class Planned:
         return self.loaders[verb](plan, body)
 
     def _set(self, plan: int, body: bytes) -> Do:
+        mine = self._changes(body)
+        return lambda point: declared.change(mine)
+
+    def _changes(self, body: bytes) -> dict[str, Any]:
+        """What changes on this rank."""
         changes = decode_deed("set", body)
         assert isinstance(changes, Changes)
-        mine = changes.on(self._rank())
-        return lambda point: declared.change(mine)
+        for part in changes.parts:
+            if part.ranks and (no := declared.must_be_uniform(part.values)):
+                raise UsageError(no)
+        return changes.on(self._rank())
 
     def _code(self, plan: int, body: bytes) -> Do:
         code = decode_deed("code", body)

@@ -19,6 +19,8 @@ nothing.
 from __future__ import annotations
 
 import hashlib
+import operator
+import os
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
@@ -26,6 +28,7 @@ from typing import Any, Protocol, TypeVar
 
 from steer.core import page
 from steer.core.page import NOWHERE, Family, Head, Plan, State, Words
+from steer.core.roundevents import FURTHEST
 from steer.ranks import RankSet
 
 Item = TypeVar("Item")
@@ -34,7 +37,10 @@ LABEL = "step"
 """The family of a point that names none."""
 
 LONGEST = 32
-"""Characters of members that a family is called by; more are called by a digest."""
+"""Bytes of a label, or of members, that a family is called by; more are called by a
+digest."""
+
+OTHER_THREAD = "Steering points are for the main thread only."
 
 
 class Engine(Protocol):
@@ -63,6 +69,7 @@ class Engine(Protocol):
 _off = True
 """Points do nothing: no session, or something is being run while the rank holds."""
 _session: Session | None = None
+_watches_forks = False
 _count = 0
 """The last point of the family without a name, also where the page has it."""
 _NOBODY: Words = [0] * 32
@@ -125,8 +132,12 @@ class Session:
         self._engine = engine
         self._families: dict[object, int] = {}
         """By label; with a communicator, by both."""
+        self._named: dict[str, int] = {}
+        """By what the page calls them: label and members."""
         self._comms: dict[int, Any] = {}
         """Communicators by id; held, so that no other can get the same."""
+        self._comm_of: dict[int, Any] = {}
+        """By family, for those that have one."""
         self._default = 0
         """Where the family without a name begins; 0: there is none yet."""
         self._here = 0
@@ -138,28 +149,40 @@ class Session:
 
     def begin(self) -> None:
         """From now on points count; to be called on the main thread."""
-        global _off, _plain, _session, _count
+        global _off, _plain, _session, _count, _watches_forks
+        if not _watches_forks:
+            _watches_forks = True
+            os.register_at_fork(after_in_child=_leave_off)
         _session, _plain, _count, _off = self, _NOBODY, 0, False
         self._words[Head.STATE] = State.RUNNING
 
-    def end(self) -> None:
-        """The program is over: no more points."""
+    def end(self, *, failed: bool = False) -> None:
+        """The program is over: no more points.
+
+        One that has failed has not come to its end: others may stop without it.
+        """
         global _off, _session, _plain
         _off, _session, _plain = True, None, _NOBODY
-        self._words[Head.FIN] = 1
-        self._words[Head.STATE] = State.ENDED
+        self._words[Head.FIN] = int(not failed)
+        self._words[Head.STATE] = State.POST_MORTEM if failed else State.ENDED
         self._engine.ring()
 
     def point(self, label: str | None, step: int | None, comm: Any) -> None:
         """Come to a point that is not one of those where nothing is to be done."""
         global _count
-        key: object = label or LABEL
-        if comm is not None:
-            key = key, id(comm)
+        if threading.get_ident() != self._thread:
+            self._warn(OTHER_THREAD)
+            return
+        if step is not None and (step := self._number(step)) is None:
+            return
+        name = str(label or LABEL)
+        key: object = name if comm is None else (name, id(comm))
         base = self._families.get(key)
         new = base is None
         if base is None:
-            base = self._make(key, label or LABEL, step is not None, comm)
+            base = self._make(key, name, step is not None, comm)
+        if not base:
+            return
         words = self._words
         if step is not None:
             if not words[base + _LOGICAL] or step <= words[base]:
@@ -182,18 +205,26 @@ class Session:
         if count >= words[base + _FENCE]:
             self.point_at(base, count)
 
-    def hold(self, why: str, label: str | None = None) -> None:
-        """Hold here until a user lets go, whatever the others do."""
+    def hold(self, why: str, label: str | None = None) -> bool:
+        """Hold here until a user lets go, whatever the others do; says whether it could
+        hold: before the first point, in a cell and on other threads it cannot."""
         base = self._families.get(label or LABEL)
-        if base is None:
-            return
+        if base is None and label is None:
+            base = next(iter(self._named.values()), None)
+        if not base or _off or threading.get_ident() != self._thread:
+            return False
         self._freeze(base, why, False)
         self.point_at(base, self._words[base])
+        return True
 
     def freeze(self, why: str, *, together: bool = False) -> None:
         """The same for what is done at a point: hold there when it is over. `together`
         if all ranks have agreed to."""
         self._freeze(self._here, why, together)
+
+    def communicator(self) -> Any:
+        """The same: of the ranks that do it; None is the world."""
+        return self._comm_of.get(self._here)
 
     def _freeze(self, base: int, why: str, together: bool) -> None:
         words = self._words
@@ -204,11 +235,29 @@ class Session:
     # -- families
 
     def _make(self, key: object, label: str, logical: bool, comm: Any) -> int:
-        name = label if comm is None else f"{label}@{_identity(comm)}"
-        base = page.add_family(self._words, name, logical)
+        """Make a family; 0 if there can be none. A mistake must not end a program that
+        would run without us."""
+        self._families[key] = 0
+        if comm is not None and not comm:
+            return 0  # COMM_NULL: this rank takes no part
+        if comm is not None and not hasattr(comm, "Get_group"):
+            self._warn(f"point() does nothing: {comm!r} is no communicator.")
+            return 0
+        name = _short(label)
+        name = name if comm is None else f"{name}@{_identity(comm)}"
         if comm is not None:
             self._comms[id(comm)] = comm
-        self._families[key] = base
+        base = self._named.get(name, 0)
+        if base:  # of another communicator of the same ranks
+            self._families[key] = base
+            return base
+        try:
+            base = page.add_family(self._words, name, logical)
+        except ValueError as error:
+            self._warn(f"point() does nothing for {label!r}: {error}")
+            return 0
+        self._comm_of[base] = comm
+        self._families[key] = self._named[name] = base
         self._done[base] = set()
         self._engine.family_here(name, logical, comm)
         if key == LABEL and not logical:
@@ -220,6 +269,18 @@ class Session:
             )
         return base
 
+    def _number(self, step: Any) -> int | None:
+        """A step as it can be counted; None if it cannot."""
+        try:
+            number = operator.index(step)
+        except TypeError:
+            self._warn(f"point(step={step!r}) does nothing: steps are whole numbers.")
+            return None
+        if number > FURTHEST:
+            self._warn(f"point(step={number}) does nothing: the last is {FURTHEST:,}.")
+            return None
+        return number
+
     def _warn(self, text: str) -> None:
         if text not in self._told:
             self._told.add(text)
@@ -230,7 +291,7 @@ class Session:
     def point_at(self, base: int, c: int) -> None:
         """Do and wait for what there is at the point `c` of the family at `base`."""
         if threading.get_ident() != self._thread:
-            self._warn("Steering points are for the main thread only.")
+            self._warn(OTHER_THREAD)
             return
         words, done = self._words, self._done[base]
         while True:
@@ -320,12 +381,30 @@ def world_ranks(comm: Any) -> list[int]:
     return members
 
 
+def _short(label: str) -> str:
+    """A label for which there is room on the page, another one for each."""
+    data = label.encode(errors="backslashreplace")
+    if len(data) <= LONGEST:
+        return data.decode()
+    return f"{data[: LONGEST // 3].decode(errors='ignore')}~{_digest(label)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2s(text.encode(errors="replace"), digest_size=8).hexdigest()
+
+
 def _identity(comm: Any) -> str:
     """What a communicator is known by on all its ranks: its members."""
     text = str(RankSet(world_ranks(comm)))
     if len(text) <= LONGEST:
         return text
-    return hashlib.blake2s(text.encode(), digest_size=8).hexdigest()
+    return _digest(text)
+
+
+def _leave_off() -> None:
+    """In the child of a fork, which has the page too, and is not the rank."""
+    global _off, _session, _plain
+    _off, _session, _plain = True, None, _NOBODY
 
 
 class _From:

@@ -87,7 +87,7 @@ class Runner:
         """Whether this is a child of the engine, which is not another engine."""
         self._sock = work
         self._shell = Shell(namespace, self._on_display)
-        self._interruptible = self._interrupted = False
+        self._interruptible = self._interrupted = self._asked = False
         self._spoke = False
         self._kinds: dict[str, Callable[[Submit, list[Any]], list[Any]]] = {
             "apply": self._apply,
@@ -140,23 +140,31 @@ class Runner:
         """Whether there is something to run."""
         return bool(self._submits)
 
-    def run_asked(self) -> None:
+    def run_asked(self, most: int = 1_000_000) -> None:
         """Run the requests that have come: while a program holds at a point."""
-        while self._submits and not self.quits():
-            self._take(*self._submits.popleft())
+        programs = _handler_of(_SIGINT)
+        signal.signal(signal.SIGINT, self._handler)
+        try:
+            while self._submits and most > 0 and not self.quits():
+                self._take(*self._submits.popleft())
+                most -= 1
+        finally:
+            if _handler_of(_SIGINT) is self._handler:
+                signal.signal(signal.SIGINT, programs)
         self.request = ""
         self.capture.begin("")  # what is printed now is the program's
 
     @contextlib.contextmanager
     def program(self) -> Iterator[None]:
-        """The user's own program runs meanwhile: interrupts are its own."""
-        self.wire.occupied = True
+        """The user's own program runs meanwhile: interrupts are its own, but for those
+        that clients send, which are for what clients ask."""
+        self.wire.occupied = self.namespace.in_use = True
         self.started = time.time()
         try:
-            with self._user_code():
+            with self._user_code(asked=False):
                 yield
         finally:
-            self.wire.occupied = False
+            self.wire.occupied = self.namespace.in_use = False
 
     def _receive(self) -> None:
         """Take all that has come: copies of a task are told from each other here."""
@@ -198,6 +206,9 @@ class Runner:
         """
         if self.tasks.on_sigint(frame):
             return
+        by_client, self.wire.by_client = self.wire.by_client, False
+        if by_client and not self._asked:
+            return
         if self._interruptible and (not self._interrupted or self._is_users(frame)):
             self._interrupted = True
             raise KeyboardInterrupt
@@ -209,18 +220,21 @@ class Runner:
 
     def _is_users(self, frame: FrameType | None) -> bool:
         """Whether a cell is on the stack, rather than our description of its error."""
-        while frame is not None and frame.f_globals is not self.namespace.variables:
+        while frame is not None and frame.f_code is not Runner._run.__code__:
+            if frame.f_globals is self.namespace.variables:
+                return True
             frame = frame.f_back
-        return frame is not None
+        return False
 
     @contextlib.contextmanager
-    def _user_code(self) -> Iterator[None]:
-        outer = self._interruptible  # a program that holds while cells run
-        self._interruptible, self._interrupted = True, False
+    def _user_code(self, asked: bool = True) -> Iterator[None]:
+        outer = self._interruptible, self._asked  # a program that holds meanwhile
+        self._interruptible, self._asked, self._interrupted = True, asked, False
         try:
             yield
         finally:
-            self._interruptible, self._interrupted = outer, False
+            self._interruptible, self._asked = outer
+            self._interrupted = False
 
     # -- one request
 

@@ -1,53 +1,39 @@
-"""The user's own program on a rank: what it is, and how it is run.
+"""The user's own program on a rank, from its first line to its last.
 
 It runs as `python sim.py` would run it: as `__main__`, with its own sys.argv and
 sys.path, in the engine's variables, so that cells see them while it holds and when it
-is over. The engine is told of it on its command line:
-`python -m steer.engines --run sim -- sim.py --its-arguments`.
+is over. What Python does behind a program (wait for its threads, call what it has
+registered with atexit) is done here too, unless the rank stays to be looked into.
 """
 
 from __future__ import annotations
 
+import atexit
+import importlib.util
 import os
 import sys
+import sysconfig
+import threading
 import traceback
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.machinery import ModuleSpec
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-import msgspec
-
+from steer.engines.inserted import Inserter
 from steer.engines.namespace import Namespace
-from steer.errors import UsageError
+from steer.engines.tracebacks import users_part
+from steer.launch.script import Script
 
-
-class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """A program, and how a user wants it run."""
-
-    run: str
-    """What the run is called."""
-    argv: tuple[str, ...]
-    """Its file, and its arguments."""
-    module: bool = False
-    """It is the name of a module, as with `python -m`."""
-    keep: bool = False
-    """Its ranks stay when it has ended."""
-    post_mortem: bool = False
-    """Its ranks stay when it has failed."""
-    points: tuple[str, ...] = ()
-    """Where to put points that its source does not have: `sim.py:40`."""
-
-    def to_arguments(self) -> tuple[str, ...]:
-        """The command line of its engines."""
-        flags = {"--module": self.module, "--keep": self.keep}
-        flags["--post-mortem"] = self.post_mortem
-        return (
-            f"--run={self.run}",
-            *(flag for flag, wanted in flags.items() if wanted),
-            *(f"--point={point}" for point in self.points),
-            "--",
-            *self.argv,
-        )
+INTERRUPTED = 130
+"""The status of a program that Ctrl-C has ended, as shells have it."""
+STOPPED = 143
+"""That of one that was ended on purpose, as by SIGTERM."""
+UNREADABLE = 2
+"""That of one that cannot be read, as Python has it."""
+_LIBRARIES = tuple({*map(sysconfig.get_path, ("stdlib", "purelib", "platlib"))})
+"""Where code is that is nobody's own."""
 
 
 class Ending(NamedTuple):
@@ -64,50 +50,92 @@ class Ending(NamedTuple):
         return f"ended with status {self.status}" if self.status else ""
 
 
-def from_arguments(argv: Sequence[str]) -> Script | None:
-    """The program of an engine that was started like this, if it has one."""
-    if not argv:
-        return None
-    import argparse  # most engines have no program
-
-    parser = argparse.ArgumentParser(prog="python -m steer.engines", add_help=False)
-    parser.add_argument("--run", required=True)
-    parser.add_argument("--module", action="store_true")
-    parser.add_argument("--keep", action="store_true")
-    parser.add_argument("--post-mortem", action="store_true")
-    parser.add_argument("--point", action="append", default=[])
-    parser.add_argument("argv", nargs="+")
-    told = parser.parse_args(list(argv))
-    return Script(
-        run=told.run, argv=tuple(told.argv), module=told.module, keep=told.keep,
-        post_mortem=told.post_mortem, points=tuple(told.point),
-    )  # fmt: skip
+class _Unreadable(Exception):
+    """There is no such program."""
 
 
-def execute(script: Script, namespace: Namespace) -> Ending:
-    """Run it to its end, whatever that is."""
+def execute(script: Script, namespace: Namespace, quits: Callable[[], bool]) -> Ending:
+    """Run it to its end, whatever that is; `quits` says whether it is to end now."""
+    inserter = Inserter(script.points)
+    inserter.install()
     try:
-        _run(script, namespace)
-    except SystemExit as asked:
-        return Ending(_status_of(asked))
-    except BaseException as error:  # noqa: BLE001  the program's, all of it
-        _show(error)
-        return Ending(1, error)
-    return Ending()
+        code, spec = _code(script, inserter)
+        ending = _run(script, code, spec, namespace, quits)
+    except _Unreadable as error:
+        sys.stderr.write(f"{error}\n")
+        ending = Ending(UNREADABLE)
+    except BaseException as error:  # noqa: BLE001  syntax errors, broken packages
+        ending = _failed(error)
+    for sentence in (*inserter.problems, *inserter.missing()):
+        sys.stderr.write(f"steer: {sentence}\n")
+    stays = script.keep or (script.post_mortem and ending.error is not None)
+    if not stays:
+        _finish()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # closed, or None
+            stream.flush()
+    return ending
 
 
-def _run(script: Script, namespace: Namespace) -> None:
-    path = script.argv[0]
-    sys.argv = list(script.argv)
-    sys.path[0:0] = [os.path.dirname(os.path.abspath(path))]
+def _code(script: Script, inserter: Inserter) -> tuple[CodeType, ModuleSpec | None]:
+    """What is to be run; sys.path is as it will be."""
+    name = script.argv[0]
+    if script.module:
+        sys.path.insert(0, os.getcwd())
+        spec = _module(name)
+        path = spec.origin or ""
+    else:
+        spec, path = None, os.path.abspath(name)
+        sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
     try:
         with open(path, "rb") as file:
             source = file.read()
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+        raise _Unreadable(
+            f"steer: can't open file {path!r}: [Errno {error.errno}] {error.strerror}"
+        ) from None
+    return inserter.compile_script(source, path), spec
+
+
+def _module(name: str) -> ModuleSpec:
+    """What `python -m` would run."""
+    try:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec = importlib.util.find_spec(f"{name}.__main__")
+    except (ImportError, ValueError) as error:
+        raise _Unreadable(f"steer: module {name} cannot be run: {error}") from None
+    if spec is None or not spec.has_location:
+        raise _Unreadable(f"steer: No module named {name} that could be run")
+    return spec
+
+
+def _run(
+    script: Script,
+    code: CodeType,
+    spec: ModuleSpec | None,
+    namespace: Namespace,
+    quits: Callable[[], bool],
+) -> Ending:
+    path = code.co_filename
+    sys.argv = [path if script.module else script.argv[0], *script.argv[1:]]
     variables = namespace.module.__dict__
-    variables.update(__file__=path, __name__="__main__", __spec__=None)
-    exec(compile(source, path, "exec", dont_inherit=True), variables)
+    variables.update(
+        __file__=path,
+        __name__="__main__",
+        __spec__=spec,
+        __package__=spec.parent if spec is not None else None,
+        __cached__=None,
+    )
+    try:
+        exec(code, variables)
+    except SystemExit as asked:
+        return Ending(_status_of(asked))
+    except BaseException as error:  # noqa: BLE001  the program's, all of it
+        if quits() and isinstance(error, KeyboardInterrupt):
+            return Ending(STOPPED)  # our own way to tell it so
+        return _failed(error)
+    return Ending()
 
 
 def _status_of(asked: SystemExit) -> int:
@@ -121,9 +149,31 @@ def _status_of(asked: SystemExit) -> int:
     return 1
 
 
-def _show(error: BaseException) -> None:
-    """Print its traceback as Python would, from the program's first line on."""
-    shown: TracebackType | None = error.__traceback__
-    while shown is not None and shown.tb_frame.f_code.co_filename == __file__:
-        shown = shown.tb_next
-    traceback.print_exception(type(error), error, shown)
+def _failed(error: BaseException) -> Ending:
+    """Show its traceback as Python would, from the program's first line on."""
+    shown = users_part(error.__traceback__)
+    if shown is None and not isinstance(error, SyntaxError):
+        shown = error.__traceback__  # a mistake of ours
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, shown
+    sys.excepthook(type(error), error.with_traceback(shown), shown)
+    interrupted = isinstance(error, KeyboardInterrupt)
+    return Ending(INTERRUPTED if interrupted else 1, error)
+
+
+def failed_in(error: BaseException) -> FrameType | None:
+    """The frame of the program's own code in which it failed."""
+    found: FrameType | None = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        if file != __file__ and not (found and file.startswith(_LIBRARIES)):
+            found = frame
+    return found
+
+
+def _finish() -> None:
+    """What Python does when a program is over, before it takes itself apart."""
+    here = threading.current_thread()
+    for thread in threading.enumerate():
+        if thread is not here and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()

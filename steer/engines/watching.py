@@ -27,8 +27,11 @@ from types import CodeType
 from typing import Any, NamedTuple, Protocol
 
 from steer.core.samples import Row, Thinned
-from steer.engines import inframe
+from steer.engines import here, inframe
 from steer.engines.namespace import Namespace
+from steer.engines.planned import Planned
+from steer.engines.points import Session
+from steer.engines.run import Runner
 from steer.errors import UsageError
 from steer.wire.frames import pack
 from steer.wire.messages import Fired, Message, Sample
@@ -54,6 +57,44 @@ class Engine(Protocol):
 
     def call_later(self, seconds: float, job: Callable[[], object]) -> None:
         """Do it in the I/O thread; from any thread."""
+
+
+class Rank:
+    """A rank whose program is steered."""
+
+    def __init__(self, runner: Runner, session: Session) -> None:
+        self.freeze = session.freeze
+        self._session = session
+        self._wire = runner.wire
+        self._own: dict[int, Any] = {}
+        """Communicators, by that of the family."""
+
+    def communicator(self) -> Any:
+        """A duplicate, because the program's may have messages under way. All ranks
+        come here at the same point, so they may make it together."""
+        comm = self._session.communicator()
+        if comm is None:
+            return here.aside
+        if id(comm) not in self._own:
+            self._own[id(comm)] = comm.Dup()
+        return self._own[id(comm)]
+
+    def send(self, message: Message, frames: Sequence[bytes] = ()) -> None:
+        """To the hub; from the I/O thread."""
+        self._wire.send(message, frames)
+
+    def call_later(self, seconds: float, job: Callable[[], object]) -> None:
+        """Do it in the I/O thread; from any thread."""
+        loop = self._wire.loop
+        loop.call_soon(lambda: loop.call_later(seconds, job) if seconds else job())
+
+
+def attach(run: str, runner: Runner, session: Session, plans: Planned) -> Watches:
+    """Let plans be watches too."""
+    watches = Watches(run, runner.namespace, Rank(runner, session))
+    plans.loaders["watch"] = watches.load
+    plans.quiet.add("watch")
+    return watches
 
 
 class Watches:

@@ -15,9 +15,16 @@ from steer.errors import LaunchError, UsageError
 from steer.eventloop import Loop
 from steer.launch.job import Job
 from steer.launch.start import start_engines
-from steer.node.watch import describe
+from steer.node.watch import Exit, describe
 
 _How = tuple[str, dict[str, str] | None, str | None, dict[str, str] | None]
+
+
+def _status(ended: Exit | None) -> int:
+    """How a job ended, as shells have it."""
+    if ended is None or (ended.signal is None and ended.returncode is None):
+        return -1
+    return 128 + ended.signal if ended.signal is not None else ended.returncode or 0
 
 
 class Jobs:
@@ -136,7 +143,7 @@ class Jobs:
         self._jobs.pop(job.id, None)
         self._ended[job.id] = how
         self._save()
-        self._feed(JobEnded(job.id, how, text))
+        self._feed(JobEnded(job.id, how, text, _status(ended)))
 
     def signal(self, signum: int, name: str = "") -> None:
         """Signal one job or all; SIGKILL reaches its engines too."""
@@ -165,7 +172,8 @@ class Jobs:
     def _ask_jobs(self, arguments: dict[str, Any]) -> dict[str, Any]:
         running = [
             {"job": j.id, "recipe": j.recipe, "n": self._sizes[j.id], "running": True,
-             "how": "", "command": " ".join(j.argv), "log": str(j.log)}
+             "how": "", "command": " ".join(j.argv), "log": str(j.log),
+             "program": "--run=" in " ".join(j.argv)}
             for j in self._jobs.values()
         ]  # fmt: skip
         ended = [

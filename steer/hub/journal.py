@@ -99,6 +99,11 @@ class Journal:
         )
         self._thread.start()
 
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self._path.parent
+
     # -- writing
 
     def put(
@@ -140,6 +145,11 @@ class Journal:
             return done
 
         self._jobs.put(_Job(job))
+
+    def soon(self, job: Callable[[], object]) -> None:
+        """Do something else in this thread, because it may wait for a disk; behind all
+        that was asked for before."""
+        self._jobs.put(_Job(lambda db: job))
 
     # -- reading
 

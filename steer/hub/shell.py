@@ -28,6 +28,7 @@ from steer.hub.jobs import Jobs
 from steer.hub.ledger import Ledger
 from steer.hub.sight import Outsight
 from steer.hub.steering import Steering
+from steer.hub.steerlog import SteerLog
 from steer.node.processes import Process
 from steer.node.signals import send_all
 from steer.node.sweep import sweep
@@ -83,7 +84,9 @@ class Shell:
         self.watches: dict[str, Watch] = {}
         self.boxes: dict[str, Reader] = {}
         self._tick_at: float | None = None
-        self.steering = Steering(self.core, loop, self._send, self.feed)
+        programs, journal = self.core.wheel.programs, ledger.journal
+        log_of_runs = SteerLog(journal.folder, journal, programs.get)
+        self.steering = Steering(self.core, loop, self._send, self.feed, log_of_runs)
         self.outsight = Outsight(self.core, loop, self.feed)
         self._do: dict[type, Callable[[Any], None]] = {
             ev.Send: self._send,
@@ -334,7 +337,22 @@ class Shell:
         try:
             if action.what in self.jobs.verbs:
                 answer(self.jobs.verbs[action.what](action.arguments))
+            elif action.what == "deeds":
+                self._look_for_deeds(str(action.arguments.get("run")), answer, refuse)
             else:
                 self.ledger.look(action.what, action.arguments, answer, refuse)
         except (SteerError, KeyError, TypeError, ValueError) as error:
             refuse(error)
+
+    def _look_for_deeds(
+        self,
+        run: str,
+        answer: Callable[[Any], None],
+        refuse: Callable[[Exception], None],
+    ) -> None:
+        soon = self.loop.call_soon
+        self.steering.log.read(
+            run,
+            lambda content: soon(lambda: answer({"deeds": content})),
+            lambda error: soon(lambda: refuse(error)),
+        )

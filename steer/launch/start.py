@@ -54,7 +54,15 @@ def start_engines(
         job=job,
         runtime=str(runtime),
         root=os.geteuid() == 0,
-        program=(python, "-m", "steer.engines", *program) if program else (),
+        program=_engine(python, program) if program else (),
     )
     log = folder / f"job-{job}.log"
     return Job.start(command, log=log, runtime=runtime, cwd=cwd, stdio=stdio)
+
+
+def _engine(python: str, program: Sequence[str]) -> tuple[str, ...]:
+    """The command of an engine that runs a program, whose own folder is in sys.path.
+
+    -P: not also the one where its user happens to be.
+    """
+    return (python, "-P", "-m", "steer.engines", *program)

@@ -14,11 +14,14 @@ from steer.client import activation
 from steer.errors import CompositeError, UsageError
 from steer.magics import sight, steering
 from steer.magics.autopx import AutoPx
+from steer.magics.below import Below
 from steer.magics.px import PxMagics
+from steer.magics.telling import Telling
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from steer.client.run import Run
     from steer.client.views import DirectView
 
 _extensions: weakref.WeakKeyDictionary[Any, Extension] = weakref.WeakKeyDictionary()
@@ -31,6 +34,7 @@ class Extension:
         self._shell = shell  # IPython's methods are half without types
         self._autopx = AutoPx()
         self._views: dict[str, PxMagics] = {}
+        self._tellings: dict[str, Telling] = {}
 
     def load(self) -> None:
         """Add to the shell."""
@@ -43,6 +47,8 @@ class Extension:
 
     def unload(self) -> None:
         """Take everything back."""
+        for telling in self._tellings.values():
+            telling.close()
         self._shell.input_transformer_manager.line_transforms.remove(self._autopx)
         self._shell.set_custom_exc((), None)
         registered = self._shell.magics_manager.magics
@@ -55,6 +61,20 @@ class Extension:
         if suffix and not f"px{suffix}".isidentifier():
             raise UsageError(f"{suffix!r} does not end a name; '_west' does.")
         self.magics(suffix).activate(view)
+        if view.client.run is not None:
+            self.telling(view.client.run)
+
+    def telling(self, run: Run) -> Telling:
+        """What tells of a run; begun if it was not."""
+        known = self._tellings.get(run.name)
+        if known is None or known.run is not run:
+            if known is not None:
+                known.close()
+            telling = Telling(run).__enter__()
+            if (prompt := getattr(self._shell, "pt_app", None)) is not None:
+                telling.redraw = Below(prompt, run).draw
+            self._tellings[run.name] = telling
+        return self._tellings[run.name]
 
     def magics(self, suffix: str) -> PxMagics:
         """The magics of a suffix, registered if they were not."""
@@ -83,6 +103,8 @@ class Extension:
         for name, seeing in sight.magics(magics, suffix).items():
             register(seeing, "line", f"{name}{suffix}")
             found[name] = seeing
+        register(steering.overview, "line", f"pxhelp{suffix}")
+        self._autopx.names.add(f"pxhelp{suffix}")
         self._autopx.names.update(f"{name}{suffix}" for name in found)
 
 
@@ -107,6 +129,11 @@ def unload(shell: InteractiveShell) -> None:
     extension = _extensions.pop(shell, None)
     if extension is not None:
         extension.unload()
+
+
+def telling_of(shell: InteractiveShell, run: Run) -> Telling:
+    """What tells of a run in a shell that has our magics."""
+    return _extensions[shell].telling(run)
 
 
 def _activate(shell: Any, view: DirectView, suffix: str) -> None:

@@ -6,6 +6,7 @@ The views are activated in `extension.py`, the options are in `options.py`, and
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import sys
@@ -62,8 +63,16 @@ class PxMagics:
         return self._view
 
     def run(self) -> Any:
-        """The run that its ranks belong to, for the magics of steering."""
-        return None if self._view is None else self._view.client.run
+        """The run that its ranks belong to, if there is one: for the verbs."""
+        if self._view is None:
+            return None
+        client = self._view.client
+        if client.run is None:
+            from steer.client.run import Run
+
+            with contextlib.suppress(UsageError):
+                Run.of(client)  # the client knows it from now on
+        return client.run
 
     # -- the magics
 

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from steer.client.verblines import asks_for_help, help_of, read, spoken
-from steer.client.verbs import VERBS, perform, verb
+from steer.client.verblines import all_verbs, asks_for_help, help_of, read, spoken
+from steer.client.verbs import perform, said, verb
 from steer.errors import AlreadyDisplayedError, RemoteError, SteerError
 from steer.magics import running
 from steer.magics.mistakes import as_sentences
@@ -39,18 +39,10 @@ def asked_for_help(line: str) -> str | None:
 
 
 def overview() -> str:
-    """All verbs, a line for each."""
-    width = max(map(len, VERBS)) + 2
-    lines = [f"  {v.name:<{width}}{v.help.partition(':')[0]}" for v in VERBS.values()]
-    return "\n".join(
-        [
-            "verbs (`help VERB` says more):",
-            *(line.removesuffix(".") for line in lines),
-            "Anything else is Python, and runs on all ranks; at a stop in the frame of "
-            "the loop.",
-            f"{', '.join(LEAVE)}: leave; the run goes on.",
-            "",
-        ]
+    """All verbs, and what else may be typed."""
+    return (
+        f"{all_verbs()}Anything else is Python, and runs on all ranks; at a stop in "
+        f"the frame of the loop.\n{', '.join(LEAVE)}: leave; the run goes on.\n"
     )
 
 
@@ -95,8 +87,8 @@ class Session:
             self._show(perform(self._run, meant.name, read(meant, rest)))
 
     def _show(self, value: Any) -> None:
-        text = getattr(value, "text", value)
-        if text is not None:
+        text = said(value) or repr(value)
+        if value is not None:
             sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
 

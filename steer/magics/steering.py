@@ -13,8 +13,8 @@ from typing import Any
 
 from IPython.core.magic import no_var_expand
 
-from steer.client.verblines import asks_for_help, help_of, read
-from steer.client.verbs import VERBS, Verb, perform
+from steer.client.verblines import all_verbs, asks_for_help, help_of, read
+from steer.client.verbs import VERBS, Verb, perform, said, verb
 from steer.errors import UsageError
 from steer.magics.mistakes import as_sentences
 
@@ -30,36 +30,42 @@ Find = Callable[[], Any]
 def magics(find: Find, suffix: str) -> dict[str, tuple[Callable[..., Any], bool]]:
     """The magics by their names, and whether each takes a cell."""
     return {
-        f"px{verb.name}": (_magic(verb, find, suffix), verb.code is not None)
-        for verb in VERBS.values()
+        f"px{one.name}": (_magic(one, find, suffix), one.code is not None)
+        for one in VERBS.values()
     }
 
 
-def _magic(verb: Verb, find: Find, suffix: str) -> Callable[..., Any]:
+def _magic(meant: Verb, find: Find, suffix: str) -> Callable[..., Any]:
     """What IPython calls with the line, and with the cell if there is one."""
     prefix = "%px"
 
     def magic(line: str = "", cell: str | None = None) -> Any:
         with as_sentences():
             if asks_for_help(line):
-                sys.stdout.write(help_of(verb, prefix))
+                sys.stdout.write(help_of(meant, prefix))
                 return None
-            arguments = read(verb, line, cell)
+            arguments = read(meant, line, cell)
             run = find()
             if run is None:
-                raise UsageError(NO_RUN.format(verb.name, suffix))
-            return show(perform(run, verb.name, arguments))
+                raise UsageError(NO_RUN.format(meant.name, suffix))
+            return show(perform(run, meant.name, arguments))
 
-    magic.__name__ = magic.__qualname__ = f"px{verb.name}{suffix}"
-    magic.__doc__ = help_of(verb, prefix)
+    magic.__name__ = magic.__qualname__ = f"px{meant.name}{suffix}"
+    magic.__doc__ = help_of(meant, prefix)
     # `{x}` and `$x` in code are Python's.
-    return no_var_expand(magic) if verb.code is not None else magic
+    return no_var_expand(magic) if meant.code is not None else magic
+
+
+def overview(line: str = "") -> None:
+    """Say what there is: `%pxhelp`, or more of one verb: `%pxhelp step`."""
+    with as_sentences():
+        sys.stdout.write(help_of(verb(line.strip())) if line.strip() else all_verbs())
 
 
 def show(value: Any) -> Any:
     """Print a sentence; give back what IPython shows as a value."""
-    text = value if isinstance(value, str) else getattr(value, "text", None)
-    if isinstance(text, str):
-        sys.stdout.write(f"{text}\n")
-        return None
-    return value
+    text = said(value)
+    if text is None:
+        return value
+    sys.stdout.write(f"{text}\n")
+    return None

@@ -24,7 +24,7 @@ from steer.core import roundevents as rv
 from steer.core.events import Action, Event
 from steer.core.fences import FINISHED, Fences
 from steer.core.page import NOWHERE, Family, Head, Text, Words
-from steer.core.wheel import Adopt, Found
+from steer.core.refound import Found, Slot
 from steer.ranks import RankSet
 
 Key = tuple[str, int]
@@ -41,10 +41,13 @@ class _Controlled:
     born: float
     """When it was first seen, and at which point it was then."""
     first: int
+    adopted: bool = False
+    """Whether it has had an order of ours."""
+    held_since: float | None = None
 
     @property
     def point(self) -> int:
-        return self.words[self.base + Family.C]
+        return max(0, self.words[self.base + Family.C])
 
     @property
     def holds(self) -> bool:
@@ -59,11 +62,13 @@ class Fencing:
         tell: Callable[[Event], None],
         wake: Callable[[Iterable[int]], None],
         clock: Callable[[], float] = time.monotonic,
+        barrier: Callable[[], None] = pages.barrier,
     ) -> None:
         self._tell = tell
         self._wake = wake
         """Have these ranks look at their pages, if they hold."""
         self._clock = clock
+        self._barrier = barrier
         self._pages: dict[int, pages.Mapped] = {}
         self._runs: dict[int, str] = {}
         self._known: dict[Key, _Controlled] = {}
@@ -89,7 +94,11 @@ class Fencing:
         """Take over a rank; OSError or ValueError if its page cannot be had."""
         if rank in self._pages:
             self.drop(rank)
-        self._pages[rank] = pages.open_of(pid, fd)
+        self.attach(rank, pages.open_of(pid, fd), run)
+
+    def attach(self, rank: int, mapped: pages.Mapped, run: str) -> None:
+        """The same, of a page that is there."""
+        self._pages[rank] = mapped
         self._runs[rank] = run
 
     def drop(self, rank: int) -> None:
@@ -112,15 +121,22 @@ class Fencing:
         mapped = self._pages.get(rank)
         return mapped.words if mapped is not None else None
 
+    def where(self, family: str, rank: int) -> tuple[int, bool]:
+        """The last point that it came to, and whether it holds there."""
+        controlled = self._known.get((family, rank))
+        return (
+            (0, False) if controlled is None else (controlled.point, controlled.holds)
+        )
+
     # -- orders
 
-    def do(self, action: Action) -> None:
-        """Carry out an order, on those of its ranks that are here."""
-        if isinstance(action, Adopt):
-            self._adopt(action)
+    def do(self, action: Action, ranks: RankSet) -> None:
+        """Carry out an order on these ranks. Those that are not here yet, as after a
+        restart of the hub, get it when they are."""
+        if isinstance(action, rv.Adopt):
+            self._adopt(action.family, ranks)
             return
         family: str = action.family  # type: ignore[attr-defined]
-        ranks = [r for r in action.ranks if r in self._pages]  # type: ignore[attr-defined]
         here: dict[int, _Controlled] = {}
         for rank in ranks:
             controlled = self._find(family, rank)
@@ -128,11 +144,23 @@ class Fencing:
                 here[rank] = controlled
             elif not self._has_ended(action, family, rank):
                 self._put_off(action, (family, rank))
-        self._carry_out(action, here)
+        self._carry_out(action, family, here)
 
-    def _carry_out(self, action: Action, here: dict[int, _Controlled]) -> None:
+    def put_off(self, rank: int) -> list[Action]:
+        """The orders that wait for a rank, which somebody else controls."""
+        keys = [key for key in self._waiting if key[1] == rank]
+        return [order for key in keys for order in self._waiting.pop(key)]
+
+    def _carry_out(
+        self, action: Action, family: str, here: dict[int, _Controlled]
+    ) -> None:
         if here:
             self.active = True
+            for rank, controlled in here.items():
+                if not controlled.adopted and not controlled.fences.is_new:
+                    # Before the order goes over it: another rank was found earlier.
+                    self._found(family, rank, controlled)
+                controlled.adopted = True
             self._does[type(action)](action, here)
             self._wake_held(here)
 
@@ -147,7 +175,7 @@ class Fencing:
 
     def _has_ended(self, action: Action, family: str, rank: int) -> bool:
         """Whether it has ended without a point of that family; says so."""
-        if not self._pages[rank].words[Head.FIN]:
+        if rank not in self._pages or not self._pages[rank].words[Head.FIN]:
             return False
         one = RankSet([rank])
         if isinstance(action, rv.Arm):
@@ -156,23 +184,31 @@ class Fencing:
             self._tell(rv.Voted(family, action.plan, one, 0, one))
         return True
 
-    def _adopt(self, action: Adopt) -> None:
-        for rank in action.ranks:
-            controlled = self._find(action.family, rank)
+    def _adopt(self, family: str, ranks: RankSet) -> None:
+        for rank in ranks:
+            controlled = self._find(family, rank)
             if controlled is None:
                 continue
-            waiting = self._waiting.pop((action.family, rank), [])
+            waiting = self._waiting.pop((family, rank), [])
             fences, here = controlled.fences, {rank: controlled}
-            if not any(isinstance(order, rv.Arm) for order in waiting):
-                hold = controlled.words[controlled.base + Family.HOLD]
-                if fences.epoch:
-                    one = RankSet([rank])
-                    self._tell(Found(action.family, one, fences.epoch, hold))
-                elif hold == 0:
-                    fences.adopt()
+            if controlled.adopted:
+                pass
+            elif not fences.is_new:
+                self._found(family, rank, controlled)
+            elif not any(isinstance(order, rv.Arm) for order in waiting):
+                fences.adopt()
+            controlled.adopted = True
             for order in waiting:
-                self._carry_out(order, here)
+                self._carry_out(order, family, here)
             self._wake_held(here)
+
+    def _found(self, family: str, rank: int, controlled: _Controlled) -> None:
+        """Another hub's orders are on its page."""
+        fences = controlled.fences
+        plans = tuple(Slot(*plan) for plan in fences.plans())
+        hold = controlled.words[controlled.base + Family.HOLD]
+        one = RankSet([rank])
+        self._tell(Found(family, one, fences.epoch, hold, plans, fences.last_plan))
 
     def _find(self, family: str, rank: int) -> _Controlled | None:
         """The controller of a family on a rank, as soon as its page tells of it."""
@@ -187,7 +223,7 @@ class Fencing:
                     page.read_text(words, base + Family.LABEL, page.LABEL_WORDS)
                     == label
                 ):
-                    fences = Fences(words, base, pages.barrier)
+                    fences = Fences(words, base, self._barrier)
                     first = max(0, words[base + Family.C])
                     controlled = _Controlled(fences, words, base, self._clock(), first)
                     self._known[key] = controlled
@@ -196,7 +232,7 @@ class Fencing:
     def _wake_held(self, here: dict[int, _Controlled]) -> None:
         """A rank that holds sleeps. What was just written comes before this look, and
         one that is about to hold writes AT before it looks at the fences."""
-        pages.barrier()
+        self._barrier()
         held = [rank for rank, controlled in here.items() if controlled.holds]
         if held:
             self._wake(held)
@@ -222,7 +258,7 @@ class Fencing:
     def _commit(self, action: rv.Commit, here: dict[int, _Controlled]) -> None:
         for controlled in here.values():
             controlled.fences.commit(action.epoch, action.point)
-        pages.barrier()
+        self._barrier()
         self.look(action.family, here)
 
     def _rest(self, action: rv.Rest, here: dict[int, _Controlled]) -> None:
@@ -244,7 +280,7 @@ class Fencing:
         done: list[int] = []
         for rank, controlled in here.items():
             point = controlled.fences.prepare(
-                action.plan, action.goal, action.every, action.ends
+                action.plan, action.goal, action.every, action.ends, action.ahead
             )
             if point == FINISHED:
                 done.append(rank)
@@ -315,12 +351,31 @@ class Fencing:
             for key in [key for key in self._waiting if key[1] == rank]:
                 del self._waiting[key]
 
+    def expire(self, seconds: float) -> None:
+        """Let those go whose hold nobody has made sure for so long.
+
+        Where a rank's own threads are the controller, one of them may wait for a rank
+        that is held, with the GIL, and then never says its next point.
+        """
+        now = self._clock()
+        for (family, rank), controlled in self._known.items():
+            fences = controlled.fences
+            if not (fences.provisional and controlled.holds):
+                controlled.held_since = None
+                continue
+            if controlled.held_since is None:
+                controlled.held_since = now
+            elif now - controlled.held_since >= seconds:
+                fences.release(fences.epoch)
+                self._tell(rv.Withdrew(family, fences.epoch, RankSet([rank])))
+                self._wake((rank,))
+
     def positions(self, run: str = "") -> None:
         """Say how far the families of a run are, and how fast."""
         now = self._clock()
         families: dict[str, list[_Controlled]] = collections.defaultdict(list)
         for (family, _), controlled in self._known.items():
-            if not run or family.partition("/")[0] == run or family == run:
+            if run in ("", family, family.partition("/")[0]):
                 families[family].append(controlled)
         for family, all_of_it in families.items():
             high = max(controlled.point for controlled in all_of_it)

@@ -667,6 +667,9 @@ class Steer(Message, frozen=True):
     arguments: dict[str, Any] = {}
     who: str = ""
     resent: bool = False
+    hub: int = 0
+    """The process of the hub that it was first sent to: what that one has not got, it
+    may do, and another one may not."""
 
 
 class Watching(Message, frozen=True):
@@ -676,6 +679,7 @@ class Watching(Message, frozen=True):
     id: str
     run: str = ""
     on: bool = True
+    who: str = ""
 
 
 class News(Message, frozen=True):
@@ -703,6 +707,16 @@ class RunBegan(Message, frozen=True):
     """Seconds since 1970."""
     keep: bool = False
     """Its ranks stay when it has ended, until somebody ends them."""
+    waits: bool = False
+    """It begins when it hears Begin: somebody has come to steer it."""
+    stop_at: int = -1
+    """It is to be stopped there; 0: at its first point; -1: not at all."""
+    families: int = 0
+    """So many FamilyBorn follow: a new hub asks for no more patience."""
+
+
+class Begin(Message, frozen=True):
+    """Somebody has come to steer the program that waits for that."""
 
 
 class RunEnded(Message, frozen=True):
@@ -712,6 +726,8 @@ class RunEnded(Message, frozen=True):
     status: int = 0
     error: str = ""
     """The end of a sentence: "failed with ZeroDivisionError: division by zero"."""
+    kept: bool = False
+    """This rank stays, to be looked into."""
 
 
 class FamilyBorn(Message, frozen=True):
@@ -739,7 +755,7 @@ class Rang(Message, frozen=True):
 
 
 class Inquire(Message, frozen=True):
-    """A question about its program that a rank's I/O thread answers: "params" or "try"
+    """A question about its program that a rank's I/O thread answers: "params"
     (`engines/planned.py`)."""
 
     number: int
@@ -758,6 +774,11 @@ class PlanHere(Message, frozen=True):
     """This rank knows what is to be done for a plan."""
 
     plan: int
+    no: str = ""
+    """Why it may not be done."""
+    verb: str = ""
+    text: str = ""
+    """For a hub that is new."""
 
 
 class PlanDone(Message, frozen=True):
@@ -798,6 +819,8 @@ class PlanBody(Message, frozen=True):
     plan: int
     verb: str
     body: bytes = b""
+    text: str = ""
+    """For people; a rank keeps it for a hub that is new."""
 
 
 class PlanGone(Message, frozen=True):
@@ -806,35 +829,52 @@ class PlanGone(Message, frozen=True):
     plan: int
 
 
+class LookAt(Message, frozen=True):
+    """What does main do now? Asked when a round waits for this rank."""
+
+    number: int
+
+
+class Looked(Message, frozen=True):
+    """The answer to LookAt."""
+
+    number: int
+    blocked: bool = False
+    """It waits in a call of MPI."""
+    text: str = ""
+    """What it is in: `Recv(source=0, tag=7)`; a native function if it is not
+    blocked."""
+    where: str = ""
+    """The user's own line: `halo.py:61`."""
+    waits_for: str = ""
+    """Ranks of the world; empty if that is not known."""
+    any_will_do: bool = False
+    """One of these is enough."""
+    point: int = 0
+    """The last point that it came to, of any family."""
+    held: bool = False
+    finished: bool = False
+
+
 class Wake(Message, frozen=True):
     """Look at your page again: a fence was moved."""
 
 
 class Order(Message, frozen=True):
-    """For the fences of an engine whose page the node cannot map: its I/O thread does
-    it (`node/fencing.py` does the same in the node)."""
+    """For the controller of an engine whose page the node cannot map: its own I/O
+    thread (`core/orders.py`)."""
 
-    family: str
-    """The label, as on the page."""
     what: str
-    """arm, commit, rest, release, prepare, confirm, withdraw, thaw."""
-    epoch: int = 0
-    point: int = 0
-    plan: int = 0
-    every: int = 0
-    ends: int = 0
+    """The name of an action."""
+    fields: dict[str, Any] = {}
 
 
 class Ordered(Message, frozen=True):
-    """What came of an Order, or was seen on the page since."""
+    """What such a controller says."""
 
-    family: str
     what: str
-    """next, voted, held, withdrew, froze."""
-    epoch: int = 0
-    point: int = 0
-    plan: int = 0
-    finished: bool = False
+    """The name of an event."""
+    fields: dict[str, Any] = {}
 
 
 # -- sight (docs/design/sight.md)
@@ -875,8 +915,8 @@ AnyMessage = (
     | Tasks | Functions | RankTask | Outcomes | RankOutcomes
     | Cancel | Uncancelled | Begun | Window | Taken | Settled
     | Unsend | Unsent | InterruptTask | Unstick | Seceded | Rejoined | HeldTasks
-    | Steer | Watching | News | RunBegan | RunEnded | FamilyBorn | Rang
+    | Steer | Watching | News | RunBegan | Begin | RunEnded | FamilyBorn | Rang
     | Inquire | Inquired | PlanHere | PlanDone
-    | Sample | Fired | PlanBody | PlanGone | Wake | Order | Ordered
+    | Sample | Fired | PlanBody | PlanGone | Wake | Order | Ordered | LookAt | Looked
     | Glance | Glanced | Insight
 )  # fmt: skip

@@ -25,11 +25,11 @@ class Hub:
         return self.feed(ev.Heard(peer.encode(), message, frames))
 
     def register(self, who, rank=0, size=1, **more):
-        fields = {"version": VERSION, "boot": "here", "engine": -1} | more
+        fields = {"version": VERSION, "boot": "here", "engine": -1, "job": "j"} | more
         return self.hear(
             f"c{who}",
             wire.Register(
-                uuid=who, pid=100 + rank, began=5, host="node1", job="j",
+                uuid=who, pid=100 + rank, began=5, host="node1",
                 rank=rank, size=size, **fields,
             ),
         )  # fmt: skip

@@ -209,7 +209,7 @@ class World:
         if rank.finished:
             voted = ev.Voted(FAMILY, action.plan, ranks, 0, finished=ranks)
         else:
-            point = max(self.next_of(rank), action.goal)
+            point = max(self.next_of(rank) + action.ahead, action.goal)
             voted = ev.Voted(FAMILY, action.plan, ranks, point)
             rank.plans[action.plan] = [point, False, action.every, FREE]
             rank.ends[action.plan] = action.ends

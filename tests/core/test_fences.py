@@ -173,7 +173,8 @@ def test_every_plan_is_done_at_one_point_with_stops_between(block):
                     continue
                 every = chance.choice([0, 0, 2])
                 ends = chance.choice([0, *agreed]) if agreed else 0
-                votes = [f.prepare(number, 0, every, ends) for _, f in made]
+                ahead = chance.choice([0, 0, 3])
+                votes = [f.prepare(number, 0, every, ends, ahead) for _, f in made]
                 if FINISHED in votes or FREE in votes:
                     for _, fences in made:
                         fences.withdraw(number)
@@ -205,6 +206,33 @@ def test_every_plan_is_done_at_one_point_with_stops_between(block):
             assert collections.Counter(rank.did) == wanted, seed
         done += len(wanted)
     assert done > 30
+
+
+@BLOCKS
+def test_a_stop_at_the_very_first_point_is_there(block):
+    """Ordered as soon as each family is seen, wherever its rank is on its way."""
+    for seed in range(15 * block, 15 * block + 15):
+        lockstep, made = ranks_and_controllers(3000 + seed)
+
+        def hub(lockstep=lockstep, made=made):
+            answers = []
+            for rank, fences in made:
+                until(lockstep, lambda rank=rank: rank.family)
+                answers.append(fences.arm(1))
+            assert answers == [1, 1]
+            for _, fences in made:
+                fences.commit(1, 1)
+            held = set()
+            while len(held) < len(made):
+                held |= {n for n, (_, f) in enumerate(made) if f.look().held_at == 1}
+                lockstep.switch()
+            assert_at(made, 1)
+            for _, fences in made:
+                fences.release(1)
+
+        lockstep.add("hub", hub)
+        lockstep.run()
+        assert [rank.passed for rank, _ in made] == [9, 9]
 
 
 def test_a_rank_that_has_finished_says_so():

@@ -261,6 +261,19 @@ def test_signals_go_to_processes_or_as_messages(ready):
     assert sent(actions, wire.Interrupt) == [((b"cfar",), wire.Interrupt(2))]
 
 
+def test_a_rank_with_a_program_is_asked_to_interrupt_what_clients_run(hub):
+    """A signal would end its program."""
+    hub.join(run="sim")
+    hub.hello()
+    hub.submit("a-1", "0")
+    actions = hub.hear("oa", wire.Signal("q", "0-1", 2, "a-1"))
+    assert sent(actions, wire.Interrupt) == [((b"ce0",), wire.Interrupt(2))]
+    for signal in (wire.Signal("q", "0", 2), wire.Signal("q", "0", 10, "a-1")):
+        actions = hub.hear("oa", signal)
+        assert sent(actions, wire.Interrupt) == []
+        assert any(isinstance(a, ev.Kill) for a in actions)
+
+
 @pytest.mark.parametrize("signum", [0, -9, 65, 2**40])
 def test_a_signal_that_is_none(ready, signum):
     assert refusal(ready.hear("oa", wire.Signal("q", "0", signum)))[1] == "q"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from steer.core import roundevents as ev
 from steer.core.plans import PATIENCE, SLOTS
-from steer.core.roundevents import Kind
+from steer.core.roundevents import FREE, Kind
 from steer.ranks import RankSet
 
 from .steered import World
@@ -134,13 +134,15 @@ def test_an_error_on_a_rank_is_told_at_once_and_with_all_when_all_did_it():
 def test_what_recurs_and_fails_is_told_once():
     world = World(ranks=2, seed=2)
     number = plan(world, "render()", point=900, every=10).facts["plan"]
-    for point in (900, 910, 920):
-        for rank in (0, 1):
-            applied(world, number, rank, point, ERROR)
-    assert [t.point for t in done(world, number)] == [900]
+    for rank in (0, 1):
+        applied(world, number, rank, 900, ERROR)
+    first, both = done(world, number)
+    assert both.text == f"render(): failed at point 900 on ranks 0-1: {ERROR}"
+    applied(world, number, 1, 910, "")
+    applied(world, number, 1, 920, ERROR)
+    assert done(world, number) == [first, both]
     applied(world, number, 0, 930, "OSError: disk full")
-    applied(world, number, 1, 930)
-    texts = [t.text for t in done(world, number)[1:]]
+    texts = [t.text for t in done(world, number)[2:]]
     assert texts == ["render(): failed on rank 0 at point 930: OSError: disk full"]
     assert number in world.core.families["run/step"].plans.plans
 
@@ -151,6 +153,35 @@ def test_what_took_long_says_so():
     applied(world, number, 0, 900, seconds=0.2)
     applied(world, number, 1, 900, seconds=1.73)
     assert done(world, number)[0].text == "save(): done at point 900 in 1.7 s"
+
+
+def test_where_a_page_has_no_room_it_is_tried_again():
+    world = World(ranks=2, seed=2)
+    prepare = world.prepare
+    full = set(range(2))
+
+    def no_room(rank, action):
+        if rank.number in full:
+            full.discard(rank.number)
+            one = RankSet([rank.number])
+            world.answer(rank, ev.Voted("run/step", action.plan, one, FREE))
+        else:
+            prepare(rank, action)
+
+    world.prepare = no_room
+    point = plan(world).point
+    world.run(1)
+    assert [at for _, at in did(world)] == [point]
+
+
+def test_where_there_never_is_room_it_is_dropped():
+    world = World(ranks=1, seed=2)
+    one = RankSet([0])
+    world.prepare = lambda rank, action: world.answer(
+        rank, ev.Voted("run/step", action.plan, one, FREE)
+    )
+    tell = world.answer_to(world.ask(ev.Plan, "set", "dt=1"))
+    assert tell.text == "dt=1: not done, there is no room for more plans; take one back"
 
 
 def test_a_rank_that_dies_before_it_did_it_is_not_waited_for():
@@ -184,7 +215,7 @@ def test_nonsense_is_refused():
 def test_one_that_is_not_sure_is_taken_back_everywhere():
     world = World(ranks=2, seed=2)
     id = world.ask(ev.Plan, "set", "dt=1")
-    number = world.core.epoch
+    number = world.core.plan
     back = world.ask(ev.Unplan, number)
     world.run(2)
     assert did(world) == []
@@ -203,6 +234,27 @@ def test_nobody_is_held_before_all_know_what_to_do():
     assert asked == [hand]
     world.feed(ev.Has("run/step", hand.plan, RankSet([0])))
     assert type(asked[1]) is ev.Prepare
+
+
+def test_what_may_not_be_done_on_some_is_done_on_none():
+    for refusing, text in (
+        ((1,), "rank 1: dt is below 1"),
+        ((0, 1), "dt is below 1"),
+    ):
+        world = World(ranks=2, seed=2)
+        asked = []
+        world.hand = lambda *_: None
+        id = world.ask(ev.Plan, "set", "dt=1")
+        number = world.core.plan
+        for rank in (0, 1):
+            no = "dt is below 1" if rank in refusing else ""
+            asked += world.core.handle(
+                ev.Has("run/step", number, RankSet([rank]), no), 0.0
+            )
+        withdraw, tell = asked
+        assert type(withdraw) is ev.Withdraw
+        assert (tell.kind, tell.text, tell.answers) == (Kind.REFUSED, text, (id,))
+        assert world.core.families["run/step"].plans.plans == {}
 
 
 def test_a_rank_that_does_not_take_it_is_not_waited_for_long():

@@ -302,6 +302,20 @@ def test_a_stop_before_the_first_point_waits_for_it():
     assert arm == [ev.Arm("h", 1, RankSet([5]))]
 
 
+def test_go_takes_back_what_waits_for_a_first_point():
+    m = Manual()
+    m.feed(ev.RunHere("later", RankSet([5])))
+    m.feed(ev.Go(Asker("0"), "later"))
+    assert m.told(Kind.REFUSED)[0].answers == ("0",)
+    m.feed(ev.Stop(Asker("1"), "later"))
+    m.feed(ev.Step(Asker("2"), "later"))  # a mistake takes nothing back
+    assert [tell.answers for tell in m.told(Kind.REFUSED)] == [("2",)]
+    m.feed(ev.Go(Asker("3"), "later"))
+    assert [tell.answers for tell in m.told(Kind.REFUSED)] == [("1",)]
+    assert m.told(Kind.WENT)[0].answers == ("3",)
+    assert m.feed(ev.FamilyHere("later", "h", RankSet([5]))) == []
+
+
 def test_a_run_without_a_name_is_refused():
     m = Manual()
     m.feed(ev.Stop(Asker("1"), "nothing"))
@@ -383,7 +397,7 @@ def test_a_condition_that_is_met_on_the_way_stops_there():
     assert stopped.answers == ("1",)
     assert stopped.point == 12
     (note,) = [a for a in m.actions if isinstance(a, ev.Note)]
-    assert note.who == "rank 1: nan"
+    assert note.who == "ranks 0-1: nan"
 
 
 def test_the_journal_gets_what_a_plan_did_and_which_one_was_ended():

@@ -65,7 +65,7 @@ class Machine(stateful.RuleBasedStateMachine):
 
     @stateful.rule(back=st.integers(0, 5))
     def unplan(self, back):
-        self.ask(ev.Unplan, self.world.core.epoch - back)
+        self.ask(ev.Unplan, self.world.core.plan - back)
 
     @stateful.rule(number=st.integers(0, 30))
     def die(self, number):

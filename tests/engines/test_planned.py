@@ -105,7 +105,11 @@ def test_what_is_meant_for_the_program_reaches_it(rank):
     rank.take(1, Code("import sys; sys.exit(3)"))
     with pytest.raises(SystemExit):
         rank.planned.apply(1, 5)
-    assert rank.told == [(1, 5, "SystemExit")]
+    assert rank.told == [(1, 5, "")]
+    rank.take(2, Code("raise KeyboardInterrupt"))
+    with pytest.raises(KeyboardInterrupt):
+        rank.planned.apply(2, 6)
+    assert rank.told[1:] == [(2, 6, "KeyboardInterrupt")]
 
 
 def test_what_is_over_is_forgotten_and_nothing_else(rank):
@@ -144,10 +148,29 @@ def test_questions_about_parameters(rank):
     assert params.from_description(described)["n"].per_rank
 
     def tried(*parts):
-        return rank.planned.answer("try", encode_deed(Changes(parts))).decode()
+        return rank.planned.take(1, "set", encode_deed(Changes(parts)))
 
     assert tried(Change({"dt": 0.2})) == ""
     assert tried(Change({"dt": 2})) == "dt is from 0 to 1, not 2.0."
     assert tried(Change({"n": 9}, "0-1")) == ""  # not this one
     assert tried(Change({"n": 9}, "2")) == "n is from 0 to 5, not 9."
+    assert tried(Change({"dt": 0.2}, "0")).startswith("dt is the same on all ranks")
     assert declared.values() == {"dt": 0.1, "n": 3}
+
+
+def test_what_recurs_tells_only_what_is_new(rank):
+    source = "if fails: raise OSError(fails)"
+    rank.take(1, Code(source))
+    for point, fails in enumerate(["", "", "full", "full", "", "", "full"]):
+        rank.namespace.variables["fails"] = fails
+        rank.planned.apply(1, point)
+    error = "OSError: full"
+    assert rank.told == [(1, 0, ""), (1, 2, error), (1, 4, ""), (1, 6, error)]
+
+
+def test_what_a_new_hub_is_told(rank):
+    for plan, source in ((1, "a"), (2, "b")):
+        deed = Code(source)
+        rank.planned.take(plan, "code", encode_deed(deed), f"{source}()")
+    rank.fences.confirm(2, rank.fences.prepare(2, 5, 2))
+    assert rank.planned.known() == [(2, "code", "b()")]

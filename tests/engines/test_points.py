@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 import timeit
 
@@ -264,6 +265,110 @@ def test_the_users_own_numbers(session):
     with pytest.warns(UserWarning, match="step="):
         points.point()
     assert session.words[FIRST] == 6
+
+
+class Ring:
+    """What looks like a communicator."""
+
+    def __init__(self, there=True):
+        self._there = there
+
+    def __bool__(self):
+        return self._there
+
+    def Get_group(self):
+        return [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"step": 0.5}, "whole numbers"),
+        ({"step": "3"}, "whole numbers"),
+        ({"step": 1 << 62}, "the last is 9,007,199,254,740,992"),
+        ({"step": 1 << 70}, "the last is"),
+        ({"comm": 5}, "5 is no communicator"),
+    ],
+)
+def test_a_mistake_does_not_end_a_program(session, arguments, why):
+    with pytest.warns(UserWarning, match=why):
+        points.point(**arguments)
+    assert session.engine.families == []
+    points.point()
+    assert session.words[FIRST] == 1
+
+
+def test_labels_of_all_kinds(session):
+    for label in (3, "x" * 100 + "1", "x" * 100 + "2", "é" * 40, "\udc80", "a/b@0"):
+        points.point(label)
+        points.point(label)
+    families = session.engine.families
+    assert len(set(families)) == len(families) == 6
+    assert families[0] == "3"
+    for number, family in enumerate(families):
+        base = page.family_base(number)
+        assert session.words[base] == 2
+        text = page.read_text(session.words, base + Family.LABEL, page.LABEL_WORDS)
+        assert text == family
+
+
+def test_more_families_than_there_is_room_for(session):
+    def come():
+        for label in "abcdefghij" * 3:
+            points.point(label)
+
+    with pytest.warns(UserWarning, match="at most 8") as warned:
+        come()
+    assert len(warned) == 2  # once for each of the two
+    assert session.engine.families == list("abcdefgh")
+
+
+def test_who_has_no_part_in_a_communicator_comes_to_no_point(session):
+    points.point(comm=Ring(there=False))
+    assert session.engine.families == []
+
+
+def test_communicators_of_the_same_ranks_are_one_family(session, monkeypatch):
+    """As the hub has it: what else would `comm.Dup()` in each step be?"""
+    monkeypatch.setattr(points, "world_ranks", Ring.Get_group)
+    for _ in range(20):
+        points.point(comm=Ring())
+    assert session.engine.families == ["step@0-1"]
+    assert session.words[FIRST] == 20
+
+
+def test_points_are_for_the_main_thread(session):
+    points.point("solve")
+    told = []
+
+    def other():
+        with pytest.warns(UserWarning, match="main thread only") as warned:
+            points.point("solve")
+        told.extend(warned)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join(10)
+    assert len(told) == 1
+    assert session.words[FIRST] == 1
+
+
+def test_the_child_of_a_fork_comes_to_no_points(session):
+    """It has the page too, and its main thread is the one that forked."""
+    points.point()
+    words = pages.make().words
+    words[:] = session.words
+    session._words = words
+    child = os.fork()
+    if not child:
+        try:
+            points.point("other")
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert words[Head.FAMILIES] == 1
+    points.point()
+    assert session.words[FIRST] == 2
 
 
 def test_what_runs_while_it_holds_does_not_count(session):

@@ -110,7 +110,7 @@ class World:
                 self.feed(ev.Has("f", action.plan, one))
             case ev.Prepare():
                 point = fences.prepare(
-                    action.plan, action.goal, action.every, action.ends
+                    action.plan, action.goal, action.every, action.ends, action.ahead
                 )
                 fin = one if point == FINISHED else RankSet()
                 self.feed(ev.Voted("f", action.plan, one, max(point, 0), fin))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from steer.client.client import Client
 from steer.client.verbs import VERBS
 from steer.errors import UsageError
 from steer.magics.session import Session, blocks, overview
+from steer.wire.messages import News
 
 mpi = [pytest.mark.mpi, pytest.mark.either_mpi]
 
@@ -47,7 +47,7 @@ class Fake:
 
     def stop(self, **named: Any) -> Any:
         self.asked.append("stop")
-        return SimpleNamespace(text="stopped at point 413")
+        return News("sim", "sim/step", "stopped", "stopped at point 413")
 
     def step(self, **named: Any) -> Any:
         self.asked.append("step")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from steer.client.client import Client
 from steer.client.verbs import VERBS
 from steer.errors import UsageError
+from steer.wire.messages import News
 from tests.magics.conftest import Notebook
 
 pytestmark = [pytest.mark.mpi, pytest.mark.either_mpi]
@@ -19,12 +19,18 @@ pytestmark = [pytest.mark.mpi, pytest.mark.either_mpi]
 class Run:
     """Has every verb, and remembers what was asked of it."""
 
-    def __init__(self) -> None:
+    name = "sim"
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.answer: Any = None
 
+    def status(self) -> dict[str, Any]:
+        return {"families": []}
+
     def __getattr__(self, name: str) -> Any:
-        if name not in VERBS:
+        if name not in VERBS:  # but for those above
             raise AttributeError(name)
 
         def method(*args: Any, **named: Any) -> Any:
@@ -39,7 +45,7 @@ class Run:
 @pytest.fixture
 def run(notebook: Notebook, rc: Client) -> Iterator[Run]:
     """A run to which the active view belongs."""
-    rc.run = Run()
+    rc.run = Run(rc)
     yield rc.run
     rc.run = None
 
@@ -49,6 +55,13 @@ def test_every_verb_is_a_magic_with_help(notebook: Notebook, run: Run):
         shown = notebook.run(f"%px{name} --help").out
         assert shown.startswith(f"usage: %px{name}")
     assert run.calls == []
+
+
+def test_there_is_an_overview(notebook: Notebook):
+    shown = notebook.run("%pxhelp").out
+    assert all(f"  {name} " in shown for name in VERBS)
+    assert notebook.run("%pxhelp step").out.startswith("usage: step")
+    assert "There is no verb 'leap'" in notebook.mistake("%pxhelp leap")
 
 
 def test_a_line_is_a_call(notebook: Notebook, run: Run):
@@ -77,7 +90,7 @@ def test_a_cell_is_the_code(notebook: Notebook, run: Run):
 
 
 def test_news_is_printed_and_values_are_values(notebook: Notebook, run: Run):
-    run.answer = SimpleNamespace(text="stopped at point 413 (sim.py:40)")
+    run.answer = News("sim", "sim/step", "stopped", "stopped at point 413 (sim.py:40)")
     ran = notebook.run("%pxstop")
     assert ran.out == "stopped at point 413 (sim.py:40)\n"
     assert ran.value is None

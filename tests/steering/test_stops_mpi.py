@@ -1,4 +1,4 @@
-"""Stops of real ranks that are not in step: always at the same point, on all of them."""
+"""Stops of real ranks out of step: always at the same point, on all of them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def stop_often(run, times):
         assert news.kind == "stopped"
         assert points_of(run) == [news.point] * len(run.view.targets)
         assert set(run["step"]) == {news.point - 2}  # the next is not assigned yet
-        assert news.point > last
+        assert news.point >= last  # perhaps none has left yet
         last = news.point
         if number % 4 == 0:
             n = chance.randrange(1, 20)
@@ -57,7 +57,7 @@ def stop_often(run, times):
             # Safe, because all of them are between the same two of their steps.
             run.execute("together = comm.allreduce(rank)")
             assert len(set(run["together"])) == 1
-        run.go(timeout=20)
+        run.go()
 
 
 def test_forty_stops_in_a_row(run):
@@ -84,7 +84,7 @@ def test_what_a_stop_says(run):
     assert "4/4 held" in news.text
     again = run.stop(timeout=20)
     assert (again.kind, again.point) == ("stopped", news.point)
-    assert run.go(timeout=20).kind == "went"
+    assert run.go().kind == "went"
 
 
 def test_a_step_of_a_run_that_runs_is_refused(run):
@@ -94,19 +94,19 @@ def test_a_step_of_a_run_that_runs_is_refused(run):
 
 def test_a_stop_at_a_point_that_is_ahead(run):
     news = run.stop(timeout=20)
-    run.go(timeout=20)
+    run.go()
     assert run.stop(news.point + 50, timeout=30).point == news.point + 50
-    run.go(timeout=20)
+    run.go()
 
 
 def test_a_stop_is_taken_back_and_asked_for_again(run):
     for _ in range(20):
         asked = run.ask("stop")
-        run.go(timeout=20)
+        run.go()
         assert asked.result(20).kind in ("stopped", "went")
         news = run.stop(timeout=20)
         assert points_of(run) == [news.point] * 4
-        run.go(timeout=20)
+        run.go()
 
 
 def test_two_clients_see_what_either_does(run):
@@ -118,7 +118,7 @@ def test_two_clients_see_what_either_does(run):
         news = run.stop(timeout=20)
         wait_until(lambda: any(n.kind == "stopped" for n in heard), 10, "the news")
         assert other.stop(timeout=20).point == news.point
-        other.go(timeout=20)
+        other.go()
         with pytest.raises(UsageError, match="stop it first"):
             run.step(timeout=20)
 
@@ -132,4 +132,4 @@ def test_ranks_sleep_while_they_are_held(run):
         wait_until(lambda: False, 1.0, "a second")
     run.execute(f"{measure}; used = spent.ru_utime + spent.ru_stime - before")
     assert max(run["used"]) < 0.1
-    run.go(timeout=20)
+    run.go()

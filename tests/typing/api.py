@@ -21,3 +21,11 @@ def views(view: steer.DirectView) -> None:
 def results(result: steer.AsyncResult) -> None:
     assert_type(result.ready(), bool)
     assert_type(result.msg_ids, list[str])
+
+
+def parameters() -> None:
+    p = steer.params(dt=steer.Float(0.1, 0.0, 1.0), out=steer.Bool(True))
+    assert_type(p, steer.Parameters)
+    assert_type(p.dt, Any)
+    for step in steer.loop(range(3)):
+        assert_type(step, int)

@@ -1,0 +1,202 @@
+"""A run is steered again as its journal says: the same at the same points.
+
+What changed something is repeated: parameters, planned code, cells that ran at stops.
+Stops and steps themselves change nothing, so the replay stops where it has to and
+nowhere else. Actions that were planned are planned again for the very point at which
+they were done; so they keep their order, also among each other. A deterministic program
+comes to the same state, to the last bit.
+
+What cannot be repeated is refused before anything is started: cells that ran where not
+all ranks were at one point, arguments too large for a journal, points of several kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from steer.client.asyncresult import AsyncResult
+from steer.client.journalfile import CELLS, PLANS, Deed, Journal
+from steer.core.plans import SLOTS
+from steer.errors import UsageError
+from steer.ranks import RankSet, describe
+
+if TYPE_CHECKING:
+    from steer.client.run import Run
+
+Say = Callable[[str], object]
+
+
+def deeds_of(journal: Journal) -> list[Deed]:
+    """Those that changed something; UsageError if one cannot be repeated."""
+    watches = {deed.plan for deed in journal.deeds if deed.verb == "watch"}
+    deeds = [
+        deed
+        for deed in journal.deeds
+        if (deed.verb in CELLS and not _never_ran(deed))
+        or (deed.verb in PLANS and deed.verb != "watch" and deed.ends not in watches)
+    ]
+    for deed in deeds:
+        if problem := _problem(deed):
+            raise UsageError(f"{deed.what!r} cannot be repeated: {problem}.")
+    labels = {label for deed in deeds for label in deed.points}
+    if len(labels) > 1:
+        kinds = ", ".join(sorted(labels))
+        raise UsageError(
+            f"Things were done at points of several kinds, {kinds}: such a journal can "
+            "be read, but not replayed."
+        )
+    return deeds
+
+
+def _never_ran(deed: Deed) -> bool:
+    ran = RankSet.parse(deed.ranks)
+    for ranks, status in deed.statuses.items():
+        if status == "aborted":
+            ran -= RankSet.parse(ranks)
+    return not ran
+
+
+def _problem(deed: Deed) -> str:
+    if not deed.points:
+        return "not all of its ranks were at one point"
+    if deed.large:
+        return "what was sent was too large for the journal"
+    return ""
+
+
+class Replay:
+    """The replay of a journal on a run that holds at its first point."""
+
+    def __init__(
+        self, run: Run, journal: Journal, say: Say = lambda text: None
+    ) -> None:
+        self._run = run
+        self._deeds = deeds_of(journal)
+        self._ranks = journal.ranks
+        self._say = say
+        self._here = 0
+        self._plans: dict[int, int] = {}
+        """What plans of the journal are called now."""
+        self._ahead: dict[int, int] = {}
+        """Plans that are not done yet: their points; 0 if they recur."""
+
+    def play(self, *, hold: bool = False) -> None:
+        """Do all of it, and let the run go on, or `hold` it where the last thing was
+        done."""
+        size = len(RankSet.parse(self._run.status()["ranks"]))
+        if self._ranks and size != self._ranks:
+            raise UsageError(
+                f"The journal is of a run with {self._ranks} ranks; this has {size}."
+            )
+        self._here = self._run.stop().point
+        for number, deed in enumerate(self._deeds):
+            if deed.verb in CELLS:
+                self._go_to(deed.point, deed)
+                self._repeat(deed)
+            else:
+                self._plan(deed, self._deeds[number:])
+        if hold:
+            self._go_to(max([self._here, *self._ahead.values()]))
+        else:
+            self._run.go()
+        self._say(f"{len(self._deeds)} deeds were repeated.")
+
+    # -- plans
+
+    def _plan(self, deed: Deed, rest: Sequence[Deed]) -> None:
+        """Have it done at its point, which lies ahead, or is here."""
+        self._make_room(deed, rest)
+        run, point = self._run, deed.point
+        if point < self._here:
+            raise UsageError(self._too_late(deed))
+        if deed.verb == "end":
+            number = self._plans.get(deed.ends)
+            if number is None:
+                raise UsageError(
+                    f"{deed.what!r}: the journal does not say what that is."
+                )
+            news = run.do("unplan", plan=number, point=point)
+            self._ahead.pop(number, None)
+        else:
+            news = run.do(
+                "plan", verb=deed.verb, text=deed.text, body=deed.body, point=point,
+                every=deed.every,
+            )  # fmt: skip
+            number = news.facts.get("plan", 0)
+            self._plans[deed.plan] = number
+            self._ahead[number] = 0 if deed.every else point
+        if news.kind != "planned" or news.point != point:
+            raise UsageError(
+                f"{deed.what!r} should be done at point {point}: {news.text}"
+            )
+        self._say(news.text)
+
+    def _make_room(self, deed: Deed, rest: Sequence[Deed]) -> None:
+        """Go on, without passing where something has yet to be done, until there is
+        room on the ranks' pages for one more plan."""
+        self._forget()
+        if deed.verb == "end" or len(self._ahead) < SLOTS - 1:
+            return
+        # One point before: what is planned for it may have to come first.
+        self._go_to(max(self._here, min(later.point for later in rest) - 1))
+        self._forget()
+
+    def _forget(self) -> None:
+        """Plans that are done."""
+        self._ahead = {n: p for n, p in self._ahead.items() if not p or p > self._here}
+
+    # -- cells
+
+    def _go_to(self, point: int, deed: Deed | None = None) -> None:
+        if point < self._here:
+            raise UsageError(self._too_late(deed) if deed is not None else "")
+        if point > self._here:
+            news = self._run.do("stop", point=point)
+            if news.kind != "stopped" or news.point != point:
+                raise UsageError(f"The run did not come to point {point}: {news.text}")
+            self._here = point
+
+    def _too_late(self, deed: Deed) -> str:
+        return (
+            f"{deed.what!r} was done at point {deed.point}, and the run is at point "
+            f"{self._here} already."
+        )
+
+    def _repeat(self, deed: Deed) -> None:
+        """Run a cell again."""
+        client, kind = self._run.client, deed.verb
+        first = min(RankSet.parse(self._run.status()["ranks"]))
+        ids = [first + rank for rank in RankSet.parse(deed.ranks)]
+        frames = [deed.text.encode()] if kind == "execute" else list(deed.frames)
+        name = "" if kind == "execute" else deed.text
+        code = deed.text if kind == "execute" else None
+        result = AsyncResult(client, kind, fname=name or kind, code=code)
+        client[ids]._request(result, kind, ids, frames, name=name)
+        result.wait()
+        now = {
+            rank - first: status for rank, status in _statuses(result) if status != "ok"
+        }
+        then = dict(_spread(deed.statuses))
+        if now != then:
+            self._say(
+                f"At point {deed.point}, {deed.what!r} ended otherwise than before: "
+                f"{_told(now)}, and not {_told(then)}."
+            )
+
+
+def _statuses(result: AsyncResult) -> Iterator[tuple[int, str]]:
+    metadata: Any = result.metadata
+    for one in metadata if isinstance(metadata, list) else [metadata]:
+        yield one["engine_id"], one["status"]
+
+
+def _spread(statuses: dict[str, str]) -> Iterator[tuple[int, str]]:
+    for ranks, status in statuses.items():
+        for rank in RankSet.parse(ranks):
+            yield rank, status
+
+
+def _told(statuses: dict[int, str]) -> str:
+    """Which ranks did not come through."""
+    return f"failed on {describe(statuses)}" if statuses else "done on all"

@@ -1,0 +1,70 @@
+"""Requests of clients that are open, and the answers that were given.
+
+A request that concerns several families is answered when each of them has said how it
+went. Answers are kept for a while: a client that was cut off asks again.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+
+from steer.core.roundevents import Kind, Tell
+from steer.wire.messages import News
+
+REMEMBERED = 1000
+"""Answers that are kept."""
+
+
+@dataclasses.dataclass
+class _Open:
+    """A request that is not answered yet."""
+
+    left: int
+    texts: list[str] = dataclasses.field(default_factory=list)
+
+
+class Answers:
+    """What is open, and what was answered."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, _Open] = {}
+        self._given: collections.OrderedDict[str, News] = collections.OrderedDict()
+
+    def open(self, id: str, families: int = 1) -> None:
+        """A request that so many families have to answer."""
+        self._open[id] = _Open(families)
+
+    def is_open(self, id: str) -> bool:
+        """Whether it waits for its answer."""
+        return id in self._open
+
+    def given(self, id: str) -> News | None:
+        """Its answer, if it has one."""
+        return self._given.get(id)
+
+    def close(self, tell: Tell) -> tuple[tuple[str, ...], list[str]]:
+        """The requests that have their whole answer with this, and what was said in
+        answer to them before."""
+        done = []
+        texts: list[str] = []
+        for id in tell.answers:
+            request = self._open.get(id)
+            if request is None:
+                continue
+            request.left -= 1
+            if request.left > 0 and tell.kind is not Kind.OVER:
+                request.texts.append(tell.text)
+                continue
+            del self._open[id]
+            texts = request.texts
+            done.append(id)
+        return tuple(done), texts
+
+    def give(self, news: News) -> None:
+        """Remember an answer."""
+        for id in news.answers:
+            self._open.pop(id, None)
+            self._given[id] = news
+        while len(self._given) > REMEMBERED:
+            self._given.popitem(last=False)

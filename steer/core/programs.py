@@ -1,0 +1,103 @@
+"""The programs that run on a hub's engines: on which ranks, how far, how they ended."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Self
+
+from steer.core.registry import Engine
+from steer.core.roundevents import NOBODY
+from steer.core.rounds import Rounds
+from steer.ranks import RankSet
+from steer.wire.messages import FamilyBorn, RunBegan
+
+
+@dataclasses.dataclass
+class Program:
+    """What runs on the ranks of a world."""
+
+    name: str
+    world: str
+    ranks: RankSet
+    first: int
+    """The engine that is rank 0."""
+    script: str
+    arguments: tuple[str, ...]
+    began: float
+    here: RankSet = NOBODY
+    """Ranks on which it has begun."""
+    ended: RankSet = NOBODY
+    lost: dict[int, str] = dataclasses.field(default_factory=dict)
+    kept: bool = False
+    """Its ranks stay when it has ended."""
+    waits: bool = False
+    """It begins when somebody has come."""
+    stop_at: int = -1
+    """Where it is to be stopped, as soon as it has a point."""
+    statuses: dict[int, int] = dataclasses.field(default_factory=dict)
+    """How ranks have ended, if not with 0."""
+    labels: dict[str, RankSet] = dataclasses.field(default_factory=dict)
+    """Its families, with their members."""
+    families: int = 0
+    """How many of them there are, at least."""
+
+    @classmethod
+    def begun(cls, engine: Engine, message: RunBegan) -> Self:
+        """One that begins on the world of this engine."""
+        size = max(engine.info.size, 1)
+        first = engine.id - max(engine.info.rank, 0) if size > 1 else engine.id
+        return cls(
+            message.run, engine.world, RankSet(range(first, first + size)), first,
+            message.script, message.arguments, message.began, kept=message.keep,
+            waits=message.waits, stop_at=message.stop_at,
+        )  # fmt: skip
+
+    def members(self, message: FamilyBorn) -> RankSet:
+        """The engines that come to points of a new family, and are not lost."""
+        members = self.ranks
+        if message.members:
+            some = RankSet.parse(message.members)
+            members = RankSet(self.first + rank for rank in some) & self.ranks
+        return members - RankSet(self.lost)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that its ranks had to say of themselves has come."""
+        missing = self.ranks - self.here - self.ended - RankSet(self.lost)
+        return not missing and len(self.labels) >= self.families
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended on all its ranks, one way or another."""
+        return not self.ranks - self.ended - RankSet(self.lost)
+
+
+def told(program: Program, rounds: Rounds) -> dict[str, Any]:
+    """What there is to know of a program, as plain data."""
+    families = (f"{program.name}/{label}" for label in program.labels)
+    return {
+        "run": program.name, "ranks": str(program.ranks), "script": program.script,
+        "first": program.first, "arguments": list(program.arguments),
+        "began": program.began,
+        "ended": str(program.ended), "over": program.over, "kept": program.kept,
+        "waits": program.waits,
+        "statuses": {str(rank): n for rank, n in program.statuses.items()},
+        "lost": {str(rank): how for rank, how in program.lost.items()},
+        "families": [_family(rounds, f) for f in families if f in rounds.families],
+    }  # fmt: skip
+
+
+def _family(rounds: Rounds, name: str) -> dict[str, Any]:
+    family = rounds.families[name]
+    round_, plans = family.round, family.plans
+    return {
+        "label": name.partition("/")[2], "family": name, "ranks": str(round_.ranks),
+        "phase": round_.phase.value, "logical": round_.logical,
+        "point": round_.target if round_.target else plans.high,
+        "high": plans.high, "rate": plans.rate,
+        "plans": [
+            {"plan": plan.number, "verb": plan.event.verb, "text": plan.event.text,
+             "point": plan.point, "every": plan.event.every}
+            for plan in plans.plans.values()
+        ],
+    }  # fmt: skip

@@ -1,0 +1,54 @@
+"""Who is told that a program keeps ranks busy, and who is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from steer.wire import messages as wire
+from steer.wire.messages import News
+
+from .hubs import Hub, sent
+
+
+@pytest.fixture
+def hub():
+    """Four ranks run a program, and a client is there."""
+    hub = Hub()
+    hub.join(4, run="sim")
+    for rank in range(4):
+        hub.hear(f"ce{rank}", wire.RunBegan("sim", "sim.py"))
+    hub.hello()
+    return hub
+
+
+def news(actions):
+    return [message for _, message in sent(actions, News) if message.kind == "queued"]
+
+
+def test_who_sends_to_ranks_that_are_busy_is_told(hub):
+    (told,) = news(hub.submit("a-1", "1-3"))
+    assert told.text == (
+        "ranks 1-3 run sim: what was sent there waits for its next stop, or its end."
+    )
+    assert told.facts == {"request": "a-1"}
+
+
+def test_nobody_waits_for_what_is_asked_at_each_key(hub):
+    submit = wire.Submit("a-1", "complete", "0-1")
+    assert news(hub.hear("oa", submit, b"x")) == []
+
+
+def test_ranks_that_have_ended_are_free(hub):
+    for rank in (0, 1):
+        hub.hear(f"ce{rank}", wire.RunEnded("sim"))
+    assert news(hub.submit("a-1", "0-1")) == []
+    (told,) = news(hub.submit("a-2", "0-2"))
+    assert told.ranks == "2"
+    assert told.text.startswith("rank 2 runs sim")
+
+
+def test_without_a_program_nothing_is_said():
+    hub = Hub()
+    hub.join(2)
+    hub.hello()
+    assert news(hub.submit("a-1")) == []

@@ -1,0 +1,160 @@
+"""What was done to a run is in its journal, and a replay comes to the same state."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from steer.client.journalfile import find, read
+from steer.client.run import connect
+from steer.config import list_clusters
+from steer.testing.waiting import wait_until
+
+pytestmark = pytest.mark.mpi
+
+SIMULATION = """
+    import hashlib, sys, time
+    import numpy as np
+    from mpi4py import MPI
+    import steer
+
+    comm = MPI.COMM_WORLD
+    right, left = (comm.rank + 1) % comm.size, (comm.rank - 1) % comm.size
+    p = steer.params(dt=steer.Float(0.1, 1e-6, 1.0), scheme=steer.Choice("a", "b"))
+
+    def simulate(steps):
+        u = np.random.default_rng(comm.rank).random(64)
+        halo = np.empty(1)
+        trace = 0.0
+        for step in steer.loop(range(steps)):
+            comm.Sendrecv(u[-1:], right, recvbuf=halo, source=left)
+            u[1:] += p.dt * (u[:-1] - u[1:])
+            u[0] += p.dt * (halo[0] - u[0])
+            if p.scheme == "b":
+                u *= 1.0 + 1e-3 * np.sin(step)
+            total = comm.allreduce(u.sum())
+            trace = np.sin(trace + total)
+            time.sleep(float(sys.argv[2]))
+        return u.tobytes() + np.float64(trace).tobytes()
+
+    state = comm.gather(simulate(int(sys.argv[1])))
+    if comm.rank == 0:
+        print("state", hashlib.sha256(b"".join(state)).hexdigest(), flush=True)
+"""
+STEPS = 1100
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sim.py").write_text(textwrap.dedent(SIMULATION))
+    return tmp_path
+
+
+@contextlib.contextmanager
+def steer(*words, steps=STEPS, nap="0.001"):
+    """Start a command that runs the simulation."""
+    command = [sys.executable, "-m", "steer", *words, "sim.py", str(steps), nap]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **pipes)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()  # its hub sees that, and ends with it
+            process.communicate()
+            wait_until(lambda: not list(list_clusters()), 20, "its end")
+
+
+def state_of(process, status=0):
+    """What it says that it has come to."""
+    try:
+        out, err = process.communicate(timeout=40)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+    assert process.returncode == status, (out, err)
+    return (out.split()[1] if out else ""), err
+
+
+def attached(process, name="sim"):
+    """Take its wheel, as soon as it is there."""
+    from steer.errors import SteerError
+
+    found = []
+
+    def there():
+        assert process.poll() is None, process.communicate()
+        try:
+            found.append(connect(name))
+        except SteerError:
+            return False
+        return True
+
+    wait_until(there, 20, "the run")
+    return found[0]
+
+
+def do_all_kinds_of_things(run):
+    """As a user may."""
+    first = run.stop(timeout=20).point
+    run.set(dt=0.05)
+    run.execute("u[0] += 1.0")
+    run.execute("before = u.sum(); u *= 1.5")
+    with pytest.raises(Exception, match="exceptions raised"):
+        run.execute("u[1] = 2.0; 1 / comm.rank")
+    run.set(dt=0.02)
+    run.step(7, timeout=20)
+    run.view.push({"gain": 1.25})
+    run.execute("u[-1] *= gain + before")
+    run.client[1].execute("u[3] = 42.0", block=True)
+    run.at("+20", "u[2] -= 0.5")
+    run.at(first + 900, "u[4] *= 2 * gain")  # long after all the others
+    every = run.every(10, "u[5] += 0.125")
+    run.go()
+    run.set(scheme="b")
+    run.at("+3", lambda by: globals().update(gain=gain + by), 0.25)  # noqa: F821
+    run.until(f"step={first + 300}", timeout=20)
+    every.end()
+    run.execute("u[:] = np.roll(u, 1)")
+    run.go()
+    for number in range(12):  # more than a page has room for at once
+        run.at(f"+{40 - number}", f"u[{number}] += {number}")
+    run.until("step > 400 and comm.rank == 1", timeout=20)
+    run.execute("u[7] = step")
+    run.go()
+
+
+def test_a_replay_comes_to_the_same_state_bit_for_bit(here):
+    with steer("run", "-n", "3", nap="0") as process:
+        untouched, _ = state_of(process)
+    with steer("run", "-n", "3", "--stop-at", "0") as process:
+        with attached(process) as run:
+            do_all_kinds_of_things(run)
+            journal = run.journal()
+        steered, _ = state_of(process)
+    assert steered != untouched
+    path = find("sim")
+    assert repr(read(path)).startswith(repr(journal))
+    assert path.stat().st_mode & 0o077 == 0
+    # Faster than it was then: the points count, not the time.
+    with steer("replay", str(path), nap="0") as process:
+        again, said = state_of(process)
+    assert again == steered, said
+    assert "deeds were repeated" in said
+    assert "otherwise" not in said
+    shown = subprocess.run(
+        [sys.executable, "-m", "steer", "journal", path.stem],
+        capture_output=True, text=True, timeout=20, check=True,
+    )  # fmt: skip
+    for text in (
+        "dt=0.05",
+        "u[0] += 1.0",
+        "every 10 u[5] += 0.125",
+        "failed on rank 0",
+    ):
+        assert text in shown.stdout
