@@ -1,0 +1,383 @@
+"""What the hub asks ranks, what it does about those that are silent, and what it says
+unasked."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from steer.core import events as ev
+from steer.core.freeing import Act, Recipe
+from steer.core.rankstates import Doing, Look, Spot
+from steer.core.sight import (
+    HASTE,
+    OUTSIDE,
+    PATIENCE,
+    SILENT_AFTER,
+    Outside,
+    SeenOutside,
+    diagnosed,
+)
+from steer.core.sightings import Freed, LookWish, Peeked, Report, Snapshot
+from steer.core.verdict import Kind
+from steer.wire import messages as wire
+from steer.wire.frames import pack, unpack
+
+from .hubs import Hub, sent
+from .sightings import joint, recv, world
+
+DUMP = """Current thread 0x01 (most recent call first):
+  File "/home/ann/solver.py", line 120 in step
+  File "/x/steer/engines/run.py", line 9 in run
+  File "<frozen runpy>", line 198 in _run_module_as_main
+"""
+
+
+@pytest.fixture
+def hub():
+    hub = Hub()
+    hub.join(3)
+    hub.hello()
+    return hub
+
+
+def asked(actions):
+    return [(peers, m) for peers, m in sent(actions, wire.Glance) if m.what != "watch"]
+
+
+def answered(actions):
+    found = [a for a in actions if isinstance(a, ev.Send)]
+    (send,) = [a for a in found if isinstance(a.message, wire.Answer)]
+    return unpack(send.frames[0])
+
+
+def snapshot(actions) -> Snapshot:
+    return msgspec.convert(answered(actions), type=Snapshot, strict=False)
+
+
+def waits(call, still=5.0) -> Report:
+    return Report("a-1", 9.0, Look(Spot("s.py", 3, "f"), "", call, still))
+
+
+COMPUTES = Report("a-1", 9.0, Look(Spot("s.py", 4, "g")))
+
+
+def say(hub, rank, number, content):
+    return hub.hear(f"ce{rank}", wire.Glanced(number, pack(content)))
+
+
+def tick(hub, seconds):
+    """Let time go by; the actions of all ticks that are due."""
+    until, actions = hub.now + seconds, []
+    while (due := hub.core.deadline()) is not None and due <= until:
+        hub.now = max(due, hub.now)
+        actions += hub.feed(ev.Tick())
+    hub.now = until
+    return actions
+
+
+def see(hub, **arguments):
+    """Ask, and give the number of the question."""
+    actions = hub.ask("sight", **({"view": "states"} | arguments))
+    ((_, glance),) = asked(actions)
+    return glance.number
+
+
+# -- questions
+
+
+def test_ranks_are_asked_and_their_states_told(hub):
+    hub.submit(targets="0-2")
+    actions = hub.ask("sight", view="stacks", targets="0-1", seconds=2.0)
+    ((peers, glance),) = asked(actions)
+    assert peers == (b"ce0", b"ce1")
+    assert glance.what == "look"
+    assert unpack(glance.body, type=LookWish) == LookWish(False, True, 2.0)
+    hub.now += 1
+    stack = ((1, (("s.py", 3, "f"),)),)
+    report = msgspec.structs.replace(waits(recv(1)), stacks=stack)
+    assert say(hub, 0, glance.number, report) == []
+    shown = snapshot(say(hub, 1, glance.number, COMPUTES))
+    (seen,) = shown.worlds
+    assert (seen.first, seen.size) == (0, 3)
+    assert seen.states[0].doing is Doing.MPI
+    assert seen.states[0].moved == hub.now - 5.0
+    assert seen.states[1].doing is Doing.PYTHON
+    assert shown.stacks == (("0", stack),)
+
+
+def test_all_of_a_world_are_asked_if_wanted(hub):
+    actions = hub.ask("sight", view="states", targets="1", world=True, deep=True)
+    ((peers, glance),) = asked(actions)
+    assert peers == (b"ce0", b"ce1", b"ce2")
+    assert unpack(glance.body, type=LookWish).deep
+
+
+def test_what_rests_is_told_apart_from_what_failed(hub):
+    number = see(hub)
+    say(hub, 0, number, Report())
+    failed = Report(error="ZeroDivisionError", error_spot=Spot("s.py", 8), error_age=3)
+    say(hub, 1, number, failed)
+    (seen,) = snapshot(say(hub, 2, number, Report(look=Look(Spot())))).worlds
+    assert seen.states[0].doing is Doing.FINISHED
+    assert seen.states[1].doing is Doing.POST_MORTEM
+    assert seen.states[1].since == -3.0
+    assert str(seen.states[1].spot) == "s.py:8"
+
+
+def test_a_rank_to_which_work_is_on_its_way_is_not_idle(hub):
+    hub.submit(targets="0")
+    number = see(hub, targets="0")
+    (seen,) = snapshot(say(hub, 0, number, Report())).worlds
+    assert seen.states[0].doing is Doing.PYTHON
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"view": "everything"},
+        {"view": "states", "seconds": -1.0},
+        {"view": "stacks", "seconds": 1e9},
+        {"view": "stacks", "seconds": float("nan")},
+        {"view": "peek", "expression": 7},
+        {"view": "states", "targets": "x"},
+    ],
+)
+def test_what_is_no_question_is_refused(hub, arguments):
+    actions = hub.ask("sight", **arguments)
+    assert sent(actions, wire.Refused)
+    assert not asked(actions)
+
+
+def test_an_answer_that_is_none_does_not_count(hub):
+    number = see(hub)
+    for rank in range(3):
+        hub.hear(f"ce{rank}", wire.Glanced(number, b"\xc1"))
+    (action,) = [a for a in tick(hub, PATIENCE + 0.1) if isinstance(a, Outside)]
+    assert action.engines == (0, 1, 2)
+
+
+def test_peeks_are_folded(hub):
+    actions = hub.ask("sight", view="peek", expression="x", targets="0-2")
+    ((_, glance),) = asked(actions)
+    assert glance.body == b"x"
+    say(hub, 0, glance.number, Peeked("1"))
+    say(hub, 2, glance.number, Peeked("1"))
+    said = answered(say(hub, 1, glance.number, Peeked("", "Refused: no.")))
+    assert said == {
+        "said": [["0,2", ["1", "", False]], ["1", ["", "Refused: no.", False]]],
+        "missing": "",
+    }
+
+
+# -- silence
+
+
+def test_a_silent_rank_is_shown_from_outside(hub):
+    hub.submit(targets="0-2")
+    number = see(hub)
+    say(hub, 0, number, waits(joint("Barrier")))
+    say(hub, 1, number, waits(joint("Barrier")))
+    (action,) = [a for a in tick(hub, PATIENCE + 0.1) if isinstance(a, Outside)]
+    assert action == Outside((2,))
+    hub.now += 0.05
+    shown = snapshot(hub.feed(SeenOutside(2, DUMP, "   x = solve(a)\n")))
+    state = shown.worlds[0].states[2]
+    assert state.doing is Doing.HOLDING
+    assert str(state.spot) == "solver.py:120"
+    assert shown.stacks == (("2", ((1, (("/home/ann/solver.py", 120, "step"),)),)),)
+    assert shown.silent == "2"
+
+
+def test_a_call_of_mpi_is_read_from_the_source_of_a_silent_rank(hub):
+    hub.submit(targets="0-2")
+    see(hub, targets="2")
+    tick(hub, PATIENCE + 0.1)
+    shown = snapshot(hub.feed(SeenOutside(2, DUMP, "  comm.allreduce(x)\n")))
+    state = shown.worlds[0].states[2]
+    assert state.call.op == "allreduce"
+    assert state.detail == "GIL held"
+
+
+def test_nobody_waits_longer_for_a_stack_that_does_not_come(hub):
+    see(hub, targets="2")
+    hub.submit(targets="0-2")
+    actions = tick(hub, PATIENCE + OUTSIDE + 0.1)
+    assert snapshot(actions).worlds[0].states[2].doing is Doing.HOLDING
+
+
+def test_a_little_silence_proves_nothing(hub):
+    """On a crowded machine a thread may wait for a core for a while."""
+    hub.submit(targets="0-2")
+    see(hub, targets="2")
+    state = snapshot(tick(hub, PATIENCE + OUTSIDE + 0.1)).worlds[0].states[2]
+    assert state.moved == pytest.approx(state.seen)
+    hub.now += 10
+    see(hub, targets="2")
+    state = snapshot(tick(hub, PATIENCE + OUTSIDE + 0.1)).worlds[0].states[2]
+    assert state.seen - state.moved > 5
+
+
+def test_a_rank_of_another_host_that_is_silent_is_unreachable():
+    hub = Hub()
+    hub.join(2, boot="there")
+    hub.hello()
+    see(hub)
+    actions = tick(hub, PATIENCE + 0.1)
+    assert not [a for a in actions if isinstance(a, Outside)]
+    states = snapshot(actions).worlds[0].states
+    assert {state.doing for state in states.values()} == {Doing.UNREACHABLE}
+
+
+def test_a_rank_that_dies_is_not_waited_for(hub):
+    hub.submit(targets="0-2")
+    number = see(hub)
+    say(hub, 0, number, waits(recv(2)))
+    say(hub, 1, number, COMPUTES)
+    shown = snapshot(hub.feed(ev.Died("e2", "was killed by SIGKILL")))
+    state = shown.worlds[0].states[2]
+    assert state.doing is Doing.DEAD
+    assert state.detail == "was killed by SIGKILL"
+
+
+# -- unasked
+
+
+def silent(hub, seconds=SILENT_AFTER + 0.1):
+    hub.submit(targets="0-2", joint=True, silent=False)
+    return tick(hub, seconds)
+
+
+def test_a_quick_request_is_never_looked_after(hub):
+    hub.submit(targets="0-2")
+    for rank in range(3):
+        hub.answer(f"e{rank}")
+    assert not sent(tick(hub, 30), wire.Glance)
+    assert hub.core.deadline() is None
+
+
+def test_ranks_of_a_long_request_are_watched(hub):
+    hub.submit(targets="0-2")
+    ((peers, glance),) = sent(tick(hub, 3), wire.Glance)
+    assert glance.what == "watch"
+    assert peers == (b"ce0", b"ce1", b"ce2")
+
+
+def test_a_deadlock_is_said_once_when_a_cell_is_silent(hub):
+    ((_, glance),) = asked(silent(hub))
+    assert unpack(glance.body, type=LookWish).deep
+    for rank in (0, 1):
+        say(hub, rank, glance.number, waits(recv((rank - 1) % 3)))
+    actions = say(hub, 2, glance.number, waits(recv(1)))
+    ((peers, insight),) = sent(actions, wire.Insight)
+    assert (insight.id, insight.kind) == ("a-1", "verdict")
+    assert peers == (b"ia",)
+    (send,) = [a for a in actions if isinstance(a, ev.Send)]
+    (found,) = diagnosed(unpack(send.frames[0], type=Snapshot))
+    assert found.head.kind is Kind.DEADLOCK
+    ((_, glance),) = asked(tick(hub, 3.1))
+    for rank in range(3):
+        again = say(hub, rank, glance.number, waits(recv((rank - 1) % 3), 12))
+    assert not sent(again, wire.Insight)
+
+
+def test_nothing_is_said_that_is_not_proved(hub):
+    ((_, glance),) = asked(silent(hub))
+    for rank in range(3):
+        actions = say(hub, rank, glance.number, waits(recv((rank - 1) % 3), 0.2))
+    assert not sent(actions, wire.Insight)
+
+
+@pytest.mark.parametrize(("still", "said"), [(0.5, False), (7.0, True)])
+def test_that_one_is_slow_is_said_when_others_waited_for_long(hub, still, said):
+    ((_, glance),) = asked(silent(hub))
+    for rank in (0, 1):
+        say(hub, rank, glance.number, waits(joint("Barrier", world(3)), still))
+    actions = say(hub, 2, glance.number, COMPUTES)
+    assert bool(sent(actions, wire.Insight)) is said
+
+
+def test_a_request_that_prints_is_not_silent(hub):
+    silent(hub, SILENT_AFTER - 1)
+    hub.hear("ce0", wire.Output("a-1", wire.Stream.STDOUT), b"x")
+    assert not asked(tick(hub, 5))
+    assert asked(tick(hub, SILENT_AFTER))
+
+
+def test_a_cell_that_waits_for_its_turn_is_not_silent(hub):
+    hub.submit("a-1", targets="0-2", joint=True, silent=False)
+    hub.submit("a-2", targets="0-2", joint=True, silent=False)
+    glances = asked(tick(hub, SILENT_AFTER + 1))
+    assert len(glances) == 1
+
+
+def fail(hub, rank):
+    frame = pack(wire.ErrorInfo("ValueError", "x"))
+    return hub.hear(f"we{rank}", wire.Result("a-1", "error", 1.0, 2.0), frame)
+
+
+def test_a_failure_is_told_with_those_who_wait_for_it(hub):
+    hub.submit(targets="0-2", joint=True, silent=False)
+    fail(hub, 2)
+    ((_, glance),) = asked(tick(hub, HASTE + 0.01))
+    for rank in (0, 1):
+        say(hub, rank, glance.number, waits(recv(2), 0.01))
+    failed = Report(error="ValueError", error_age=0.1)
+    ((_, insight),) = sent(say(hub, 2, glance.number, failed), wire.Insight)
+    assert (insight.kind, insight.ranks) == ("waiters", "2")
+
+
+def test_those_on_their_way_are_looked_at_again_but_not_for_ever(hub):
+    hub.submit(targets="0-2", joint=True, silent=False)
+    fail(hub, 2)
+    looks = 0
+    for _ in range(10):
+        for _, glance in asked(tick(hub, 0.2)):
+            looks += 1
+            for rank in (0, 1):
+                say(hub, rank, glance.number, COMPUTES)
+            failed = Report(error="ValueError", error_age=0.1)
+            assert not sent(say(hub, 2, glance.number, failed), wire.Insight)
+    assert looks == 3
+
+
+def test_unstick_of_several_worlds_is_refused():
+    hub = Hub()
+    for rank in range(2):
+        hub.register(f"e{rank}", 0, 1)
+        hub.hear(f"ce{rank}", wire.Ready(f"e{rank}", 0, 1))
+    hub.hello()
+    assert sent(hub.ask("unstick", targets="0-1"), wire.Refused)
+
+
+def test_unstick_goes_from_step_to_step(hub):
+    hub.submit(targets="0", joint=True, silent=False)
+    ((_, glance),) = asked(hub.ask("unstick", targets="0"))
+    assert glance.what == "recipe"
+    say(hub, 0, glance.number, (waits(recv(2, 7)), Recipe("Recv")))
+    say(hub, 1, glance.number, None)
+    ((_, glance),) = asked(say(hub, 2, glance.number, None))
+    assert glance.what == "flag"
+    assert unpack(glance.body, type=dict[int, Recipe]) == {0: Recipe("Recv")}
+    for rank in (0, 1):
+        say(hub, rank, glance.number, "")
+    ((_, glance),) = asked(say(hub, 2, glance.number, ""))
+    assert glance.what == "act"
+    acts = unpack(glance.body, type=dict[int, list[Act]])
+    assert acts == {2: [Act("send", "0-2", "WORLD", 0, 7)]}
+    for rank in range(3):
+        assert not asked(say(hub, rank, glance.number, ""))
+    ((_, glance),) = asked(tick(hub, 0.2))
+    assert glance.what == "recipe"
+    for rank in range(3):
+        actions = say(hub, rank, glance.number, None)
+    ((_, glance),) = asked(actions)
+    assert glance.what == "drain"
+    assert unpack(glance.body) == [["0-2", "WORLD"]]
+    for rank in range(3):
+        actions = say(hub, rank, glance.number, 1)
+    freed = msgspec.convert(answered(actions), type=Freed)
+    assert freed.freed[0][0] == "0"
+    assert freed.dropped == 3
+    assert not freed.refusals
