@@ -83,7 +83,7 @@ class Witnessed:
         _, found, said = raw.rpartition(NOTE)
         line = said.partition(b"\n")[0].decode(errors="replace")
         when, _, text = line.partition(" ")
-        return (time.monotonic() - float(when), text) if found else (0.0, "")
+        return (max(0.0, time.monotonic() - float(when)), text) if found else (0.0, "")
 
     def last_words(self) -> str:
         """The stack that it wrote when it died of a signal; empty if it could not."""

@@ -368,6 +368,7 @@ def test_unstick_goes_from_step_to_step(hub):
     assert acts == {2: [Act("send", "0-2", "WORLD", 0, 7)]}
     for rank in range(3):
         assert not asked(say(hub, rank, glance.number, ""))
+    hub.answer("e0")
     ((_, glance),) = asked(tick(hub, 0.2))
     assert glance.what == "recipe"
     for rank in range(3):

@@ -1,0 +1,120 @@
+"""What a client makes of what the hub tells about ranks: texts and pictures."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from steer.client.rungs import Unstuck
+from steer.client.sight import Peek, Status, Stuck, Where, waiters_text
+from steer.core.rankstates import Call, Comm, Doing, Message, RankState, Spot
+from steer.core.sightings import Freed, Snapshot, World
+from steer.ranks import RankSet
+
+WORLD = Comm("0-2", "WORLD", sure=True)
+HALO = Spot("/home/ann/halo.py", 61, "exchange")
+
+
+def waits(source: int) -> RankState:
+    call = Call("Recv", WORLD, receive=Message(source, 7))
+    return RankState(Doing.MPI, HALO, call, "", 88.0, 100.0, 88.0)
+
+
+FAILED = RankState(
+    Doing.POST_MORTEM, Spot("/home/ann/solver.py", 88, "rhs"), None, "ValueError",
+    90.0, 100.0, 90.0,
+)  # fmt: skip
+CYCLE = {rank: waits((rank - 1) % 3) for rank in range(3)}
+
+
+def snapshot(states: dict[int, RankState], first: int = 0) -> Snapshot:
+    main = ("/home/ann/sim.py", 3, "<module>")
+    deep = (main, ("/home/ann/halo.py", 61, "exchange"))
+    stacks = ((f"{first}-{first + 1}", ((1, deep),)), (f"{first + 2}", ((1, (main,)),)))
+    return Snapshot(100.0, (World(first, 3, states),), stacks)
+
+
+def test_a_diagnosis_has_a_verdict_and_a_picture():
+    seen = Stuck(snapshot(CYCLE))
+    assert seen.verdict == "DEADLOCK"
+    assert seen.proved
+    assert seen.causes == RankSet.parse("0-2")
+    assert "cycle 0 → 2 → 1 → 0" in seen.text
+    root = ElementTree.fromstring(seen.svg)
+    texts = "".join(root.itertext())
+    assert "[0]" in texts
+    assert "Recv(source=2" in texts
+    assert seen.svg.count("<line") == 3
+    assert "<svg" in seen._repr_html_()
+
+
+def test_engines_of_a_second_world_are_named():
+    seen = Stuck(snapshot(CYCLE, first=4))
+    assert seen.text.startswith("World of engines 4-6, whose ranks count from 0:")
+    assert seen.blocked == RankSet.parse("4-6")
+
+
+def test_status_tells_each_rank():
+    states = {0: waits(2), 1: waits(2), 2: FAILED}
+    seen = Status(snapshot(states), [0, 1, 2])
+    assert seen.text.startswith("3 ranks: 2 blocked, 1 post-mortem\n")
+    assert "ValueError" in seen.text
+    assert "verdict" not in seen.text
+    assert seen.doing(2) == "post-mortem"
+    assert set(Status(snapshot(states), [1]).states) == {1}
+
+
+def test_where_is_a_tree_with_calls():
+    seen = Where(snapshot({0: waits(2), 1: waits(2), 2: FAILED}), [0, 1, 2], 0.0)
+    lines = seen.text.splitlines()
+    assert lines[0].startswith("[0-2] (3)  <module>")
+    assert "exchange" in lines[1]
+    assert "Recv(source=2, tag=7, comm WORLD)" in lines[1]
+    root = ElementTree.fromstring(seen.svg)
+    assert len(root.findall("{http://www.w3.org/2000/svg}g")) == 2
+    ElementTree.fromstring(seen._repr_html_().replace(" open ", " "))
+
+
+def test_ranks_without_a_stack_are_named():
+    seen = Where(snapshot({0: waits(2), 1: waits(2), 2: FAILED}), [0, 1, 2, 5], 0.0)
+    assert "[5]  nothing runs there" in seen.text
+
+
+def test_who_waits_for_a_failure():
+    text = waiters_text(snapshot({0: waits(2), 1: waits(2), 2: FAILED}), RankSet([2]))
+    first, second = text.splitlines()
+    assert first == (
+        "waiting for rank 2: 0-1 in Recv(source=2, tag=7, comm WORLD)  halo.py:61"
+    )
+    assert "%pxunstick" in second
+    assert waiters_text(snapshot({0: FAILED, 1: FAILED, 2: FAILED}), RankSet([2])) == ""
+
+
+def test_peeks_are_told_with_their_ranks():
+    told = {
+        "said": [["0-1", ["a\nb", "", False]], ["3", ["", "Refused: no.", False]]],
+        "missing": "2",
+    }
+    seen = Peek("x", told)
+    assert seen.values == {0: "a\nb", 1: "a\nb"}
+    assert seen.refusals == {3: "Refused: no."}
+    assert seen.text.splitlines() == [
+        "[0-1] (2)  a",
+        "           b",
+        "[3]        Refused: no.",
+        "[2]        no answer: native code holds the GIL there",
+        "racy: read while the ranks went on",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("freed", "words"),
+    [
+        (Freed(), "No rank waits in MPI."),
+        (Freed((("0-1", "Recv()  s.py:1"),), (), "", 2), "2 messages that nobody"),
+        (Freed((), ("Rank 1 computes",)), "Refused, nothing was lost"),
+    ],
+)
+def test_unstick_says_what_was_done(freed, words):
+    assert words in Unstuck(freed).text
