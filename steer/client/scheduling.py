@@ -45,6 +45,8 @@ class Plan(Told):
         self._run = run
         self._reports = reports
         self.number: int = news.facts["plan"]
+        self.numbers: list[int] = news.facts.get("plans", [self.number])
+        """Several where a run has several loops, each with points of its own."""
         self.point = news.point
         """Where it is done first."""
         self.every: int = news.facts.get("every", 0)
@@ -57,30 +59,33 @@ class Plan(Told):
             raise UsageError(f"Plan {self.number} has no end: it recurs until unplan.")
         reports = self._reports
         deadline = None if timeout is None else time.monotonic() + timeout
-        while (news := reports.over(self.number)) is None:
+        while not self.done:
             left = LOOK if deadline is None else min(LOOK, deadline - time.monotonic())
             if left <= 0:
                 raise NotYet(f"{self.text}; that is not done after {timeout:g} s.")
             if not reports.wait(left) and left == LOOK and self._is_unknown():
                 raise PlanError(f"{self.text}; what became of that is not known.")
-        if news.kind == "dropped" or news.facts.get("errors"):
-            raise PlanError(news.text)
-        self.text = news.text
+        ends = [reports.over(number) for number in self.numbers]
+        text = "\n".join(news.text for news in ends if news is not None)
+        if any(news and (news.kind == "dropped" or news.facts.get("errors"))
+               for news in ends):  # fmt: skip
+            raise PlanError(text)
+        self.text = text
         return self
 
     @property
     def done(self) -> bool:
         """Whether it is over, in whichever way."""
-        return self._reports.over(self.number) is not None
+        return all(self._reports.over(number) for number in self.numbers)
 
     def end(self, timeout: float | None = None) -> Plan | None:
         """Do it no more."""
-        return self._run.unplan(self.number, timeout=timeout)
+        return self._run.unplan(self, timeout=timeout)
 
     def _is_unknown(self) -> bool:
         """Whether the hub knows nothing of it, as one that is new."""
-        known = self._run.plans()
-        missing = all(plan["plan"] != self.number for plan in known)
+        known = [plan["plan"] for plan in self._run.plans()]
+        missing = not any(number in known for number in self.numbers)
         return missing and not self.done
 
     def __repr__(self) -> str:
@@ -204,9 +209,10 @@ class Scheduling:
             for each in self.plans():
                 self.unplan(each["plan"], timeout=timeout)
             return None
-        number = plan.number if isinstance(plan, Plan) else plan
+        numbers = plan.numbers if isinstance(plan, Plan) else [plan]
         reports = self._listen()
-        news = self.do("unplan", timeout, plan=number)
+        for number in numbers:
+            news = self.do("unplan", timeout, plan=number)
         return Plan(self, news, reports) if "plan" in news.facts else None
 
     # -- helpers

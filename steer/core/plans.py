@@ -129,6 +129,11 @@ class Plans:
             event = msgspec.structs.replace(event, point=point, ahead=0)
         self.waiting.append(Planned(number, event.asker, event))
 
+    def knows(self, number: int) -> bool:
+        """Whether there is such a plan."""
+        waiting = (plan.number for plan in self.waiting)
+        return number in self.plans or number in waiting
+
     def end(self, number: int, ends: int, asker: Asker, point: int = 0) -> None:
         """Do a plan no more, from a point on that all agree about."""
         was = self.plans[ends]

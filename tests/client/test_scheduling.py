@@ -113,7 +113,7 @@ def test_what_recurs_is_ended(run):
     plan = run.every(10, "save()")
     with pytest.raises(UsageError, match="no end"):
         plan.wait()
-    plan.number = 2
+    plan.numbers = [2]
     assert repr(plan.end()).startswith("no more")
     assert run.asked[-1] == ("unplan", {"plan": 2})
     with pytest.raises(UsageError, match="There is no plan 9"):
