@@ -522,7 +522,7 @@ class Wheel:
         done, tells = self._answers.close(tell)
         tell = self._answers.together(tells)
         news = News(
-            run, tell.family, tell.kind.value, text, done, tell.point,
+            run, tell.family, tell.kind.value, tell.text, done, tell.point,
             str(tell.ranks), tell.facts,
         )  # fmt: skip
         self._answers.give(news)

@@ -53,7 +53,7 @@ def test_code(run):
     assert deed(run) == Code("checkpoint()")
     run.at(500, "a = 1\nb = 2")
     assert run.asked[-1][1]["text"] == "a = 1 ..."
-    with pytest.raises(UsageError, match="'a =' is no Python: invalid syntax.$"):
+    with pytest.raises(UsageError, match=r"'a =' is no Python: invalid syntax\.$"):
         run.at(500, "a = ")
     with pytest.raises(UsageError, match="no Python"):
         run.at(500, 3)
