@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 LONGEST = 60
 """Characters of code that people are shown."""
 
+LARGEST = 1 << 20
+"""Bytes of code, or of a function and its arguments. Data goes by `push`."""
+
 LOOK = 2.0
 """Seconds without news after which a hub that is new is asked."""
 
@@ -227,10 +230,16 @@ class Scheduling:
         timeout: float | None = None,
     ) -> Plan:
         point, ahead = _place(when)
+        body = encode_deed(deed)
+        if len(body) > LARGEST:
+            raise UsageError(
+                f"What is planned has {len(body):,} bytes, and may have {LARGEST:,}; "
+                "send large data before, with run.view.push at a stop."
+            )
         reports = self._listen()
         news = self.do(
-            "plan", timeout, verb=verb_of(deed), text=text, body=encode_deed(deed),
-            point=point, ahead=ahead, every=every,
+            "plan", timeout, verb=verb_of(deed), text=text, body=body, point=point,
+            ahead=ahead, every=every,
         )  # fmt: skip
         if news.kind == "dropped":
             raise PlanError(news.text)

@@ -77,6 +77,12 @@ def test_functions(run):
             run.every(n, save)
 
 
+def test_large_data_goes_another_way(run):
+    with pytest.raises(UsageError, match=r"2,000,0\d\d bytes, .* run.view.push"):
+        run.at("+5", print, b"x" * 2_000_000)
+    assert run.asked == []
+
+
 def test_a_plan_waits_until_it_is_done(run):
     plan = run.set(dt=0.2)
     with pytest.raises(NotYet, match=r"dt=0.2: at point 413; .* after 0.01 s"):
