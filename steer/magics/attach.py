@@ -48,7 +48,7 @@ def attach(run: Run) -> None:
     transforms[transforms.index(bare.autopx)] = bare
     bare.autopx.magic = "px"
     shell.prompts = StatePrompts(shell, telling)
-    shell.show_banner()
+    shell.show_banner()  # type: ignore[no-untyped-call]
     shell.mainloop()  # type: ignore[no-untyped-call]
 
 
