@@ -25,6 +25,7 @@ STILL_WANTED = {
     "`advance` tries a point further, `go` takes it back.",
     "step": "The ranks are still on their way: `here` holds them where they are, `go` "
     "lets them run on.",
+    "until": "The run still stops when that is so: `unwatch` takes it back.",
     "plan": "It is still to be done: `plans` shows it, `unplan` takes it back.",
 }
 
