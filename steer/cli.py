@@ -171,6 +171,7 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--engines",
+        "--launcher",
         metavar="HOW",
         help='how they are started: "mpi" (the default), "local" (without MPI), a '
         "recipe's name or file; `steer launchers` lists them",

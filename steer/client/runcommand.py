@@ -100,6 +100,11 @@ def run(arguments: argparse.Namespace, begun: Begun = lambda cluster: None) -> i
         del program[0]
     if not program:
         raise UsageError("steer run needs a program: `steer run -n 4 sim.py`.")
+    if arguments.engines == "local" and (arguments.n or 1) > 1:
+        raise UsageError(
+            'Without MPI a program runs as one process: leave out "-n", or leave out '
+            '"--engines local".'
+        )
     if not arguments.module:
         _check_readable(program[0])
         _check_points(arguments.point)
@@ -118,7 +123,7 @@ def run(arguments: argparse.Namespace, begun: Begun = lambda cluster: None) -> i
         points=tuple(arguments.point),
     )
     settings = {
-        "n": arguments.n,
+        "n": 1 if arguments.engines == "local" else arguments.n,
         "engines": arguments.engines,
         "options": _options(arguments.option),
         "cwd": arguments.cwd,

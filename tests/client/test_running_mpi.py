@@ -564,3 +564,56 @@ def test_without_any_hub_the_program_comes_to_its_end(here):
         _, err = child.communicate(timeout=SECONDS)
     assert b"KeyboardInterrupt" in err
     assert child.returncode == 1
+
+
+# -- programs that go their own way
+
+
+@pytest.mark.either_mpi
+def test_a_program_that_has_ended_mpi_can_still_be_held(here):
+    here("""
+        from mpi4py import MPI
+        import steer, time
+        MPI.Finalize()
+        for step in steer.loop(range(400)):
+            time.sleep(0.005)
+        print("end")
+    """)
+    with running("-n", 2, "sim.py") as child:
+        with connect() as wheel:
+            point = wheel.stop().point
+            assert wheel.step(3).point == point + 3
+            wheel.go()
+        out, err = child.communicate(timeout=SECONDS)
+    assert (child.returncode, out) == (0, b"end\nend\n"), err
+
+
+@pytest.mark.either_mpi
+def test_a_program_without_mpi_is_one_process(here):
+    here("import steer, sys\nfor i in steer.loop(range(3)): print(i)\nsys.exit(4)\n")
+    done = run("--engines", "local", "--stop-at", 9, "sim.py")
+    assert (done.returncode, done.stdout, done.stderr) == (4, b"0\n1\n2\n", b"")
+    assert b"one process" in run("--launcher", "local", "-n", 2, "sim.py").stderr
+
+
+@pytest.mark.either_mpi
+def test_a_program_that_forks_counts_its_own_points_only(here):
+    here("""
+        import os, steer
+        from mpi4py import MPI
+        def work():
+            for i in steer.loop(range(1000)):
+                pass
+        for step in steer.loop(range(3)):
+            child = os.fork()
+            if child == 0:
+                work()
+                os._exit(7)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """)
+    with running("-n", 1, "--keep", "sim.py") as child:
+        assert child.stdout.read(6) == b"7\n7\n7\n"
+        assert b"its ranks stay" in child.stderr.readline()
+        with steer.Client(cluster_id="sim") as client:
+            points = "__import__('sys').modules['steer.engines.points']"
+            assert client[0][f"{points}._count"] == 3
