@@ -102,7 +102,7 @@ class Steered:
         watcher.still.install()
         wire = runner.wire
         self._seen = Seen(rank, watcher, wire.send, wire.loop.call_later, self.words)
-        self._say(self._beginning(size))
+        self._say(self._beginning())
         if self.script.wait:
             self._wait_for_somebody()
         here.aside = mpi.aside()
@@ -121,11 +121,11 @@ class Steered:
         self._say(RunEnded(self.script.run, ending.status, ending.told(), kept))
         return ending
 
-    def _beginning(self, size: int) -> RunBegan:
+    def _beginning(self) -> RunBegan:
         script, (name, *arguments) = self.script, self.script.argv
         return RunBegan(
             script.run, name, tuple(arguments), time.time(), script.keep, script.wait,
-            script.stop_at, size=size,
+            script.stop_at,
         )  # fmt: skip
 
     def _wait_for_somebody(self) -> None:
