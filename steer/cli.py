@@ -196,7 +196,7 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
 def _add_run(commands: Any) -> None:
     from steer.client.runcommand import add_run
 
-    add_run(commands, _add_job)
+    add_run(commands, _add_job, _options)
 
 
 def _add_journal(commands: Any) -> None:
