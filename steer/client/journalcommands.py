@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -101,7 +100,7 @@ def replay(arguments: argparse.Namespace) -> int:
     arguments.stop_at = 0
     player = _Player(journal, hold=arguments.hold, quiet=arguments.quiet)
     status = runcommand.run(arguments, player.begin)
-    return status or int(player.failed)
+    return 1 if player.failed else status
 
 
 class _Player:
@@ -131,9 +130,8 @@ class _Player:
             except SteerError as error:
                 self.failed = True
                 _complain(f"the replay failed: {error}")
-                everybody = ",".join(map(str, client.ids))
                 with contextlib.suppress(SteerError):
-                    client.link.wait(client.link.signal(signal.SIGTERM, everybody))
+                    client.link.wait(client.link.shutdown("", hub=True))
 
     def _say(self, text: str) -> None:
         if not self._quiet:

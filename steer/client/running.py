@@ -230,7 +230,7 @@ class _Pilot:
         """That of the launcher."""
         self._statuses: Mapping[str, int] = {}
         """How ranks have ended that did not end well, the first one first."""
-        self._over = False
+        self._went_well = self._over = False
         self._jobs: list[Job] = []
         """Ours to look after, once there is no hub."""
         self._restored = -RESTORED_TOO_OFTEN
@@ -264,6 +264,8 @@ class _Pilot:
             hub = Process(connection.hub_pid, connection.hub_began)
             wait_gone([hub], PATIENCE)
             self._say(f"{self._script.run} was stopped.")
+        if first is None and self._went_well:
+            return 0  # whatever became of the launcher after that
         return self._status if first is None else first
 
     # -- what happens
@@ -278,6 +280,7 @@ class _Pilot:
     def _on_program(self, run: Mapping[str, Any]) -> None:
         """It has begun, has ended, or has failed on a rank."""
         self._statuses = run["statuses"]
+        self._went_well = run["over"] and not run["lost"]
         name = shlex.quote(self._script.run)
         if not run["kept"]:
             return

@@ -61,7 +61,7 @@ SLOW = 0.1
 
 @dataclasses.dataclass
 class Turn:
-    """A plan at one point."""
+    """What ranks did at a point."""
 
     did: RankSet = NOBODY
     errors: dict[str, RankSet] = dataclasses.field(default_factory=dict)
@@ -86,8 +86,8 @@ class Planned:
     began: float = 0.0
     since: float = 0.0
     """When it was tried first."""
-    turns: dict[int, Turn] = dataclasses.field(default_factory=dict)
-    """By point, until all ranks did it there."""
+    turn: Turn = dataclasses.field(default_factory=Turn)
+    """The first, if it recurs."""
     told: set[str] = dataclasses.field(default_factory=set)
     """Errors that users know of: what recurs may fail each time."""
 
@@ -128,6 +128,11 @@ class Plans:
             point = (base or self.high) + event.ahead
             event = msgspec.structs.replace(event, point=point, ahead=0)
         self.waiting.append(Planned(number, event.asker, event))
+
+    def knows(self, number: int) -> bool:
+        """Whether there is such a plan."""
+        waiting = (plan.number for plan in self.waiting)
+        return number in self.plans or number in waiting
 
     def end(self, number: int, ends: int, asker: Asker, point: int = 0) -> None:
         """Do a plan no more, from a point on that all agree about."""
@@ -265,10 +270,10 @@ class Plans:
         if plan is None or not plan.sure:
             return
         self.high = max(self.high, event.point)
-        if plan.event.every and event.point != plan.point:
-            self._tell_of_failure(plan, event)  # ranks say nothing else of it
+        turn = plan.turn
+        if event.ranks <= turn.did:  # it recurs; ranks say nothing else of it
+            self._tell_of_failure(plan, event)
             return
-        turn = plan.turns.setdefault(event.point, Turn())
         turn.did |= event.ranks
         turn.seconds = max(turn.seconds, event.seconds)
         if event.error:
@@ -277,7 +282,7 @@ class Plans:
         if plan.ranks - turn.did:
             self._tell_of_failure(plan, event)
         else:
-            self._all_did(plan, event.point)
+            self._all_did(plan)
 
     def _tell_of_failure(self, plan: Planned, event: ev.Applied) -> None:
         """At once: others may wait for the rank that failed."""
@@ -290,8 +295,8 @@ class Plans:
         )
         self._tell(Kind.DONE, plan, text, point=event.point)
 
-    def _all_did(self, plan: Planned, point: int) -> None:
-        turn = plan.turns.pop(point)
+    def _all_did(self, plan: Planned) -> None:
+        turn = plan.turn
         if not plan.event.every:
             del self.plans[plan.number]
         elif not turn.errors:
@@ -299,8 +304,8 @@ class Plans:
         plan.told |= turn.errors.keys()
         errors = {error: str(ranks) for error, ranks in turn.errors.items()}
         facts = {"errors": errors, "over": not plan.event.every}
-        text = f"{plan.event.text}: {_how_it_went(plan, turn, point)}"
-        self._tell(Kind.DONE, plan, text, facts=facts, point=point)
+        text = f"{plan.event.text}: {_how_it_went(plan)}"
+        self._tell(Kind.DONE, plan, text, facts=facts)
 
     def lose(self, ranks: RankSet, now: float) -> None:
         """These ranks will do nothing any more."""
@@ -309,9 +314,9 @@ class Plans:
             if not plan.ranks:
                 self._drop(plan, "all ranks are gone")
                 continue
-            for point, turn in list(plan.turns.items()):
-                if not plan.ranks - turn.did:
-                    self._all_did(plan, point)
+            was_done = not (plan.ranks | ranks) - plan.turn.did
+            if plan.sure and not was_done and not plan.ranks - plan.turn.did:
+                self._all_did(plan)
         self._all_have_it(now)
         self._count(now)
 
@@ -397,10 +402,11 @@ class Plans:
         assert self.handed is None or self.preparing is None
         for plan in self.plans.values():
             assert plan.sure or plan in (self.handed, self.preparing)
-            assert all(plan.ranks - turn.did for turn in plan.turns.values())
+            assert not plan.sure or plan.event.every or plan.ranks - plan.turn.did
 
 
-def _how_it_went(plan: Planned, turn: Turn, point: int) -> str:
+def _how_it_went(plan: Planned) -> str:
+    turn, point = plan.turn, plan.point
     took = f" in {turn.seconds:.1f} s" if turn.seconds >= SLOW else ""
     if not turn.errors:
         return f"done at point {point}{took}"

@@ -311,12 +311,18 @@ class Round:
                 for site, ranks in sites.items()
             ]
             found.append(f"The ranks do not hold at one place: {', '.join(groups)}.")
-        for how in dict.fromkeys(self.lost.values()):
-            lost = [rank for rank, other in self.lost.items() if other == how]
-            found.append(f"Without {describe(lost)}: it {how}.")
+        found += self._without()
         for warning, ranks in self._groups("warning").items():
             if warning:
                 found.append(f"On {describe(ranks)} {warning}: use steer.comm.")
+        return found
+
+    def _without(self) -> list[str]:
+        """Which ranks are lost, and how."""
+        found = []
+        for how in dict.fromkeys(self.lost.values()):
+            lost = [rank for rank, other in self.lost.items() if other == how]
+            found.append(f"Without {describe(lost)}: it {how}.")
         return found
 
     def _commit(self, point: int) -> None:
@@ -354,9 +360,8 @@ class Round:
             self._move(Turn.FINISH)
         self._move(Turn.ALL_FINISHED)
         self.look = None
-        how = "; ".join(dict.fromkeys(self.lost.values()))
-        lost = f" Without {describe(self.lost)}: it {how}." if self.lost else ""
-        self._tell(Kind.OVER, f"The run has ended.{lost}", answer=True)
+        text = " ".join(["The run has ended.", *self._without()])
+        self._tell(Kind.OVER, text, answer=True)
 
     def _judge(self, now: float) -> None:
         """All that were asked have answered: say it if it is news."""

@@ -224,7 +224,10 @@ class Wheel:
         if message.verb == "until":
             assert isinstance(event, rv.Plan)
             return self._until(who, message, event, now)
-        self._answers.open(message.id, max(1, len(self.rounds.meant(name))))
+        if isinstance(event, rv.Unplan):
+            event = msgspec.structs.replace(event, family=self.rounds.plans_at(event))
+        families = self.rounds.meant(event.family)
+        self._answers.open(message.id, max(1, len(families)))
         return self.happened(event, now)
 
     def _ask(self, who: str, message: Steer, run: str, now: float) -> list[Action]:
@@ -516,10 +519,10 @@ class Wheel:
         more = self.watched.answered(tell)
         if more:
             tell = msgspec.structs.replace(tell, answers=tell.answers + more)
-        done, texts = self._answers.close(tell)
-        text = "\n".join([*texts, tell.text])
+        done, tells = self._answers.close(tell)
+        tell = self._answers.together(tells)
         news = News(
-            run, tell.family, tell.kind.value, text, done, tell.point,
+            run, tell.family, tell.kind.value, tell.text, done, tell.point,
             str(tell.ranks), tell.facts,
         )  # fmt: skip
         self._answers.give(news)

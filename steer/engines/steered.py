@@ -169,7 +169,7 @@ class Steered:
             frame = inframe.loops_frame()
             with self._held(), inframe.bound(runner.namespace, frame):
                 runner.run_asked(most=1)
-        elif calm or mpi.own is None:
+        elif calm or not mpi.is_up():
             runner.pause()
         else:
             _let_mpi_go_on()

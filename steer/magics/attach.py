@@ -34,15 +34,21 @@ BANNER = """{0}
 """
 
 
+RUNS = (
+    "The run runs: `stop` holds it for code; `at +1 CODE` runs code without stopping."
+)
+
+
 def attach(run: Run) -> None:
     """Let the user steer; returns when they leave. The run goes on."""
     shell = _shell(run)
-    bare = Bare(_autopx(shell))
+    telling = extension.telling_of(shell, run)
+    bare = Bare(_autopx(shell), telling)
     transforms = shell.input_transformer_manager.line_transforms
     transforms[transforms.index(bare.autopx)] = bare
     bare.autopx.magic = "px"
-    shell.prompts = StatePrompts(shell, extension.telling_of(shell, run))
-    shell.show_banner()
+    shell.prompts = StatePrompts(shell, telling)
+    shell.show_banner()  # type: ignore[no-untyped-call]
     shell.mainloop()  # type: ignore[no-untyped-call]
 
 
@@ -70,8 +76,9 @@ class Bare:
     has_side_effects = True
     """As `AutoPx` says it."""
 
-    def __init__(self, autopx: AutoPx) -> None:
+    def __init__(self, autopx: AutoPx, telling: Telling) -> None:
         self.autopx = autopx
+        self._telling = telling
 
     def __call__(self, lines: list[str]) -> list[str]:
         """Transform a cell."""
@@ -83,6 +90,8 @@ class Bare:
                 return [f"%pxhelp{line[len(HELP) :]}\n"]
             if (found := spoken(line)) is not None:
                 return [f"%px{found[0].name} {found[1]}\n"]
+        if self._telling.runs and self.autopx.sends(lines):
+            return [f"print({RUNS!r})\n"]
         return self.autopx(lines)
 
 

@@ -279,7 +279,6 @@ def test_a_client_that_is_away_gets_nothing(fanout, engines):
     assert answer(fanout, engines[0]) == [Note("c-1")]
 
 
-
 @pytest.fixture
 def closed(fanout):
     """Engines that may be sent nothing, and the tickets with which it was asked."""

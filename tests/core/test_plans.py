@@ -184,6 +184,14 @@ def test_where_there_never_is_room_it_is_dropped():
     assert tell.text == "dt=1: not done, there is no room for more plans; take one back"
 
 
+def test_with_numbers_that_are_left_out_ranks_do_it_at_their_next():
+    world = World(ranks=2, seed=2, logical=True)
+    number = plan(world, point=900).facts["plan"]
+    applied(world, number, 0, 900)
+    applied(world, number, 1, 905)
+    assert done(world, number)[0].text == "dt=0.01: done at point 900"
+
+
 def test_a_rank_that_dies_before_it_did_it_is_not_waited_for():
     world = World(ranks=2, seed=2)
     number = plan(world, point=900).facts["plan"]

@@ -316,6 +316,17 @@ def test_go_takes_back_what_waits_for_a_first_point():
     assert m.feed(ev.FamilyHere("later", "h", RankSet([5]))) == []
 
 
+def test_each_is_told_how_it_was_lost():
+    m = Manual(2)
+    m.feed(ev.Stop(Asker("1"), "f"))
+    m.feed(ev.Lost("r", rank(1), "was killed by SIGKILL"))
+    m.feed(ev.Lost("r", rank(0), "was killed by SIGTERM"))
+    assert m.told(Kind.OVER)[0].text == (
+        "The run has ended. Without rank 1: it was killed by SIGKILL. "
+        "Without rank 0: it was killed by SIGTERM."
+    )
+
+
 def test_a_run_without_a_name_is_refused():
     m = Manual()
     m.feed(ev.Stop(Asker("1"), "nothing"))

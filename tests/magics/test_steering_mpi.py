@@ -208,6 +208,8 @@ def test_a_console_has_the_verbs_as_words(run: Run, monkeypatch: pytest.MonkeyPa
     with in_terminal(CLI, 100, ["attach", run.name]) as session:
         assert session.read_until(lambda text: "(runs)>" in text)
         assert "`help` shows the verbs" in session.screen.text
+        session.type("comm.rank\n")
+        assert session.read_until(lambda text: "The run runs: `stop` holds" in text)
         session.type("stop\n")
         assert session.read_until(lambda text: "4/4 held" in text)
         session.type("comm.allreduce(comm.rank)\n")

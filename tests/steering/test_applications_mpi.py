@@ -48,7 +48,7 @@ def running(*words):
         if child.poll() is None:
             child.terminate()
         out, _ = child.communicate(timeout=30)
-        print(out.decode())  # noqa: T201  shown when the test fails
+        print(out.decode())
 
 
 def connect(name):

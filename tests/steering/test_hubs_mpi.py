@@ -13,7 +13,7 @@ from steer.testing.waiting import wait_until
 
 from .runs import log_of, points_of, running
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.either_mpi]
 
 PROGRAM = """
     import time
@@ -59,6 +59,7 @@ def test_a_stop_outlives_its_hub(tmp_path):
         run.go()
 
 
+@pytest.mark.slow
 def test_a_run_that_ran_runs_on(tmp_path):
     with running(tmp_path, PROGRAM) as run:
         run.stop(timeout=20)
@@ -70,6 +71,7 @@ def test_a_run_that_ran_runs_on(tmp_path):
         run.go()
 
 
+@pytest.mark.slow
 def test_a_stop_that_was_under_way_comes_about(tmp_path):
     with running(tmp_path, PROGRAM) as run:
         far = run.stop(timeout=20).point + 1500
@@ -104,6 +106,7 @@ def test_stops_without_shared_pages(tmp_path):
             run.go()
 
 
+@pytest.mark.slow
 def test_a_wait_with_the_gil_without_shared_pages(tmp_path):
     """A rank waits with the GIL for one that is held: that one goes on after a while,
     and the round begins anew."""
@@ -130,6 +133,7 @@ def test_a_wait_with_the_gil_without_shared_pages(tmp_path):
             run.go()
 
 
+@pytest.mark.slow
 def test_who_keeps_a_round_waiting_without_shared_pages(tmp_path):
     from .test_waits_mpi import UNEQUAL
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
+
+from steer.testing.waiting import wait_until
 
 from .runs import running
 
@@ -41,9 +45,9 @@ def test_cells_plans_and_steps_that_are_sent_at_once(run):
             run.view.execute(cell.format(turn), block=False)
             run.set(n=100 * turn + number)
             run.view.execute(cell.format(turn), block=False)
-        answers.append(run.ask("go"))
         for answer in answers:
-            answer.result(20)
+            assert answer.result(20).kind == "stopped"
+        run.go()  # behind the cells, too
         run.client.wait()
         run.stop(timeout=20)
         first, *others = run["seen"]
@@ -60,10 +64,13 @@ def test_what_waits_for_cells_says_so_and_comes_when_they_are_interrupted(run):
     run.stop(timeout=20)
     busy = run.view.execute("time.sleep(60)", block=False)
     answer = run.ask("go")
-    while not told or told[-1].kind != "waiting":
-        assert run.client.link.wait(run.client.link.ask("runs"))
+    wait_until(lambda: told and told[-1].kind == "waiting", 20, "news of it")
     assert "Cells run on ranks 0-2" in told[-1].text
-    run.client.link.wait(
-        run.client.link.signal(2, "0-2", busy.msg_ids[0].rpartition("_")[0])
-    )
-    assert answer.result(20).kind == "went"
+    link, cell = run.client.link, busy.msg_ids[0].rpartition("_")[0]
+
+    def interrupted():
+        link.wait(link.signal(signal.SIGINT, "0-2", cell))  # it may not have begun
+        return answer.done()
+
+    wait_until(interrupted, 20, "the run to go on")
+    assert answer.result().kind == "went"

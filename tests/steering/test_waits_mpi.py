@@ -41,6 +41,7 @@ def heard(run, news):
     return lambda kind: [each for each in news if each.kind == kind]
 
 
+@pytest.mark.either_mpi
 def test_unequal_rates_are_reported_and_do_not_hang(tmp_path, news):
     with running(tmp_path, UNEQUAL) as run:
         said = heard(run, news)
@@ -62,6 +63,7 @@ def test_unequal_rates_are_reported_and_do_not_hang(tmp_path, news):
         )
 
 
+@pytest.mark.either_mpi
 def test_a_rank_that_computes_is_named_and_waited_for(tmp_path, news):
     slow, computes = tmp_path / "slow", tmp_path / "computes"
     source = f"""
