@@ -22,6 +22,7 @@ from steer.client.journaling import Journaling
 from steer.client.live import in_shell
 from steer.client.runstate import RunStatus
 from steer.client.scheduling import Scheduling
+from steer.client.seeing import SeeingRun
 from steer.client.snapshots import Snapshots
 from steer.client.watches import Watching
 from steer.config import ClusterFiles, list_clusters
@@ -38,7 +39,7 @@ BEGINS_WITHIN = 60.0
 """Seconds that a program which is being started may need to begin."""
 
 
-class Run(Scheduling, Watching, Journaling, Snapshots):
+class Run(SeeingRun, Scheduling, Watching, Journaling, Snapshots):
     """One program on some ranks, and what can be done to it."""
 
     def __init__(self, client: Client, name: str) -> None:

@@ -96,3 +96,40 @@ class Seeing:
         from steer.client import sight
 
         return sight.peek(self.client.link, self._ids(targets)[0], expression)
+
+
+class SeeingRun:
+    """The same for all ranks of a run, whose `status` is its own."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def view(self) -> DirectView: ...
+
+    def where(self, targets: Any = None, time: float = 0.0) -> Where:
+        """The lines at which its ranks are, as one tree."""
+        return self.view.where(targets, time)
+
+    def stuck(self) -> Stuck:
+        """Why its ranks wait: who waits for whom, and what is proved of it."""
+        return self.view.stuck()
+
+    def peek(self, expression: str, targets: Any = None) -> Peek:
+        """What an expression is on its ranks, which go on meanwhile."""
+        return self.view.peek(expression, targets)
+
+    def interrupt(self, targets: Any = None) -> Interrupted:
+        """Have Python raise KeyboardInterrupt on its ranks."""
+        return self.view.interrupt(targets)
+
+    def unstick(self) -> Unstuck:
+        """Bring its ranks back that wait for each other in MPI."""
+        return self.view.unstick()
+
+    def kill(self, targets: Any = None) -> Killed:
+        """End ranks at once."""
+        return self.view.kill(targets)
+
+    def debug(self, targets: Any = None) -> Debugger:
+        """Walk the frames of the error that ended its program."""
+        return self.view.debug(targets)

@@ -514,7 +514,7 @@ def test_every_message_of_a_peer_has_a_handler():
         wire.Outcomes, wire.Unsent, wire.Seceded, wire.Rejoined, wire.HeldTasks,
         wire.Steer, wire.Watching, wire.RunBegan, wire.RunEnded, wire.FamilyBorn,
         wire.Rang, wire.Inquired, wire.PlanHere, wire.PlanDone, wire.Sample,
-        wire.Fired, wire.Ordered, wire.Looked,
+        wire.Fired, wire.Ordered, wire.Looked, wire.Glanced,
     }  # fmt: skip
     assert handled == spoken
     assert all(issubclass(kind, msgspec.Struct) for kind in handled)
