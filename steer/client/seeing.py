@@ -104,7 +104,7 @@ class SeeingRun:
     if TYPE_CHECKING:
 
         @property
-        def view(self) -> DirectView: ...
+        def view(self) -> DirectView: ...  # noqa: D102
 
     def where(self, targets: Any = None, time: float = 0.0) -> Where:
         """The lines at which its ranks are, as one tree."""

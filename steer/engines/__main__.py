@@ -137,6 +137,7 @@ class Life:
         if ending.error is None:
             self.runner.run()
         elif steered.script.post_mortem:
+            self.runner.mourn(ending.error)
             with steered.in_ruins(self.namespace, ending.error):
                 self.runner.run()
         else:

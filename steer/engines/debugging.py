@@ -13,11 +13,11 @@ from __future__ import annotations
 import linecache
 import reprlib
 import traceback
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from steer.engines import here
-from steer.engines.tracebacks import users_part
+from steer.engines.tracebacks import users_frames
 
 NOTHING = "no error is kept on this rank"
 LONGEST = 2000
@@ -34,7 +34,7 @@ def command(word: str, up: int, argument: str = "") -> tuple[int, str]:
     if runner is None or runner.mourned is None:
         return 0, NOTHING
     runner.failure, error = runner.mourned
-    frames = _frames(error.__traceback__)
+    frames = users_frames(error)
     if not frames:
         return 0, f"{type(error).__name__}: {error}"
     place = max(0, len(frames) - 1 - up)
@@ -46,15 +46,6 @@ def command(word: str, up: int, argument: str = "") -> tuple[int, str]:
     if word == "p":
         return len(frames), _value(frame, argument)
     return len(frames), _spot(frame, line)
-
-
-def _frames(tb: TracebackType | None) -> list[tuple[FrameType, int]]:
-    tb = users_part(tb)
-    found = []
-    while tb is not None:
-        found.append((tb.tb_frame, tb.tb_lineno))
-        tb = tb.tb_next
-    return found
 
 
 def _spot(frame: FrameType, line: int) -> str:

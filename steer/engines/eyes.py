@@ -240,14 +240,12 @@ class Failure(msgspec.Struct, frozen=True):
 
 def failure_of(error: BaseException, when: float) -> Failure:
     """What is kept of an error for those who ask later."""
-    from steer.engines.tracebacks import users_part
+    from steer.engines.tracebacks import users_frames
 
     frames: list[Frame] = []
-    tb = users_part(error.__traceback__)
-    while tb is not None:
-        code = tb.tb_frame.f_code
-        frames.append((code.co_filename, tb.tb_lineno, code.co_qualname))
-        tb = tb.tb_next
+    for frame, line in users_frames(error):
+        code = frame.f_code
+        frames.append((code.co_filename, line, code.co_qualname))
     users = [frame for frame in frames if "/mpi4py/" not in frame[0]]
     spot = Spot(*users[-1]) if users else Spot()
     return Failure(type(error).__name__, spot, when, tuple(frames))

@@ -403,14 +403,18 @@ class Runner:
 
     def _info(self, error: Any, raised: BaseException | None = None) -> ErrorInfo:
         raised = raised if raised is not None else error.exception
-        self.failure = failure_of(raised, time.time())
-        self.mourned = self.failure, raised
+        self.mourn(raised)
         return ErrorInfo(
             error.ename,
             _encodable(error.evalue),
             tuple(map(_encodable, error.traceback)),
             payload.dumps_error(raised),
         )
+
+    def mourn(self, error: BaseException) -> None:
+        """Keep the error that ended something, for who wants to look into it."""
+        self.failure = failure_of(error, time.time())
+        self.mourned = self.failure, error
 
     def _on_display(
         self,

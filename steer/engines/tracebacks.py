@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import traceback
-from types import TracebackType
+from types import FrameType, TracebackType
 
 import msgspec
 
@@ -56,6 +56,18 @@ def users_part(tb: TracebackType | None) -> TracebackType | None:
     while tb is not None and _is_ours(tb.tb_frame.f_code.co_filename):
         tb = tb.tb_next
     return tb
+
+
+def users_frames(error: BaseException) -> list[tuple[FrameType, int]]:
+    """The frames of an error with their lines, the outermost first, without ours: an
+    interrupt is raised in a handler of ours."""
+    found = []
+    tb = error.__traceback__
+    while tb is not None:
+        if not _is_ours(tb.tb_frame.f_code.co_filename):
+            found.append((tb.tb_frame, tb.tb_lineno))
+        tb = tb.tb_next
+    return found
 
 
 def shorten(text: str) -> str:
