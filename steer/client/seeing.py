@@ -6,14 +6,37 @@ for those that cannot.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
+from steer.ranks import RankSet, describe
+
 if TYPE_CHECKING:
+    from steer.client.asyncresult import AsyncResult
     from steer.client.client import Client
     from steer.client.debugging import Debugger
     from steer.client.rungs import Interrupted, Killed, Unstuck
     from steer.client.sight import Peek, Status, Stuck, Where
     from steer.client.views import DirectView
+
+
+BUSY_AFTER = 2.0
+"""Seconds after which who waits for a variable hears of another way."""
+
+
+def offer_peek(result: AsyncResult, name: str) -> None:
+    """Wait for a variable for a while; if its ranks are busy, say how to see it now."""
+    if result.wait(BUSY_AFTER):
+        return
+    ranks = [i for i, done in zip(result._engines, result._states(), strict=True)
+             if not done]  # fmt: skip
+    if ranks:
+        who = describe(RankSet(ranks))
+        are = "is" if len(ranks) == 1 else "are"
+        sys.stderr.write(
+            f"{who} {are} busy, and {name!r} comes when they are free; "
+            f"view.peek({name!r}) or %pxpeek {name} reads it now.\n"
+        )
 
 
 class Seeing:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from steer.client import importing, partition
 from steer.client.activation import activate
 from steer.client.results import AsyncMapResult, AsyncResult
-from steer.client.seeing import Seeing
+from steer.client.seeing import Seeing, offer_peek
 from steer.client.steerable import Steerable
 from steer.client.viewing import Targets, View
 from steer.errors import UsageError
@@ -108,7 +108,13 @@ class DirectView(Seeing, View, Steerable):
         if not isinstance(names, str):
             names = _checked_names(names)
         frames = payload.dumps(names)
-        return self._send("pull", frames, targets=targets, block=block, name="pull")
+        result = self._send("pull", frames, targets=targets, block=False, name="pull")
+        if isinstance(names, str) and (self.block if block is None else block):
+            try:
+                offer_peek(result, names)
+            except KeyboardInterrupt:
+                return result  # as `_finish` has it
+        return self._finish(result, block)
 
     def get(self, names: Any) -> Any:
         """The values of names or expressions; always waits."""

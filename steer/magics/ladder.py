@@ -178,9 +178,9 @@ class Ladder:
             ranks, one = describe(self.running), len(self.running) == 1
             return (
                 f"{ranks} still {'runs' if one else 'run'} this cell; "
-                f"`%{self._magic}` waits for it, and "
-                f"`client.shutdown('{self.running}')` or `steer stop` ends "
-                f"{'it' if one else 'them'}."
+                f"`%{self._magic}` waits for it, `%pxstuck` says why, `%pxunstick` "
+                f"ends calls of MPI in which ranks wait for each other, and `%pxkill` "
+                f"or `steer stop` ends {'it' if one else 'them'}."
             )
         if not self.stopped:
             return "no rank ran it any more, or had begun it."

@@ -106,8 +106,9 @@ def test_the_third_press_leaves_the_cell_running(
     press(said("caught2"))
     ran = notebook.fails(f"%%px {stream} --out left\n{STUBBORN}", KeyboardInterrupt)
     assert str(ran.error) == (
-        "ranks 0-3 still run this cell; `%pxresult` waits for it, and "
-        "`client.shutdown('0-3')` or `steer stop` ends them."
+        "ranks 0-3 still run this cell; `%pxresult` waits for it, `%pxstuck` says why, "
+        "`%pxunstick` ends calls of MPI in which ranks wait for each other, and "
+        "`%pxkill` or `steer stop` ends them."
     )
     assert not notebook.names["left"].done()
     (tmp_path / "go").touch()

@@ -171,3 +171,17 @@ def test_kill_says_what_is_lost(notebook, monkeypatch):
     shown = notebook.run("%pxkill --ranks 2").out
     assert sent == [(signal.SIGKILL, "2")]
     assert "all that they had is lost" in shown
+
+
+def test_who_waits_for_a_variable_of_busy_ranks_hears_of_peek(notebook, busy, capsys):
+    rc = notebook.names["rc"]
+    wanted = rc[:].pull("u", block=False)
+    from steer.client.seeing import offer_peek
+
+    offer_peek(wanted, "u")
+    said = capsys.readouterr().err
+    assert said.startswith("ranks 0-3 are busy")
+    assert "%pxpeek u" in said
+    rc[:].interrupt()
+    assert busy.wait(SECONDS)
+    assert wanted.get(SECONDS) == [[1.0, 2.0]] * 4
