@@ -18,6 +18,7 @@ import faulthandler
 import os
 import signal
 import stat
+import threading
 import time
 
 SHOW = signal.SIGRTMIN + 6
@@ -30,6 +31,7 @@ ROOM = 64 << 10
 """Bytes of the end that are read: a stack is at most a hundred lines."""
 
 NOTE = b"\x00last seen: "
+THREAD = b"\x00thread that answers: "
 
 
 class Witness:
@@ -46,10 +48,15 @@ class Witness:
         """Have stacks written on demand; in the main thread."""
         faulthandler.register(SHOW, file=self.fd, all_threads=False, chain=False)
 
+    def introduce(self) -> None:
+        """Say which thread would answer; in that thread."""
+        os.write(self.fd, THREAD + f"{threading.get_native_id()}\n".encode())
+
     def note(self, text: str) -> None:
         """Write down what was seen; empties the memory now and then."""
         if os.fstat(self.fd).st_size > LARGEST:
             os.ftruncate(self.fd, 0)
+            self.introduce()
         when = f"{time.monotonic():.1f} ".encode()  # one clock for all of a host
         os.write(self.fd, NOTE + when + text.encode(errors="replace") + b"\n")
 
@@ -60,6 +67,7 @@ class Witnessed:
     def __init__(self, pid: int, fd: int) -> None:
         # Not waiting: what is named here may be the end of a pipe, by a mistake.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        self._pid = pid
         self._fd = os.open(f"/proc/{pid}/fd/{fd}", flags)
         if not stat.S_ISREG(os.fstat(self._fd).st_mode):
             os.close(self._fd)
@@ -74,8 +82,23 @@ class Witnessed:
         begin = max(size, self.size() - ROOM)
         raw = os.pread(self._fd, ROOM, begin if begin <= self.size() else 0)
         lines = raw.split(b"\n")
-        kept = [line for line in lines if not line.startswith(NOTE)]
+        kept = [line for line in lines if not line.startswith((NOTE, THREAD))]
         return b"\n".join(kept).decode(errors="replace")
+
+    def starves(self) -> bool:
+        """Whether the thread that would answer wants a core and has none, or runs: then
+        it is not the GIL that it waits for."""
+        raw = os.pread(self._fd, ROOM, 0)
+        _, found, said = raw.partition(THREAD)
+        if not found:
+            return False
+        tid = said.partition(b"\n")[0].decode()
+        try:
+            with open(f"/proc/{self._pid}/task/{tid}/stat") as stat_:
+                state = stat_.read().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+        return state == "R"
 
     def last_note(self) -> tuple[float, str]:
         """How long ago something was noted last, and what; empty if nothing was."""

@@ -57,6 +57,8 @@ OUTSIDE = 0.5
 """Seconds more for the node to see those that did not."""
 WATCHED_AFTER = 1.0
 COARSE = 0.5
+CROWDED = 8
+"""So often ranks that only want a core get more time."""
 PEEKING = 1.5
 """Seconds for an expression."""
 STARVED = 2.0
@@ -90,6 +92,8 @@ class SeenOutside(Event, frozen=True):
     engine: int
     text: str
     source: str = ""
+    starved: bool = False
+    """The thread that answers waits for a core, not for the GIL."""
 
 
 @dataclasses.dataclass
@@ -106,8 +110,10 @@ class Round:
     answers: dict[int, tuple[float, Any]] = dataclasses.field(default_factory=dict)
     """When each came, and what it was."""
     seen: dict[int, SeenOutside] = dataclasses.field(default_factory=dict)
-    outside: bool = False
-    """Whether silent ranks were shown from outside already."""
+    outside: int = 0
+    """How often the node was asked about silent ranks."""
+    starved: bool = False
+    """Whether some of them only want a core."""
 
     @property
     def missing(self) -> list[int]:
@@ -223,9 +229,11 @@ class Sight:
     def _late(self, round_: Round, now: float) -> list[Action]:
         """Some are silent: their hosts may still see them."""
         near = [i for i in round_.missing if self.registry.watchable(round_.asked[i])]
-        if round_.outside or not near:
+        again = round_.starved and round_.outside < CROWDED
+        if not near or (round_.outside and not again):
             return self._close(round_, now)
-        round_.outside = True
+        round_.outside += 1
+        round_.starved = False
         round_.due = now + OUTSIDE
         return [Outside(tuple(near))]
 
@@ -233,7 +241,9 @@ class Sight:
         """A silent engine's stack was read."""
         actions: list[Action] = []
         for round_ in list(self._rounds.values()):
-            if round_.outside and event.engine in round_.missing:
+            if round_.outside and event.starved:
+                round_.starved |= event.engine in round_.missing
+            elif round_.outside and event.engine in round_.missing:
                 round_.seen[event.engine] = event
                 if all(i in round_.seen for i in round_.missing):
                     actions += self._close(round_, now)
@@ -355,6 +365,8 @@ class Sight:
             if not self.registry.watchable(engine):
                 return Evidence(now, reachable=False, since=silent)
             event = round_.seen.get(engine.id)
+            if event is None and round_.starved:
+                return Evidence(now, since=silent)
             outside = _outside(event) if event is not None else None
             since = min(silent + STARVED, now)
             return Evidence(now, silent_since=since, outside=outside)

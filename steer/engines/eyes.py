@@ -67,6 +67,10 @@ class Eyes:
 
     # -- the I/O thread
 
+    def began(self) -> None:
+        """Let the node know which thread it is that answers."""
+        self.witness.introduce()
+
     def heard(self, message: Glance) -> None:
         """The hub asks."""
         answer = self._answers.get(message.what)

@@ -70,6 +70,9 @@ class Listener(Protocol):
 class Looker(Protocol):
     """Who answers questions about main."""
 
+    def began(self) -> None:
+        """The thread that answers has begun."""
+
     def heard(self, message: Glance) -> None:
         """The hub asks."""
 
@@ -163,6 +166,8 @@ class Wire:
 
     def _run(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals))
+        if self.eyes is not None:
+            self.eyes.began()
         self._sock = sockets.dealer(self._context, *self._place)
         monitors = {"control": sockets.monitor(self._sock), "work": self._work}
         for name, monitor in monitors.items():

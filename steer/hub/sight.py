@@ -79,8 +79,16 @@ class Outsight:
                 continue
             witnessed = self._witnessed[engine.uuid]
             before = witnessed.size()
+            if witnessed.starves():
+                # When it has been given a core it answers by itself.
+                self._feed_soon(SeenOutside(id, "", starved=True))
+                continue
             if send(Process(engine.info.pid, engine.info.began), SHOW):
                 self._await(engine, before, FIRST_LOOK)
+
+    def _feed_soon(self, event: Event) -> None:
+        """Not from within the carrying out of the core's actions."""
+        self._loop.call_soon(lambda: self._feed(event))
 
     def _await(self, engine: Engine, before: int, pause: float) -> None:
         self._loop.call_later(pause, lambda: self._read(engine, before, pause))

@@ -382,3 +382,27 @@ def test_unstick_goes_from_step_to_step(hub):
     assert freed.freed[0][0] == "0"
     assert freed.dropped == 3
     assert not freed.refusals
+
+
+def test_ranks_that_only_want_a_core_get_more_time(hub):
+    """They do not hold the GIL: the machine is crowded."""
+    hub.submit(targets="0-2")
+    number = see(hub, targets="2")
+    (action,) = [a for a in tick(hub, PATIENCE + 0.1) if isinstance(a, Outside)]
+    assert hub.feed(SeenOutside(2, "", starved=True)) == []
+    (action,) = [a for a in tick(hub, OUTSIDE + 0.01) if isinstance(a, Outside)]
+    assert action == Outside((2,))
+    hub.feed(SeenOutside(2, "", starved=True))
+    shown = snapshot(say(hub, 2, number, waits(recv(1))))
+    assert shown.worlds[0].states[2].doing is Doing.MPI
+
+
+def test_but_not_for_ever(hub):
+    hub.submit(targets="0-2")
+    see(hub, targets="2")
+    for _ in range(20):
+        hub.feed(SeenOutside(2, "", starved=True))
+        actions = tick(hub, 0.3)
+        if sent(actions, wire.Answer):
+            break
+    assert snapshot(actions).worlds[0].states[2].doing is Doing.UNREACHABLE
