@@ -134,13 +134,14 @@ class Runner:
     def run_asked(self, most: int = 1_000_000) -> None:
         """Run the requests that have come: while a program holds at a point."""
         programs = _handler_of(_SIGINT)
-        signal.signal(signal.SIGINT, self._handler)
+        if programs is not None:  # a library in C has its own, which cannot be put back
+            signal.signal(signal.SIGINT, self._handler)
         try:
             while self._submits and most > 0 and not self.quits():
                 self._take(*self._submits.popleft())
                 most -= 1
         finally:
-            if _handler_of(_SIGINT) is self._handler:
+            if programs is not None and _handler_of(_SIGINT) is self._handler:
                 signal.signal(signal.SIGINT, programs)
         self.request = ""
         self.capture.begin("")  # what is printed now is the program's

@@ -13,12 +13,18 @@ from .runs import running
 pytestmark = [pytest.mark.mpi, pytest.mark.either_mpi]
 
 PROGRAM = """
+import signal
 import time
 from mpi4py import MPI
 import steer
 
 comm = MPI.COMM_WORLD
 seen = []
+
+def on_interrupt(*_):  # as programs have that save their state then
+    seen.append("interrupted")
+
+signal.signal(signal.SIGINT, on_interrupt)
 
 def main(u, dt):
     requests = []
@@ -127,7 +133,18 @@ def test_an_interrupt_ends_a_cell_and_not_the_program(run):
         done.get(20)
     assert "4:" not in str(caught.value)
     assert "KeyboardInterrupt" in str(caught.value)
+    assert run["'interrupted' in seen"] == [False] * 4
+    assert run["signal.getsignal(signal.SIGINT).__name__"] == ["_on_sigint"] * 4
     assert "4/4 held" in run.step(2, timeout=20).text
+
+
+def test_a_signal_for_the_program_reaches_its_own_handler(program):
+    program.client.send_signal("SIGINT", block=True)
+    program.stop(timeout=20)
+    program.step(2, timeout=20)
+    assert program["'interrupted' in seen"] == [True] * 4
+    program.execute("seen.clear()")
+    program.go()
 
 
 def test_who_gives_up_a_cell_does_not_interrupt_the_program(program):
