@@ -16,6 +16,7 @@ import importlib
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
@@ -141,7 +142,9 @@ class Runner:
                 self._take(*self._submits.popleft())
                 most -= 1
         finally:
-            if programs is not None and _handler_of(_SIGINT) is self._handler:
+            now = _handler_of(_SIGINT)
+            ours = now is self._handler or _is_debuggers(now)
+            if programs is not None and ours:  # else a cell has set it, for the program
                 signal.signal(signal.SIGINT, programs)
         self.request = ""
         self.capture.begin("")  # what is printed now is the program's
@@ -427,6 +430,13 @@ class Runner:
         self._spoke = True
         body = b"".join(payload.dumps(values, payload.pickle_whole))
         self.wire.post(Output(self.request, Stream.DATA), (body,))
+
+
+def _is_debuggers(handler: Any) -> bool:
+    """Whether pdb has left it there, as it does at `continue`."""
+    bdb = sys.modules.get("bdb")
+    owner = getattr(handler, "__self__", None)
+    return bdb is not None and isinstance(owner, bdb.Bdb)
 
 
 def _encodable(text: str) -> str:

@@ -193,6 +193,10 @@ def test_a_breakpoint_in_a_cell_asks_who_sent_it(run, monkeypatch):
     run.execute("breakpoint()\nafter = seen.pop()")
     assert run["after"] == ["in pdb"] * 4
     assert "4/4 held" in run.step(2, timeout=20).text
+    # It leaves a handler of its own.
+    run.client.send_signal("SIGINT", block=True)
+    run.step(2, timeout=20)
+    assert run["seen.pop(seen.index('interrupted'))"] == ["interrupted"] * 4
 
 
 def test_divergent_sites_are_told(run):
