@@ -309,10 +309,12 @@ class Wheel:
         if not (program.waits and somebody):
             return []
         engines = [self._registry.by_id.get(rank) for rank in program.here]
-        if program.here == program.ranks:
-            program.waits = False
         peers = tuple(engine.control for engine in engines if engine is not None)
-        return [Send(peers, Begin())] if peers else []
+        begin: list[Action] = [Send(peers, Begin())] if peers else []
+        if program.here != program.ranks:
+            return begin
+        program.waits = False
+        return [*begin, *self._announce(program)]
 
     def describe(self) -> dict[str, Any]:
         """What there is to know of all runs."""

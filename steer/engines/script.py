@@ -56,6 +56,8 @@ class _Unreadable(Exception):
 
 def execute(script: Script, namespace: Namespace, quits: Callable[[], bool]) -> Ending:
     """Run it to its end, whatever that is; `quits` says whether it is to end now."""
+    if quits():  # it has waited for somebody, and who came has ended it
+        return Ending(STOPPED)
     inserter = Inserter(script.points)
     inserter.install()
     try:
