@@ -137,11 +137,14 @@ class Runner:
         programs = _handler_of(_SIGINT)
         if programs is not None:  # a library in C has its own, which cannot be put back
             signal.signal(signal.SIGINT, self._handler)
+        self._shell.surroundings.for_cells()
         try:
             while self._submits and most > 0 and not self.quits():
                 self._take(*self._submits.popleft())
                 most -= 1
         finally:
+            if self.wire.occupied:
+                self._shell.surroundings.for_program()
             now = _handler_of(_SIGINT)
             ours = now is self._handler or _is_debuggers(now)
             if programs is not None and ours:  # else a cell has set it, for the program
@@ -154,11 +157,13 @@ class Runner:
         """The user's own program runs meanwhile: interrupts are its own, but for those
         that clients send, which are for what clients ask."""
         self.wire.occupied = self.namespace.in_use = True
+        self._shell.surroundings.for_program()
         try:
             with self._user_code(asked=False):
                 yield
         finally:
             self.wire.occupied = self.namespace.in_use = False
+            self._shell.surroundings.for_cells()
 
     def _receive(self) -> None:
         """Take all that has come: copies of a task are told from each other here."""

@@ -3,6 +3,8 @@ can do elsewhere as well."""
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
 import steer
@@ -241,3 +243,61 @@ def test_the_programs_variables_are_not_cleared(run):
         run.view.execute("%reset -f", silent=False).get(20)
     assert "that would end it" in str(caught.value)
     assert "4/4 held" in run.step(2, timeout=20).text
+
+
+SURROUNDED = """
+import atexit, builtins, os, sys
+import steer
+from mpi4py import MPI
+
+Out = 5
+saw = []
+
+def look():
+    saw.append((
+        type(exit).__module__, hasattr(builtins, "get_ipython"),
+        hasattr(builtins, "display"), "MPLBACKEND" in os.environ, Out,
+        type(open).__name__,
+    ))
+
+def last():
+    with open(sys.argv[1] + str(MPI.COMM_WORLD.rank), "w") as file:
+        print(saw, file=file)
+
+atexit.register(last)
+look()
+for step in steer.loop(range(10**9)):
+    MPI.COMM_WORLD.Barrier()
+    if len(saw) > 3:
+        exit(3)
+"""
+
+
+def test_a_program_finds_around_it_what_python_has(tmp_path, monkeypatch):
+    """Also behind cells that IPython has run, which find what cells have."""
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    with running(tmp_path, SURROUNDED, str(tmp_path / "saw"), n=2) as run:
+        run.stop(timeout=20)
+        done = run.view.execute("get_ipython(), display", silent=False)
+        assert len(done.get(20)) == 2
+        run.execute("import os\nbackend = os.environ['MPLBACKEND']")
+        assert "inline" in run["backend"][0]
+        run.at("+1", "look()")
+        run.step(3, timeout=20)
+        run.execute("saw += saw[:1]\nexit()")
+        run.at("+1", "look()")
+        run.go()
+        run.cluster_ended()
+        status = run.status()
+    assert set(status["statuses"].values()) == {3}
+    for rank in (0, 1):
+        saw = ast.literal_eval((tmp_path / f"saw{rank}").read_text())
+        as_python = (
+            "_sitebuiltins",
+            False,
+            False,
+            False,
+            5,
+            "builtin_function_or_method",
+        )
+        assert saw == [as_python] * 4
