@@ -203,7 +203,7 @@ def _add_journal(commands: Any) -> None:
     from steer.client.journalcommands import add_journal, add_replay
 
     add_journal(commands)
-    add_replay(commands, _add_job)
+    add_replay(commands, _add_job, _options)
 
 
 def _add_start(commands: Any) -> None:

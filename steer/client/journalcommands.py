@@ -69,8 +69,13 @@ def _headline(journal: Journal) -> str:
     return f"{journal.run}: {' '.join(words)}, {journal.ranks} ranks"
 
 
-def add_replay(commands: Any, add_job: Callable[[Any], None]) -> None:
-    """Add `steer replay`; `add_job` adds the options of all who start ranks."""
+def add_replay(
+    commands: Any,
+    add_job: Callable[[Any], None],
+    options: Callable[[Any], dict[str, str]],
+) -> None:
+    """Add `steer replay`; `add_job` adds the options of all who start ranks, `options`
+    reads those of recipes."""
     from steer.client import runcommand
 
     parser = commands.add_parser(
@@ -86,7 +91,7 @@ def add_replay(commands: Any, add_job: Callable[[Any], None]) -> None:
     )
     parser.add_argument("journal", help="the name of a run, or the file of its journal")
     runcommand.add_options(parser, add_job)
-    parser.set_defaults(run=replay)
+    parser.set_defaults(run=replay, options=options)
 
 
 def replay(arguments: argparse.Namespace) -> int:

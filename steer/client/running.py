@@ -231,6 +231,7 @@ class _Pilot:
         self._statuses: Mapping[str, int] = {}
         """How ranks have ended that did not end well, the first one first."""
         self._went_well = self._over = False
+        self._waits = script.wait
         self._jobs: list[Job] = []
         """Ours to look after, once there is no hub."""
         self._restored = -RESTORED_TOO_OFTEN
@@ -280,6 +281,7 @@ class _Pilot:
     def _on_program(self, run: Mapping[str, Any]) -> None:
         """It has begun, has ended, or has failed on a rank."""
         self._statuses = run["statuses"]
+        self._waits = run["waits"]
         self._went_well = run["over"] and not run["lost"]
         name = shlex.quote(self._script.run)
         if not run["kept"]:
@@ -301,7 +303,7 @@ class _Pilot:
         """Send it to the ranks; says whether this is the end of it all."""
         if signum == signal.SIGINT:
             self._interrupts += 1
-            if self._over or self._interrupts > 2:
+            if self._over or self._waits or self._interrupts > 2:
                 return True
             if self._interrupts == 2:
                 signum = signal.SIGTERM

@@ -83,6 +83,8 @@ class Planned:
     voted: RankSet = NOBODY
     point: int = 0
     sure: bool = False
+    waits: bool = False
+    """It was said that there are too many before it."""
     began: float = 0.0
     since: float = 0.0
     """When it was tried first."""
@@ -148,6 +150,7 @@ class Plans:
             full = sum(not plan.ends for plan in self.plans.values()) >= SLOTS
             plan = next((p for p in self.waiting if p.ends or not full), None)
             if plan is None:
+                self._tell_of_crowd()
                 return
             self.waiting.remove(plan)
             plan.ranks, plan.since = ranks, plan.since or now
@@ -156,6 +159,13 @@ class Plans:
                 self._prepare(plan, now)
             else:
                 self._hand(plan, now)
+
+    def _tell_of_crowd(self) -> None:
+        for plan in self.waiting:
+            if not plan.waits:
+                plan.waits = True
+                text = f"{SLOTS} plans lie ahead already; `unplan` ends one"
+                self._tell(Kind.WAITING, plan, f"{plan.event.text}: waiting, {text}")
 
     def _hand(self, plan: Planned, now: float) -> None:
         event, self.handed = plan.event, plan
@@ -299,6 +309,7 @@ class Plans:
         turn = plan.turn
         if not plan.event.every:
             del self.plans[plan.number]
+            self.actions.append(ev.Clear(self.family, plan.number, plan.ranks))
         elif not turn.errors:
             return
         plan.told |= turn.errors.keys()

@@ -37,6 +37,11 @@ LOOK = 0.5
 """Seconds between two looks at the ranks that keep a round waiting."""
 
 
+STILL = 3.0
+"""Seconds without a new point on any rank after which it is said what they do, also if
+they are to go on to a point that is far."""
+
+
 class Phase(enum.Enum):
     """How far the family is; see the head of this file."""
 
@@ -370,7 +375,7 @@ class Round:
             self.advances -= 1
             self.advance(now)
             return
-        if not self.answers_soon():
+        if not self.answers_soon() and not self._is_still():
             return  # a point that is far: of course they are not there yet
         if verdict.text != self.told:
             self.told = verdict.text
@@ -387,6 +392,11 @@ class Round:
     def answers_soon(self) -> bool:
         """Whether its ranks come to the target, as far as is known."""
         return not self.goal or self._someone_holds()
+
+    def _is_still(self) -> bool:
+        """Whether no rank has come to a point for a while."""
+        ages = [self.sights[r].age for r in self.missing() if r in self.sights]
+        return bool(ages) and min(ages) >= STILL
 
     def _someone_holds(self) -> bool:
         return bool(self.ranks - self.missing()) or any(

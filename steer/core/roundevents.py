@@ -359,6 +359,14 @@ class Withdraw(Action, frozen=True):
     ranks: RankSet
 
 
+class Clear(Action, frozen=True):
+    """All have done it: make room. A page keeps what was done where a rank still is."""
+
+    family: str
+    plan: int
+    ranks: RankSet
+
+
 class Thaw(Action, frozen=True):
     """Let go those that hold by themselves."""
 

@@ -92,14 +92,14 @@ class Steered:
     def run(self, runner: Runner, passing: Passing, rank: int, size: int) -> Ending:
         """Run the program to its end."""
         self._runner, self._passing = runner, passing
+        watcher = runner.eyes.watcher  # the one that knows whether main moves
+        wire = runner.wire
+        self._seen = Seen(rank, watcher, wire.send, wire.loop.call_later, self.words)
         self.plans = Planned(
             self.words, runner.namespace, lambda: runner.core.engine, self._done
         )
         pid = os.getpid()
         page.begin(self.words, pid, start_time(pid) or 0, rank, size, self.script.run)
-        watcher = runner.eyes.watcher  # the one that knows whether main moves
-        wire = runner.wire
-        self._seen = Seen(rank, watcher, wire.send, wire.loop.call_later, self.words)
         self._say(self._beginning())
         if self.script.wait:
             self._wait_for_somebody()

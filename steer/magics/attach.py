@@ -22,7 +22,7 @@ from traitlets.config import Config
 
 from steer.client.run import Run
 from steer.client.verblines import spoken
-from steer.magics import extension
+from steer.magics import completing, extension
 from steer.magics.autopx import AutoPx
 from steer.magics.session import HELP, asked_for_help, is_leaving
 from steer.magics.telling import Telling
@@ -48,6 +48,7 @@ def attach(run: Run) -> None:
     transforms[transforms.index(bare.autopx)] = bare
     bare.autopx.magic = "px"
     shell.prompts = StatePrompts(shell, telling)
+    completing.add_to(shell, run, telling)
     shell.show_banner()  # type: ignore[no-untyped-call]
     shell.mainloop()  # type: ignore[no-untyped-call]
 
@@ -59,6 +60,9 @@ def _shell(run: Run) -> TerminalInteractiveShell:
     config.TerminalInteractiveShell.banner2 = ""
     config.TerminalInteractiveShell.separate_in = ""
     config.TerminalInteractiveShell.term_title = False
+    config.IPCompleter.use_jedi = False  # it would guess what the ranks know
+    if TerminalInteractiveShell.class_traits().get("enable_tip"):  # IPython 9
+        config.TerminalInteractiveShell.enable_tip = False
     names = {"run": run, "view": run.view, "rc": run.client}
     shell = TerminalInteractiveShell.instance(config=config, user_ns=names)
     run.activate()

@@ -85,6 +85,7 @@ class Fencing:
             rv.Prepare: self._prepare,
             rv.Confirm: self._confirm,
             rv.Withdraw: self._withdraw,
+            rv.Clear: self._withdraw,
             rv.Thaw: self._thaw,
         }
 
@@ -296,7 +297,9 @@ class Fencing:
         for controlled in here.values():
             controlled.fences.confirm(action.plan, action.point)
 
-    def _withdraw(self, action: rv.Withdraw, here: dict[int, _Controlled]) -> None:
+    def _withdraw(
+        self, action: rv.Withdraw | rv.Clear, here: dict[int, _Controlled]
+    ) -> None:
         for controlled in here.values():
             controlled.fences.withdraw(action.plan)
 

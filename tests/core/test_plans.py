@@ -96,6 +96,11 @@ def test_more_plans_than_a_page_has_room_for_wait():
     ids = [world.ask(ev.Plan, "set", f"a={n}", point=100 + n) for n in range(SLOTS + 3)]
     world.run(0.1)
     assert len(world.core.families["run/step"].plans.plans) == SLOTS
+    waiting = [t.text for t in world.told if t.kind is Kind.WAITING]
+    assert waiting == [
+        f"a={n}: waiting, {SLOTS} plans lie ahead already; `unplan` ends one"
+        for n in range(SLOTS, SLOTS + 3)
+    ]
     world.run(5)
     assert len(did(world)) == len(ids)
     assert all(id in world.answers for id in ids)
@@ -282,3 +287,13 @@ def test_a_plan_on_its_way_to_ranks_that_die_is_dropped():
     assert id not in world.answers
     world.die(1)
     assert world.answer_to(id).kind is Kind.DROPPED
+
+
+def test_what_all_did_makes_room_on_the_page():
+    world = World(ranks=2, seed=2)
+    number = plan(world, point=900).facts["plan"]
+    cleared, do = [], world.do
+    world.do = lambda action: cleared.append(action) or do(action)
+    applied(world, number, 0, 900)
+    applied(world, number, 1, 900)
+    assert ev.Clear("run/step", number, RankSet([0, 1])) in cleared

@@ -82,6 +82,27 @@ def test_until_a_point_that_is_far(world):
     assert "is past" in past.text
 
 
+def test_a_point_that_is_far_and_ranks_that_come_to_none():
+    """A step of a program that has got stuck is not waited for in silence."""
+    core = Rounds()
+    ranks = RankSet(range(2))
+    core.handle(ev.FamilyHere("run", FAMILY, ranks), 0.0)
+    core.handle(ev.Stop(Asker("q"), FAMILY, point=900), 0.0)
+    core.handle(ev.Next(FAMILY, core.epoch, ranks, 900, 900), 0.0)
+
+    def look(now, age):
+        assert any(isinstance(a, ev.Look) for a in core.handle(ev.Tick(), now))
+        sight = Sight(Place.RUNNING, 7, age, where="sim.py:9")
+        done = core.handle(ev.Seen(FAMILY, ranks, sight), now)
+        return [action.text for action in done if isinstance(action, ev.Tell)]
+
+    assert look(0.5, 0.5) == []
+    assert look(1.0, 2.9) == []
+    (text,) = look(1.5, 3.4)
+    assert "ranks 0-1 at point 7, computes at sim.py:9" in text
+    assert look(2.0, 3.9) == []  # it was said
+
+
 def test_a_stop_at_once_overtakes_one_that_is_far(world):
     far = world.ask(ev.Stop, point=900)
     world.run(0.2)

@@ -219,3 +219,11 @@ def test_many_plans_at_once(run):
         plan.wait(30)
     _, got = look(run, "got")
     assert sorted(alike(got)) == list(range(12))
+
+
+def test_as_many_updates_as_one_likes_at_a_stop(run):
+    at = run.stop(timeout=30).point
+    for number in range(20):
+        assert run.set(n=1000 + number).wait(30).point == at
+    assert alike(run["p.n"]) == 1019
+    run.go()
