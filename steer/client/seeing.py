@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
+from steer.errors import UsageError
 from steer.ranks import RankSet, describe
 
 if TYPE_CHECKING:
@@ -73,6 +74,22 @@ class Seeing:
         from steer.client import sight
 
         return sight.stuck(self.client.link, self._ids(targets)[0])
+
+    def mpi(self, what: str = "last", argument: Any = None) -> Any:
+        """Note the calls of MPI: "on", "off"; what was noted: "last" (and how many),
+        "save" (and a file for Perfetto)."""
+        from steer.client import mpitrace
+
+        view, ranks = cast("DirectView", self), self._ids()[0]
+        if what in ("on", "off"):
+            return mpitrace.switch(view, ranks, what == "on")
+        if what == "last":
+            return mpitrace.trace(view, ranks, int(argument or 20))
+        if what == "save" and argument:
+            return f"{mpitrace.trace(view, ranks).save(argument)}\n"
+        raise UsageError(
+            'mpi takes "on", "off", "last" and a number, "save" and a file.'
+        )
 
     # -- the ladder
 

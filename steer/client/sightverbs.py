@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from steer.client.verbs import Argument, Form, Verb, code_of, duration
+from steer.client.verbs import Argument, Form, Verb, code_of, duration, one_of
 
 
 def seconds(text: str) -> float:
@@ -67,6 +67,20 @@ _TABLE = (
         "Ranks that show the same are told together.",
     ),
     Verb(
+        "mpi",
+        "Note the calls of MPI that ranks make, and show them.",
+        (
+            Argument("what", "on or off; last, to show calls; save, to write a file "
+                     "for ui.perfetto.dev", Form.WORD, one_of("on", "off", "last",
+                     "save"), "last", "{on,off,last,save}"),
+            Argument("argument", "how many calls, or the file", Form.WORD, str, None,
+                     "N|FILE"),
+        ),
+        ("on", "last 50", "save trace.json", "off"),
+        "Off, it costs nothing. Seen are calls of communicators that the program knows "
+        "by a name of its own, and of those made since.",
+    ),
+    Verb(
         "interrupt",
         "Interrupt what ranks run: Python raises KeyboardInterrupt there.",
         (_RANKS,),
@@ -101,6 +115,8 @@ def perform(
 ) -> Any:
     """Do it: call the method of a view with what a line has said."""
     named = dict(arguments)
+    if name == "mpi":
+        return view.mpi(**named)
     ranks = named.pop("ranks", None)
     named["targets"] = None if ranks is None else read_ranks(ranks)
     return getattr(view, name)(**named)

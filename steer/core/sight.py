@@ -44,6 +44,7 @@ from steer.core.sightings import (
     Wish,
     World,
 )
+from steer.core.tracerows import Row
 from steer.core.verdict import Diagnosis, Kind, diagnose, waiters
 from steer.errors import ProtocolError
 from steer.ranks import RankSet
@@ -290,6 +291,14 @@ class Sight:
             body = wish.expression.encode()
             patience = PATIENCE + PEEKING
             return self.ask(engines, "peek", body, Peeked, told, now, patience)
+        if wish.view == "trace":
+
+            def noted(round_: Round, now: float) -> list[Action]:
+                rows = {i: said for i, (_, said) in round_.answers.items()}
+                return [answer(who, id, rows)]
+
+            patience = PATIENCE + PEEKING
+            return self.ask(engines, "trace", b"", list[Row], noted, now, patience)
         look = LookWish(wish.deep, wish.view == "stacks", wish.seconds)
         if wish.world:
             engines = self.worlds_of(engines)

@@ -11,6 +11,7 @@ threads of their own, because they may take a while or wait.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -54,6 +55,7 @@ class Eyes:
             "look": self._look,
             "watch": self._watch,
             "peek": self._peek,
+            "trace": self._trace,
             "recipe": self._recipe,
             "flag": self._flag,
             "act": self._act,
@@ -160,6 +162,11 @@ class Eyes:
         frame = users_frame(self.watcher.frame()) if self._busy() else None
         answer = peek(expression, frame, self._runner.namespace.variables)
         self._wire.post(Glanced(number, pack(answer)))
+
+    def _trace(self, message: Glance) -> None:
+        tracing = sys.modules.get("steer.engines.tracing")
+        rows = tracing.rows() if tracing is not None else []
+        self._say(message.number, pack(rows))
 
     # -- bringing blocked ranks back
 

@@ -9,6 +9,7 @@ from steer.errors import UsageError
 
 if TYPE_CHECKING:
     from steer.engines.eyes import Failure
+    from steer.engines.namespace import Namespace
     from steer.engines.progress import Bars
 
 
@@ -17,6 +18,7 @@ class Publisher(Protocol):
 
     bars: Bars
 
+    namespace: Namespace
     failure: Failure | None
     mourned: tuple[Failure, BaseException] | None
 

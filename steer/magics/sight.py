@@ -40,7 +40,9 @@ def _magic(verb: Verb, px: PxMagics, suffix: str) -> Callable[..., Any]:
                 _debug(px, arguments)
                 return
             value = perform(px.view, verb.name, arguments, px.targets)
-            if value is not None:
+            if isinstance(value, str):
+                sys.stdout.write(value)
+            elif value is not None:
                 display(value)  # type: ignore[no-untyped-call]
 
     magic.__name__ = magic.__qualname__ = f"px{verb.name}{suffix}"
