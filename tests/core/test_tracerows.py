@@ -39,7 +39,9 @@ def test_a_track_for_each_rank_and_an_arrow_for_each_message():
     assert len(calls) == 6
     assert calls[0] == {
         "ph": "X", "name": "Send", "pid": 0, "tid": 0, "ts": 1.0, "dur": 1.0,
-        "args": {"peer": 1, "tag": 5, "bytes": 80, "comm": "0-1 WORLD", "at": "/s.py:7"},
+        "args": {
+            "peer": 1, "tag": 5, "bytes": 80, "comm": "0-1 WORLD", "at": "/s.py:7",
+        },
     }  # fmt: skip
     (start,) = [e for e in events if e["ph"] == "s"]
     (end,) = [e for e in events if e["ph"] == "f"]

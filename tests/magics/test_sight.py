@@ -32,7 +32,7 @@ def busy(notebook) -> Iterator[object]:
     rc = notebook.names["rc"]
     result = rc[:].execute(BUSY.format(seconds=60), silent=False, block=False)
     wait_until(
-        lambda: {rc[:].status().doing(i) for i in rc.ids} == {"computing"},
+        lambda: set(rc[:].peek("residual").values.values()) == {"0.25"},
         SECONDS, "engines that compute",
     )  # fmt: skip
     yield result
@@ -150,7 +150,8 @@ def test_mistakes_are_sentences(notebook, line, said):
 
 
 @pytest.mark.parametrize(
-    "verb", "where peek status stuck debug interrupt unstick kill".split()
+    "verb",
+    ["where", "peek", "status", "stuck", "debug", "interrupt", "unstick", "kill"],
 )
 def test_each_has_help(notebook, verb):
     shown = notebook.run(f"%px{verb} --help").out

@@ -19,6 +19,8 @@ from steer.core import events as ev
 from steer.core.client import ClientCore, split_parts
 from steer.core.engine import EngineCore, Verdict
 from steer.core.hub import RETURN_WITHIN, HubCore
+from steer.core.sight import Outside
+from steer.core.sightings import Report
 from steer.hub import ledger as ledger_module
 from steer.hub.ledger import Ledger
 from steer.ranks import RankSet
@@ -32,8 +34,11 @@ from steer.wire.messages import (
     Enrolled,
     ErrorInfo,
     Functions,
+    Glance,
+    Glanced,
     Goodbye,
     Hello,
+    Insight,
     InterruptTask,
     Joined,
     Left,
@@ -337,6 +342,10 @@ class Engine(Peer):
                 self.core.abort(message.ids)
             case Ping():
                 self.send(Pong())
+            case Glance():
+                if message.what == "look":
+                    report = Report(busy=self.core.running or "")
+                    self.send(Glanced(message.number, pack(report)))
             case Quit():
                 if self.alive:
                     self.die()
@@ -468,6 +477,8 @@ class Client(Peer):
                 self.core.left(message)
             case WhoAreYou():
                 self.introduce()
+            case Insight():
+                pass
             case Welcome():
                 self.core.engines = {}
                 self.core.joined(message.engines)
@@ -629,7 +640,7 @@ class Hub(Freezable):
                 self._recall(action)
             case ev.Drop():
                 self.world.memory.drop(action.store)
-            case ev.Say() | ev.Sweep():
+            case ev.Say() | ev.Sweep() | Outside():
                 pass
             case _:
                 raise AssertionError(action)
