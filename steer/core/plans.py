@@ -44,6 +44,9 @@ PATIENCE = 0.5
 SLOTS = PLANS - 1
 """Plans that a rank's page has room for, besides one that ends another."""
 
+LASTING = SLOTS - 1
+"""Of these, such as recur or lie far ahead: one is left for what is done soon."""
+
 SOON = 1
 """Points that a plan lies at least behind those that ranks come to next."""
 
@@ -92,6 +95,11 @@ class Planned:
     """The first, if it recurs."""
     told: set[str] = dataclasses.field(default_factory=set)
     """Errors that users know of: what recurs may fail each time."""
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it stays on the page for a while."""
+        return bool(self.event.every or self.event.point)
 
 
 class Plans:
@@ -147,8 +155,7 @@ class Plans:
         """Begin with the next one, if none is being negotiated."""
         self.stopped_at = stopped_at
         while self.handed is None and self.preparing is None and now >= self.not_before:
-            full = sum(not plan.ends for plan in self.plans.values()) >= SLOTS
-            plan = next((p for p in self.waiting if p.ends or not full), None)
+            plan = next((plan for plan in self.waiting if self._has_room(plan)), None)
             if plan is None:
                 self._tell_of_crowd()
                 return
@@ -160,11 +167,19 @@ class Plans:
             else:
                 self._hand(plan, now)
 
+    def _has_room(self, plan: Planned) -> bool:
+        if plan.ends:
+            return True
+        there = [plan for plan in self.plans.values() if not plan.ends]
+        if plan.lasts:
+            return sum(plan.lasts for plan in there) < LASTING
+        return len(there) < SLOTS
+
     def _tell_of_crowd(self) -> None:
         for plan in self.waiting:
             if not plan.waits:
                 plan.waits = True
-                text = f"{SLOTS} plans lie ahead already; `unplan` ends one"
+                text = f"{LASTING} plans lie ahead already; `unplan` ends one"
                 self._tell(Kind.WAITING, plan, f"{plan.event.text}: waiting, {text}")
 
     def _hand(self, plan: Planned, now: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steer.core import roundevents as ev
-from steer.core.plans import PATIENCE, SLOTS
+from steer.core.plans import LASTING, PATIENCE, SLOTS
 from steer.core.roundevents import FREE, Kind
 from steer.ranks import RankSet
 
@@ -95,14 +95,15 @@ def test_more_plans_than_a_page_has_room_for_wait():
     world = World(ranks=2, seed=2)
     ids = [world.ask(ev.Plan, "set", f"a={n}", point=100 + n) for n in range(SLOTS + 3)]
     world.run(0.1)
-    assert len(world.core.families["run/step"].plans.plans) == SLOTS
+    assert len(world.core.families["run/step"].plans.plans) == LASTING
     waiting = [t.text for t in world.told if t.kind is Kind.WAITING]
     assert waiting == [
-        f"a={n}: waiting, {SLOTS} plans lie ahead already; `unplan` ends one"
-        for n in range(SLOTS, SLOTS + 3)
+        f"a={n}: waiting, {LASTING} plans lie ahead already; `unplan` ends one"
+        for n in range(LASTING, SLOTS + 3)
     ]
+    assert plan(world, "dt=1").point < 100
     world.run(5)
-    assert len(did(world)) == len(ids)
+    assert len(did(world)) == len(ids) + 1
     assert all(id in world.answers for id in ids)
 
 
