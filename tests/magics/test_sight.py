@@ -156,7 +156,7 @@ def test_mistakes_are_sentences(notebook, line, said):
 def test_each_has_help(notebook, verb):
     shown = notebook.run(f"%px{verb} --help").out
     assert f"%px{verb}" in shown
-    assert "--ranks" in shown
+    assert ("--ranks" in shown) is (verb != "mpi")
 
 
 def test_kill_says_what_is_lost(notebook, monkeypatch):
