@@ -64,8 +64,10 @@ class Outsight:
         witnessed = self._witnessed.get(uuid)
         if witnessed is None:
             return ""
-        died = where_it_died(witnessed.last_words())
+        words = witnessed.last_words()
+        died = where_it_died(words)
         if died:
+            log.warning("a rank died of a signal:\n%s", words)
             return f" at {died}"
         age, seen = witnessed.last_note()
         before = f" {age:.0f} s before" if age >= 2 else ""
