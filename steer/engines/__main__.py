@@ -3,7 +3,7 @@
 It registers at once, and starts MPI behind that, so that a slow start of MPI is seen as
 such. What it needs to know comes in the environment: STEER_CONNECTION, the connection
 file; STEER_JOB, STEER_SIZE, what its launcher was asked for; STEER_LOCAL, if it runs
-without MPI.
+without MPI; STEER_PATH, where else the client imports from.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import zmq
 
-from steer import sockets
+from steer import importpath, sockets
 from steer.config import Connection
 from steer.engines import here, mpi
 from steer.engines.io import Wire
@@ -125,6 +125,7 @@ def main() -> int:
     except (SteerError, OSError) as error:
         print(f"This engine cannot reach its cluster: {error}", file=sys.stderr)
         return 2
+    importpath.adopt()
     return Life(connection).run()
 
 

@@ -55,7 +55,7 @@ class TaskRunner:
         self._wire = runner.wire
         self._since = 0.0
         """When the oldest outcome came that is not sent."""
-        self._now = 0.0
+        self._now = self._began = 0.0
         self._looked = True
         """Whether what the last tasks printed has been looked for."""
 
@@ -104,7 +104,7 @@ class TaskRunner:
         runner.follow(f"{client}/t{number}")
         self.box.runs(client, number)
         started = time.time()
-        clock = time.monotonic()
+        self._began = time.monotonic()
         status = _DONE
         try:
             body, frames, store = self._call(job)
@@ -113,7 +113,7 @@ class TaskRunner:
             status, body = self._failure(job, error)
         runner.take_interrupts()
         self._now = time.monotonic()
-        took = self._now - clock
+        took = self._now - self._began
         spoke = False
         if took < QUICK and runner.may_pass_over():
             self._looked = False
@@ -132,6 +132,7 @@ class TaskRunner:
         if self.desk.target is not None:
             self._interrupted_early(job)
         callee = self.calls.function(job)
+        self._began = time.monotonic()  # an import is not how long its call takes
         args, kwargs = self.calls.arguments(job)
         try:
             if job.engines:
