@@ -12,7 +12,6 @@ communicator, and is `steer.comm` while the task runs.
 from __future__ import annotations
 
 import collections
-import functools
 import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -83,13 +82,15 @@ class Gangs:
         self, job: Job, callee: Callee, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> Any:
         comm = self._make(job)
-        name = callee.comm()
-        call = callee.call
+        name, place = callee.comm()
         if name and name not in kwargs:
-            call = functools.partial(call, **{name: comm})
+            if 0 <= place < len(args):
+                args = (*args[:place], comm, *args[place:])
+            else:
+                kwargs = {**kwargs, name: comm}
         here.comm = comm
         try:
-            value = call(*args, **kwargs)
+            value = callee.call(*args, **kwargs)
         except BaseException:
             self._keep(comm)
             raise

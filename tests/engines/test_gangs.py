@@ -85,6 +85,24 @@ def test_each_rank_has_the_communicator_of_its_task(rc: Client) -> None:
     assert result(rc, 2, annotated) == [2, 2]
 
 
+def test_the_communicator_may_stand_anywhere_among_the_arguments(rc: Client) -> None:
+    """The task's own arguments go to the other parameters."""
+
+    def first(comm: Any, x: int, y: int) -> Any:
+        return comm.size, x, y
+
+    def between(x: int, comm: Any, y: int = 0) -> Any:
+        return comm.size, x, y
+
+    def by_name(x: int, *more: int, comm: Any) -> Any:
+        return comm.size, x, *more
+
+    assert result(rc, 2, first, 3, 4) == [(2, 3, 4)] * 2
+    assert result(rc, 2, between, 3) == [(2, 3, 0)] * 2
+    assert result(rc, 2, between, 3, 4) == [(2, 3, 4)] * 2
+    assert result(rc, 2, by_name, 3, 4) == [(2, 3, 4)] * 2
+
+
 def test_steer_comm_is_there_only_in_such_tasks(rc: Client) -> None:
     """Elsewhere it says what to do."""
     with pytest.raises(steer.UsageError, match="ranks=k"):
