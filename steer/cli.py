@@ -171,6 +171,7 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--engines",
+        "--launcher",
         metavar="HOW",
         help='how they are started: "mpi" (the default), "local" (without MPI), a '
         "recipe's name or file; `steer launchers` lists them",
@@ -195,14 +196,14 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
 def _add_run(commands: Any) -> None:
     from steer.client.runcommand import add_run
 
-    add_run(commands, _add_job)
+    add_run(commands, _add_job, _options)
 
 
 def _add_journal(commands: Any) -> None:
     from steer.client.journalcommands import add_journal, add_replay
 
     add_journal(commands)
-    add_replay(commands, _add_job)
+    add_replay(commands, _add_job, _options)
 
 
 def _add_start(commands: Any) -> None:

@@ -25,6 +25,7 @@ STILL_WANTED = {
     "`advance` tries a point further, `go` takes it back.",
     "step": "The ranks are still on their way: `here` holds them where they are, `go` "
     "lets them run on.",
+    "until": "The run still stops when that is so: `unwatch` takes it back.",
     "plan": "It is still to be done: `plans` shows it, `unplan` takes it back.",
 }
 
@@ -73,9 +74,15 @@ class Attending:
 
     def _heard(self, news: News) -> None:
         """In the I/O thread."""
-        if news.kind == "waiting" and news.run == self._run and not news.answers:
-            self._said = news.text
+        if news.run == self._run and not news.answers and self._concerns(news):
+            self._said = f"{news.text.removesuffix('.')}."
             self._changed.set()
+
+    def _concerns(self, news: News) -> bool:
+        """Whether it says why we wait; a condition may fail, and be met later."""
+        if news.kind == "done" and news.text.startswith("until "):
+            return self._verb == "until" and bool(news.facts.get("errors"))
+        return news.kind == "waiting"
 
     def _story(self, what: str) -> str:
         return " ".join(filter(None, (what, self._said, STILL_WANTED.get(self._verb))))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -70,8 +69,13 @@ def _headline(journal: Journal) -> str:
     return f"{journal.run}: {' '.join(words)}, {journal.ranks} ranks"
 
 
-def add_replay(commands: Any, add_job: Callable[[Any], None]) -> None:
-    """Add `steer replay`; `add_job` adds the options of all who start ranks."""
+def add_replay(
+    commands: Any,
+    add_job: Callable[[Any], None],
+    options: Callable[[Any], dict[str, str]],
+) -> None:
+    """Add `steer replay`; `add_job` adds the options of all who start ranks, `options`
+    reads those of recipes."""
     from steer.client import runcommand
 
     parser = commands.add_parser(
@@ -87,7 +91,7 @@ def add_replay(commands: Any, add_job: Callable[[Any], None]) -> None:
     )
     parser.add_argument("journal", help="the name of a run, or the file of its journal")
     runcommand.add_options(parser, add_job)
-    parser.set_defaults(run=replay)
+    parser.set_defaults(run=replay, options=options)
 
 
 def replay(arguments: argparse.Namespace) -> int:
@@ -101,7 +105,7 @@ def replay(arguments: argparse.Namespace) -> int:
     arguments.stop_at = 0
     player = _Player(journal, hold=arguments.hold, quiet=arguments.quiet)
     status = runcommand.run(arguments, player.begin)
-    return status or int(player.failed)
+    return 1 if player.failed else status
 
 
 class _Player:
@@ -131,9 +135,8 @@ class _Player:
             except SteerError as error:
                 self.failed = True
                 _complain(f"the replay failed: {error}")
-                everybody = ",".join(map(str, client.ids))
                 with contextlib.suppress(SteerError):
-                    client.link.wait(client.link.signal(signal.SIGTERM, everybody))
+                    client.link.wait(client.link.shutdown("", hub=True))
 
     def _say(self, text: str) -> None:
         if not self._quiet:

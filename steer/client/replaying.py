@@ -96,9 +96,9 @@ class Replay:
                 self._repeat(deed)
             else:
                 self._plan(deed, self._deeds[number:])
-        if hold:
-            self._go_to(max([self._here, *self._ahead.values()]))
-        else:
+        # There, because it is over only when the last thing was done.
+        self._go_to(max([self._here, *self._ahead.values()]))
+        if not hold:
             self._run.go()
         self._say(f"{len(self._deeds)} deeds were repeated.")
 

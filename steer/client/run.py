@@ -55,8 +55,7 @@ class Run(Scheduling, Watching, Journaling, Snapshots):
         if not name and len(names) == 1:
             name = names[0]
         if name not in names:
-            known = f"there are {', '.join(names)}" if names else "there is none"
-            raise UsageError(f"No run {name or 'was named, and'}: {known}.")
+            raise UsageError(_no_run(name, names))
         return cls(client, name)
 
     # -- what there is
@@ -142,6 +141,18 @@ class Run(Scheduling, Watching, Journaling, Snapshots):
 
     def __repr__(self) -> str:
         return f"<Run {self.name}>"
+
+
+def _no_run(name: str, names: list[str]) -> str:
+    if not names:
+        return (
+            "No program runs on this cluster that can be steered; "
+            "`steer run -n 4 sim.py` starts one."
+        )
+    known = ", ".join(map(repr, names))
+    if not name:
+        return f"Several programs run on this cluster; name one of {known}."
+    return f"There is no run {name!r} on this cluster; there are {known}."
 
 
 def wait_for_begin(link: Link, patience: float = BEGINS_WITHIN) -> None:

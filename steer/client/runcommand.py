@@ -24,8 +24,13 @@ notebook, takes the wheel.
 """
 
 
-def add_run(commands: Any, add_job: Callable[[Any], None]) -> None:
-    """Add the subcommand; `add_job` adds the options that all have who start ranks."""
+def add_run(
+    commands: Any,
+    add_job: Callable[[Any], None],
+    options: Callable[[Any], dict[str, str]],
+) -> None:
+    """Add the subcommand; `add_job` adds the options that all have who start ranks,
+    `options` reads those of recipes."""
     parser = commands.add_parser(
         "run",
         help="Run a program on ranks, so that it can be steered",
@@ -33,7 +38,7 @@ def add_run(commands: Any, add_job: Callable[[Any], None]) -> None:
         epilog=EPILOG,
         usage="steer run [-n N] [options] PROGRAM.py|-m MODULE [arguments...]",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, options=options)
     add_options(parser, add_job)
 
 
@@ -100,10 +105,14 @@ def run(arguments: argparse.Namespace, begun: Begun = lambda cluster: None) -> i
         del program[0]
     if not program:
         raise UsageError("steer run needs a program: `steer run -n 4 sim.py`.")
+    if arguments.engines == "local" and (arguments.n or 1) > 1:
+        raise UsageError(
+            'Without MPI a program runs as one process: leave out "-n", or leave out '
+            '"--engines local".'
+        )
     if not arguments.module:
         _check_readable(program[0])
         _check_points(arguments.point)
-    from steer.cli import _options
     from steer.client.running import run_program
     from steer.launch.script import NO_STOP, Script
 
@@ -118,9 +127,9 @@ def run(arguments: argparse.Namespace, begun: Begun = lambda cluster: None) -> i
         points=tuple(arguments.point),
     )
     settings = {
-        "n": arguments.n,
+        "n": 1 if arguments.engines == "local" else arguments.n,
         "engines": arguments.engines,
-        "options": _options(arguments.option),
+        "options": arguments.options(arguments.option),
         "cwd": arguments.cwd,
         "engine_timeout": arguments.timeout,
         "profile": arguments.profile,

@@ -230,7 +230,10 @@ class _Pilot:
         """That of the launcher."""
         self._statuses: Mapping[str, int] = {}
         """How ranks have ended that did not end well, the first one first."""
-        self._over = False
+        self._went_well = self._over = False
+        self._waits = script.wait
+        self._jobs: list[Job] = []
+        """Ours to look after, once there is no hub."""
         self._restored = -RESTORED_TOO_OFTEN
         link.listeners.append(self._on_notice)
         signals.attend()
@@ -250,8 +253,7 @@ class _Pilot:
             if what == "hub" and content == Exit(returncode=0):
                 return self._exit_status()  # it was stopped
             if what == "hub" and not self._bring_hub_back():
-                self._wait_without_hub()
-                return 1
+                self._go_on_without_hub()
             if what == "program":
                 self._on_program(content)
 
@@ -263,6 +265,8 @@ class _Pilot:
             hub = Process(connection.hub_pid, connection.hub_began)
             wait_gone([hub], PATIENCE)
             self._say(f"{self._script.run} was stopped.")
+        if first is None and self._went_well:
+            return 0  # whatever became of the launcher after that
         return self._status if first is None else first
 
     # -- what happens
@@ -277,6 +281,8 @@ class _Pilot:
     def _on_program(self, run: Mapping[str, Any]) -> None:
         """It has begun, has ended, or has failed on a rank."""
         self._statuses = run["statuses"]
+        self._waits = run["waits"]
+        self._went_well = run["over"] and not run["lost"]
         name = shlex.quote(self._script.run)
         if not run["kept"]:
             return
@@ -297,13 +303,17 @@ class _Pilot:
         """Send it to the ranks; says whether this is the end of it all."""
         if signum == signal.SIGINT:
             self._interrupts += 1
-            if self._over or self._interrupts > 2:
+            if self._over or self._waits or self._interrupts > 2:
                 return True
             if self._interrupts == 2:
                 signum = signal.SIGTERM
                 self._say("sent SIGTERM; Ctrl-C once more kills the ranks.")
         elif self._over and signum in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             return True
+        if self._jobs:
+            for job in self._jobs:
+                job.signal(signum)  # the launcher hands it on
+            return False
         everybody = str(RankSet(self._link.core.engines))
         if not everybody:
             return True
@@ -355,19 +365,28 @@ class _Pilot:
         self._say("its hub was lost; there is a new one, and the program goes on.")
         return True
 
-    def _wait_without_hub(self) -> None:
+    def _go_on_without_hub(self) -> None:
         """Nobody can steer any more; the program is not to suffer from that."""
         self._say("it goes on, and cannot be steered any more.")
         connection = Connection.read(self._cluster.cluster_file)
-        jobs = [Job.adopt(entry["job"]) for entry in connection.jobs]
-        poller = select.poll()
-        left = [fd for job in jobs for fd in job.pidfds()]
-        for fd in left:
-            poller.register(fd, select.POLLIN)
-        while left:
-            for fd, _ in poller.poll():
-                poller.unregister(fd)
-                left.remove(fd)
+        self._jobs = [Job.adopt(entry["job"]) for entry in connection.jobs]
+        self._status = 1  # nobody will tell us how it ended
+        mapped = {name for job in self._jobs for name in job.mapped()}
+
+        def wait() -> None:
+            poller = select.poll()
+            left = {fd for job in self._jobs for fd in job.pidfds()}
+            for fd in left:
+                poller.register(fd, select.POLLIN)
+            while left:
+                for fd, _ in poller.poll():
+                    poller.unregister(fd)
+                    left.discard(fd)
+            for job in self._jobs:
+                job.sweep(mapped)
+            self._events.put(("ended", None))
+
+        threading.Thread(target=wait, daemon=True).start()
 
     # -- the terminal
 

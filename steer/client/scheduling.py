@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 LONGEST = 60
 """Characters of code that people are shown."""
 
+LARGEST = 1 << 20
+"""Bytes of code, or of a function and its arguments. Data goes by `push`."""
+
 LOOK = 2.0
 """Seconds without news after which a hub that is new is asked."""
 
@@ -45,6 +48,8 @@ class Plan(Told):
         self._run = run
         self._reports = reports
         self.number: int = news.facts["plan"]
+        self.numbers: list[int] = news.facts.get("plans", [self.number])
+        """Several where a run has several loops, each with points of its own."""
         self.point = news.point
         """Where it is done first."""
         self.every: int = news.facts.get("every", 0)
@@ -57,30 +62,33 @@ class Plan(Told):
             raise UsageError(f"Plan {self.number} has no end: it recurs until unplan.")
         reports = self._reports
         deadline = None if timeout is None else time.monotonic() + timeout
-        while (news := reports.over(self.number)) is None:
+        while not self.done:
             left = LOOK if deadline is None else min(LOOK, deadline - time.monotonic())
             if left <= 0:
                 raise NotYet(f"{self.text}; that is not done after {timeout:g} s.")
             if not reports.wait(left) and left == LOOK and self._is_unknown():
                 raise PlanError(f"{self.text}; what became of that is not known.")
-        if news.kind == "dropped" or news.facts.get("errors"):
-            raise PlanError(news.text)
-        self.text = news.text
+        ends = [reports.over(number) for number in self.numbers]
+        text = "\n".join(news.text for news in ends if news is not None)
+        if any(news and (news.kind == "dropped" or news.facts.get("errors"))
+               for news in ends):  # fmt: skip
+            raise PlanError(text)
+        self.text = text
         return self
 
     @property
     def done(self) -> bool:
         """Whether it is over, in whichever way."""
-        return self._reports.over(self.number) is not None
+        return all(self._reports.over(number) for number in self.numbers)
 
     def end(self, timeout: float | None = None) -> Plan | None:
         """Do it no more."""
-        return self._run.unplan(self.number, timeout=timeout)
+        return self._run.unplan(self, timeout=timeout)
 
     def _is_unknown(self) -> bool:
         """Whether the hub knows nothing of it, as one that is new."""
-        known = self._run.plans()
-        missing = all(plan["plan"] != self.number for plan in known)
+        known = [plan["plan"] for plan in self._run.plans()]
+        missing = not any(number in known for number in self.numbers)
         return missing and not self.done
 
     def __repr__(self) -> str:
@@ -204,9 +212,10 @@ class Scheduling:
             for each in self.plans():
                 self.unplan(each["plan"], timeout=timeout)
             return None
-        number = plan.number if isinstance(plan, Plan) else plan
+        numbers = plan.numbers if isinstance(plan, Plan) else [plan]
         reports = self._listen()
-        news = self.do("unplan", timeout, plan=number)
+        for number in numbers:
+            news = self.do("unplan", timeout, plan=number)
         return Plan(self, news, reports) if "plan" in news.facts else None
 
     # -- helpers
@@ -221,10 +230,16 @@ class Scheduling:
         timeout: float | None = None,
     ) -> Plan:
         point, ahead = _place(when)
+        body = encode_deed(deed)
+        if len(body) > LARGEST:
+            raise UsageError(
+                f"What is planned has {len(body):,} bytes, and may have {LARGEST:,}; "
+                "send large data before, with run.view.push at a stop."
+            )
         reports = self._listen()
         news = self.do(
-            "plan", timeout, verb=verb_of(deed), text=text, body=encode_deed(deed),
-            point=point, ahead=ahead, every=every,
+            "plan", timeout, verb=verb_of(deed), text=text, body=body, point=point,
+            ahead=ahead, every=every,
         )  # fmt: skip
         if news.kind == "dropped":
             raise PlanError(news.text)

@@ -29,6 +29,12 @@ PATIENCE = 5.0
 DECADES = 2.0
 """A range of more has a logarithmic slider."""
 
+LIVE = 5
+"""Panels that follow what others do: ipywidgets keeps all that were ever shown."""
+
+_live: list[Callable[[], object]] = []
+"""Ends that of each."""
+
 NOTCHES = 1000
 """Whole numbers of more values than this have a box instead of a slider."""
 
@@ -68,7 +74,16 @@ class Panel:
             self.widgets[name] = self._make(name, one)
         shown = list(self.widgets.values()) or [self._kit.Label(NONE)]
         self.box = self._kit.VBox([*shown, self.said])
-        run.client.link.steering.listeners.append(self._heard)
+        self._wanted = False
+        """Whether a refresh is under way already."""
+        self._listen()
+
+    def _listen(self) -> None:
+        listeners = self._run.client.link.steering.listeners
+        listeners.append(self._heard)
+        _live.append(lambda: listeners.remove(self._heard))
+        if len(_live) > LIVE:
+            _live.pop(0)()
 
     def _make(self, name: str, known: Known) -> Any:
         parameter = known.parameter
@@ -104,6 +119,7 @@ class Panel:
 
     def refresh(self) -> None:
         """Show what the values are now."""
+        self._wanted = False
         try:
             known, _ = ask(self._run)
         except SteerError as error:
@@ -133,7 +149,8 @@ class Panel:
     def _heard(self, news: News) -> None:
         """In the I/O thread, which must not wait for an answer: later, in the thread
         that runs cells."""
-        if news.facts.get("over") and self._later is not None:
+        if news.facts.get("over") and self._later is not None and not self._wanted:
+            self._wanted = True
             self._later(self.refresh)
 
 

@@ -1,13 +1,17 @@
 """Requests of clients that are open, and the answers that were given.
 
 A request that concerns several families is answered when each of them has said how it
-went. Answers are kept for a while: a client that was cut off asks again.
+went, with all of that. Answers are kept for a while: a client that was cut off asks
+again.
 """
 
 from __future__ import annotations
 
 import collections
 import dataclasses
+from collections.abc import Sequence
+
+import msgspec
 
 from steer.core.roundevents import Kind, Tell
 from steer.wire.messages import News
@@ -21,7 +25,8 @@ class _Open:
     """A request that is not answered yet."""
 
     left: int
-    texts: list[str] = dataclasses.field(default_factory=list)
+    tells: list[Tell] = dataclasses.field(default_factory=list)
+    """What families have said so far."""
 
 
 class Answers:
@@ -43,23 +48,34 @@ class Answers:
         """Its answer, if it has one."""
         return self._given.get(id)
 
-    def close(self, tell: Tell) -> tuple[tuple[str, ...], list[str]]:
-        """The requests that have their whole answer with this, and what was said in
-        answer to them before."""
+    def close(self, tell: Tell) -> tuple[tuple[str, ...], list[Tell]]:
+        """The requests that have their whole answer with this, and all that was said in
+        answer to them."""
         done = []
-        texts: list[str] = []
+        tells = [tell]
         for id in tell.answers:
             request = self._open.get(id)
             if request is None:
                 continue
             request.left -= 1
             if request.left > 0 and tell.kind is not Kind.OVER:
-                request.texts.append(tell.text)
+                request.tells.append(tell)
                 continue
             del self._open[id]
-            texts = request.texts
+            tells = [*request.tells, tell]
             done.append(id)
-        return tuple(done), texts
+        return tuple(done), tells
+
+    @staticmethod
+    def together(tells: Sequence[Tell]) -> Tell:
+        """What several families have said, as the last of them says it."""
+        if len(tells) == 1:
+            return tells[0]
+        last = tells[-1]
+        text = "\n".join(f"{_label(tell)}: {tell.text}" for tell in tells)
+        plans = [tell.facts["plan"] for tell in tells if "plan" in tell.facts]
+        facts = last.facts | ({"plans": plans} if plans else {})
+        return msgspec.structs.replace(last, text=text, facts=facts)
 
     def give(self, news: News) -> None:
         """Remember an answer."""
@@ -68,3 +84,8 @@ class Answers:
             self._given[id] = news
         while len(self._given) > REMEMBERED:
             self._given.popitem(last=False)
+
+
+def _label(tell: Tell) -> str:
+    """What people call a family."""
+    return tell.family.partition("/")[2].partition("@")[0]

@@ -1,9 +1,9 @@
 """Which cells the journal of a run gets: those that ran where it was stopped.
 
 They may have changed anything, so a replay has to run them again, at the same point. A
-cell that comes while all ranks hold is noted at once: what is planned behind it comes
-behind it in the journal too. One that came before is noted when all hold, because it
-runs in that hold at the latest. How it ended is noted if it did not end well on all.
+cell is noted when it is sent, which is when all its ranks hold (`cellorder`), and
+before anything that comes behind it. How it ended is noted if it did not end well on
+all.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class _Cell:
     ranks: RankSet
     run: str
     noted: bool = False
+    at_a_stop: bool = False
 
 
 class CellNotes:
@@ -75,38 +76,35 @@ class CellNotes:
         """What a client's user is called."""
         self.open: dict[str, _Cell] = {}
 
-    def began(self, request: Request) -> list[Action]:
+    def began(self, request: Request) -> None:
         """A request came."""
         run = self._run_of(RankSet(request.uuids))
-        if not run or request.submit.kind not in CHANGES:
-            return []
-        cell = _Cell(request, RankSet(request.uuids), run)
-        self.open[request.submit.id] = cell
-        places = self._places(cell)
-        return [self._note(cell, places)] if places else []
-
-    def stopped(self, run: str) -> list[Action]:
-        """Ranks of this run hold: what has come before runs now."""
-        actions: list[Action] = []
-        for cell in self.open.values():
-            places = {} if cell.noted or cell.run != run else self._places(cell)
-            if places:
-                actions.append(self._note(cell, places))
-        return actions
+        if run and request.submit.kind in CHANGES:
+            cell = _Cell(request, RankSet(request.uuids), run)
+            self.open[request.submit.id] = cell
 
     def look(self, requests: Mapping[str, Request]) -> list[Action]:
-        """See what has ended."""
+        """See what was sent, and what has ended."""
         actions: list[Action] = []
         for id, cell in list(self.open.items()):
-            if requests.get(id) is cell.request and cell.request.pending:
+            request = cell.request
+            if not cell.noted and not request.held_for:
+                actions.append(self._note(cell, self._places(cell)))
+            if requests.get(id) is request and request.pending:
                 continue
             del self.open[id]
-            if not cell.noted:
-                actions.append(self._note(cell, {}))
-            statuses = _statuses(cell.request)
+            statuses = _statuses(request)
             if statuses:
                 actions.append(NoteEnd(cell.run, id, statuses))
         return actions
+
+    def running(self, run: str) -> RankSet:
+        """The ranks of a run on which cells run, or will, at this stop."""
+        busy = NOBODY
+        for cell in self.open.values():
+            if cell.run == run and cell.at_a_stop:
+                busy |= RankSet(cell.request.pending)
+        return busy
 
     def _places(self, cell: _Cell) -> dict[str, int]:
         """Where the ranks hold that it runs on, if all of them do."""
@@ -119,7 +117,7 @@ class CellNotes:
         return places if cell.ranks <= held else {}
 
     def _note(self, cell: _Cell, places: dict[str, int]) -> NoteCell:
-        cell.noted = True
+        cell.noted, cell.at_a_stop = True, bool(places)
         request, submit = cell.request, cell.request.submit
         text = submit.name
         if submit.kind == "execute" and request.frames:

@@ -16,8 +16,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from steer.core.begun import Begun
-from steer.core.shares import Pool
 from steer.core.depth import DEEP, SHALLOW
+from steer.core.shares import Pool
 from steer.core.taskevents import Give, TakeBack
 from steer.core.taskstate import LOWEST, Engine, Place, Record
 from steer.core.tasktables import Alarm, Tables

@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from steer.core.events import Action, Drop, Late, Note, Send
@@ -119,7 +120,7 @@ class Request:
     """Engines whose answers are safe."""
     scheduled: bool = False
     held_for: tuple[Engine, ...] = ()
-    """Those it is to be sent to, as long as it waits for its turn."""
+    """Those it is to be sent to, as long as it waits."""
     prompts: dict[int, bytes] = dataclasses.field(default_factory=dict)
     """What engines ask and nobody has answered."""
 
@@ -143,6 +144,13 @@ class Fanout:
         self.clients: dict[str, bytes] = {}
         """Clients that are there, with the name of their in-socket."""
         self.turns = Turns()
+        self.open_for: Callable[[Iterable[int], int], bool] = lambda engines, n: True
+        """Whether work may be sent to these engines now: it may not while a program
+        runs there, which would take it on one engine earlier than on another. The
+        number is that of its ticket, 0 if it has none yet."""
+        self.tickets: Iterator[int] = itertools.count(1)
+        self.gated: dict[str, int] = {}
+        """Requests that wait for that, and their tickets: what has waited longer."""
         self._due: list[tuple[float, str]] = []
         self._early: dict[str, dict[int, bytes]] = {}
         """What engines ask for requests that this hub does not know yet: it is new,
@@ -168,8 +176,8 @@ class Fanout:
         if not self.turns.ask(submit.id, tuple(uuids), submit.joint):
             request.held_for = tuple(engines)
             return [*(self._begun(request) if begun else []), Note(submit.id)]
-        peers = tuple([engine.work for engine in engines])
-        return [Send(peers, submit, frames), Note(submit.id)]
+        request.held_for = tuple(engines)
+        return [*self._let_go(request), Note(submit.id)]
 
     def absent(self, submit: Submit, engines: Sequence[int], error: ErrorInfo) -> None:
         """Add engines that are gone for good to an open request, as failed."""
@@ -297,16 +305,37 @@ class Fanout:
             self._merge(request, engine, result, frames)
         return self._after(request, urgent=True, now=now)
 
+    def waiting(self) -> dict[int, RankSet]:
+        """For each ticket of such a request, its engines."""
+        return {n: RankSet(self.requests[id].pending) for id, n in self.gated.items()}
+
     def _begun(self, request: Request) -> list[Action]:
         """An engine has it from an earlier hub: let all others have it too."""
-        free = self.turns.begin(request.submit.id)
-        return [*self._let_go(request), *self._let_go_all(free)]
+        id = request.submit.id
+        free = self.turns.begin(id) if id in self.turns else ()
+        self.gated.pop(id, None)
+        return [*self._hand_out(request), *self._let_go_all(free)]
+
+    def let_through(self) -> list[Action]:
+        """Send what waited for engines that may be sent work now."""
+        actions: list[Action] = []
+        for id in list(self.gated):
+            actions += self._let_go(self.requests[id])
+        return actions
 
     def _let_go_all(self, requests: Sequence[str]) -> list[Action]:
         return [a for waiting in requests for a in self._let_go(self.requests[waiting])]
 
     def _let_go(self, request: Request) -> list[Action]:
-        """Send it now: its turn has come."""
+        """Send it now, if it may be: its turn has come."""
+        id = request.submit.id
+        if not self.open_for(request.pending, self.gated.get(id, 0)):
+            self.gated.setdefault(id, next(self.tickets))
+            return []
+        self.gated.pop(id, None)
+        return self._hand_out(request)
+
+    def _hand_out(self, request: Request) -> list[Action]:
         engines, request.held_for = request.held_for, ()
         peers = tuple([e.work for e in engines if e.id in request.pending])
         return [Send(peers, request.submit, request.frames)]
@@ -341,6 +370,7 @@ class Fanout:
             if request.submit.store is not None:
                 actions.append(Drop(request.submit.store))
             request.held_for = ()
+            self.gated.pop(request.submit.id, None)
             actions += self._let_go_all(self.turns.over(request.submit.id))
         return actions
 
@@ -540,7 +570,7 @@ class Fanout:
             assert set(answered) | set(request.pending) == set(request.uuids), request
             assert request.saved <= set(answered), request
             assert request.sent <= len(request.answers)
-            waits = request.submit.id in self.turns
+            waits = request.submit.id in self.turns or request.submit.id in self.gated
             assert waits == bool(request.held_for), request
             if request.surely_unsent and request.submit.joint:
                 assert not answered, request

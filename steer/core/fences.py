@@ -216,7 +216,8 @@ class Fences:
         return self._get(Family.LAST_PLAN)
 
     def plans(self) -> list[tuple[int, int, int]]:
-        """What the page has of plans: number, the point that is sure, every."""
+        """What is to be done yet: number, the point that is sure, every."""
+        self._forget()
         return [
             (self._words[slot], self._words[slot + Plan.SURE],
              self._words[slot + Plan.EVERY])

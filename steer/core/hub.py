@@ -186,6 +186,10 @@ class HubCore:
             epoch=began,
             restoring_until=restoring_until,
         )
+        self.wheel.tickets = self.fanout.tickets
+        self.fanout.open_for = lambda engines, ticket: (
+            not self.wheel.programs or self.wheel.order.may_run(engines, ticket)
+        )
         self._on_message |= self.farm.handlers() | self.wheel.handlers()
         self._on_event: dict[type, Callable[[Any, float], list[Action]]] = {
             Heard: self._heard,
@@ -207,9 +211,11 @@ class HubCore:
         actions = self._on_event[type(event)](event, now)
         if self.watchers:
             actions = actions + self._answer_watchers()
-        if self.wheel.cells.open:
+        if self.fanout.gated:
+            actions = actions + self.fanout.let_through()
+        if self.wheel.cells.open or self.wheel.order.deferred:
             actions = actions + self.wheel.cells.look(self.fanout.requests)
-            actions += self.wheel.cells_ended(now)
+            actions += self.wheel.cells_ended(self.fanout.waiting(), now)
         self.story.add(now, event, actions)
         return actions
 
@@ -343,7 +349,7 @@ class HubCore:
         actions = self.fanout.open(who, message, frames, engines)
         if self.wheel.programs:
             request = self.fanout.requests[message.id]
-            actions += self.wheel.cells.began(request)
+            self.wheel.cells.began(request)
             programs = self.wheel.programs.values()
             actions += told_to_wait(programs, self.wheel.rounds, request)
         return actions

@@ -57,7 +57,9 @@ def _busy(program: Program, rounds: Rounds) -> RankSet:
         round_ = family.round
         free |= round_.frozen
         if round_.phase in (Phase.STOPPED, Phase.HERE):
-            free |= RankSet(round_.held)
+            # `here` may come before all have said where they can hold.
+            all_said = round_.answered == round_.ranks
+            free |= RankSet(round_.held) if all_said else round_.answered
     return program.here - free
 
 

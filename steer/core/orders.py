@@ -29,7 +29,7 @@ ORDERS: dict[str, type[Action]] = {
     kind.__name__: kind
     for kind in (
         rv.Arm, rv.Commit, rv.Rest, rv.Release, rv.Prepare, rv.Confirm, rv.Withdraw,
-        rv.Thaw, rv.Adopt, Locate,
+        rv.Clear, rv.Thaw, rv.Adopt, Locate,
     )
 }  # fmt: skip
 """What controllers do."""

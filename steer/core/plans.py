@@ -44,9 +44,15 @@ PATIENCE = 0.5
 SLOTS = PLANS - 1
 """Plans that a rank's page has room for, besides one that ends another."""
 
+LASTING = SLOTS - 1
+"""Of these, such as recur or lie far ahead: one is left for what is done soon."""
+
 SOON = 1
 """Points that a plan lies at least behind those that ranks come to next."""
 
+
+FOUND = "what was planned before the hub was started anew"
+"""The verb and the text of such a plan, until a rank says more."""
 
 ROOM = 0.01
 """Seconds until it is tried again where pages have no room: main has said that a plan
@@ -58,7 +64,7 @@ SLOW = 0.1
 
 @dataclasses.dataclass
 class Turn:
-    """A plan at one point."""
+    """What ranks did at a point."""
 
     did: RankSet = NOBODY
     errors: dict[str, RankSet] = dataclasses.field(default_factory=dict)
@@ -80,13 +86,20 @@ class Planned:
     voted: RankSet = NOBODY
     point: int = 0
     sure: bool = False
+    waits: bool = False
+    """It was said that there are too many before it."""
     began: float = 0.0
     since: float = 0.0
     """When it was tried first."""
-    turns: dict[int, Turn] = dataclasses.field(default_factory=dict)
-    """By point, until all ranks did it there."""
+    turn: Turn = dataclasses.field(default_factory=Turn)
+    """The first, if it recurs."""
     told: set[str] = dataclasses.field(default_factory=set)
     """Errors that users know of: what recurs may fail each time."""
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it stays on the page for a while."""
+        return bool(self.event.every or self.event.point)
 
 
 class Plans:
@@ -109,6 +122,11 @@ class Plans:
         """The next one is not tried before."""
         self.actions: list[Action] = []
 
+    @property
+    def negotiating(self) -> bool:
+        """Whether ranks are just told of one, some earlier than others."""
+        return self.handed is not None or self.preparing is not None
+
     def position(self, high: int, rate: float) -> None:
         """How far the ranks are."""
         self.high = max(self.high, high)
@@ -121,6 +139,11 @@ class Plans:
             event = msgspec.structs.replace(event, point=point, ahead=0)
         self.waiting.append(Planned(number, event.asker, event))
 
+    def knows(self, number: int) -> bool:
+        """Whether there is such a plan."""
+        waiting = (plan.number for plan in self.waiting)
+        return number in self.plans or number in waiting
+
     def end(self, number: int, ends: int, asker: Asker, point: int = 0) -> None:
         """Do a plan no more, from a point on that all agree about."""
         was = self.plans[ends]
@@ -132,9 +155,9 @@ class Plans:
         """Begin with the next one, if none is being negotiated."""
         self.stopped_at = stopped_at
         while self.handed is None and self.preparing is None and now >= self.not_before:
-            full = sum(not plan.ends for plan in self.plans.values()) >= SLOTS
-            plan = next((p for p in self.waiting if p.ends or not full), None)
+            plan = next((plan for plan in self.waiting if self._has_room(plan)), None)
             if plan is None:
+                self._tell_of_crowd()
                 return
             self.waiting.remove(plan)
             plan.ranks, plan.since = ranks, plan.since or now
@@ -144,11 +167,28 @@ class Plans:
             else:
                 self._hand(plan, now)
 
+    def _has_room(self, plan: Planned) -> bool:
+        if plan.ends:
+            return True
+        there = [plan for plan in self.plans.values() if not plan.ends]
+        if plan.lasts:
+            return sum(plan.lasts for plan in there) < LASTING
+        return len(there) < SLOTS
+
+    def _tell_of_crowd(self) -> None:
+        for plan in self.waiting:
+            if not plan.waits:
+                plan.waits = True
+                text = f"{LASTING} plans lie ahead already; `unplan` ends one"
+                self._tell(Kind.WAITING, plan, f"{plan.event.text}: waiting, {text}")
+
     def _hand(self, plan: Planned, now: float) -> None:
         event, self.handed = plan.event, plan
         self.due = now + PATIENCE
         self.actions.append(
-            ev.Hand(self.family, plan.number, plan.ranks, event.verb, event.body)
+            ev.Hand(
+                self.family, plan.number, plan.ranks, event.verb, event.body, event.text
+            )
         )
 
     def has(self, event: ev.Has, now: float) -> None:
@@ -255,10 +295,10 @@ class Plans:
         if plan is None or not plan.sure:
             return
         self.high = max(self.high, event.point)
-        if plan.event.every and event.point != plan.point:
-            self._tell_of_failure(plan, event)  # ranks say nothing else of it
+        turn = plan.turn
+        if event.ranks <= turn.did:  # it recurs; ranks say nothing else of it
+            self._tell_of_failure(plan, event)
             return
-        turn = plan.turns.setdefault(event.point, Turn())
         turn.did |= event.ranks
         turn.seconds = max(turn.seconds, event.seconds)
         if event.error:
@@ -267,7 +307,7 @@ class Plans:
         if plan.ranks - turn.did:
             self._tell_of_failure(plan, event)
         else:
-            self._all_did(plan, event.point)
+            self._all_did(plan)
 
     def _tell_of_failure(self, plan: Planned, event: ev.Applied) -> None:
         """At once: others may wait for the rank that failed."""
@@ -280,17 +320,18 @@ class Plans:
         )
         self._tell(Kind.DONE, plan, text, point=event.point)
 
-    def _all_did(self, plan: Planned, point: int) -> None:
-        turn = plan.turns.pop(point)
+    def _all_did(self, plan: Planned) -> None:
+        turn = plan.turn
         if not plan.event.every:
             del self.plans[plan.number]
+            self.actions.append(ev.Clear(self.family, plan.number, plan.ranks))
         elif not turn.errors:
             return
         plan.told |= turn.errors.keys()
         errors = {error: str(ranks) for error, ranks in turn.errors.items()}
         facts = {"errors": errors, "over": not plan.event.every}
-        text = f"{plan.event.text}: {_how_it_went(plan, turn, point)}"
-        self._tell(Kind.DONE, plan, text, facts=facts, point=point)
+        text = f"{plan.event.text}: {_how_it_went(plan)}"
+        self._tell(Kind.DONE, plan, text, facts=facts)
 
     def lose(self, ranks: RankSet, now: float) -> None:
         """These ranks will do nothing any more."""
@@ -299,19 +340,24 @@ class Plans:
             if not plan.ranks:
                 self._drop(plan, "all ranks are gone")
                 continue
-            for point, turn in list(plan.turns.items()):
-                if not plan.ranks - turn.did:
-                    self._all_did(plan, point)
+            was_done = not (plan.ranks | ranks) - plan.turn.did
+            if plan.sure and not was_done and not plan.ranks - plan.turn.did:
+                self._all_did(plan)
         self._all_have_it(now)
         self._count(now)
 
     def found(self, number: int, point: int, every: int, ranks: RankSet) -> None:
-        """One that recurs, of a hub that is no more."""
-        text = "what was planned before the hub was started anew"
+        """One of a hub that is no more, which these ranks have yet to do."""
         asker = Asker("")
-        event = ev.Plan(asker, self.family, "found", text, point=point, every=every)
+        event = ev.Plan(asker, self.family, FOUND, FOUND, point=point, every=every)
         plan = Planned(number, asker, event, ranks=ranks, point=point, sure=True)
         self.plans[number] = plan
+
+    def name(self, number: int, verb: str, text: str) -> None:
+        """What that was, as a rank knows."""
+        plan = self.plans.get(number)
+        if plan is not None and plan.event.verb == FOUND:
+            plan.event = msgspec.structs.replace(plan.event, verb=verb, text=text)
 
     def drop_all(self, why: str) -> None:
         """The run is over."""
@@ -382,10 +428,11 @@ class Plans:
         assert self.handed is None or self.preparing is None
         for plan in self.plans.values():
             assert plan.sure or plan in (self.handed, self.preparing)
-            assert all(plan.ranks - turn.did for turn in plan.turns.values())
+            assert not plan.sure or plan.event.every or plan.ranks - plan.turn.did
 
 
-def _how_it_went(plan: Planned, turn: Turn, point: int) -> str:
+def _how_it_went(plan: Planned) -> str:
+    turn, point = plan.turn, plan.point
     took = f" in {turn.seconds:.1f} s" if turn.seconds >= SLOW else ""
     if not turn.errors:
         return f"done at point {point}{took}"

@@ -72,6 +72,45 @@ class Program:
         return not self.ranks - self.ended - RankSet(self.lost)
 
 
+class Programs(dict[str, Program]):
+    """All of them, by name."""
+
+    def of(self, ranks: RankSet) -> str:
+        """The one that runs on all of these, and has not ended; or none."""
+        found = (p.name for p in self.values() if ranks <= p.ranks and not p.over)
+        return next(found, "")
+
+    def busy(self, ranks: RankSet) -> RankSet:
+        """Those of them on which one runs, and has not ended."""
+        found = NOBODY
+        for program in self.values():
+            if not program.waits and not program.over:
+                gone = program.ended | RankSet(program.lost)
+                found |= ranks & program.here - gone
+        return found
+
+    def is_known(self, name: str) -> bool:
+        """Whether all ranks of a run have said what there is to know; `name` may be
+        that of a family of it."""
+        program = self.get(name.partition("/")[0])
+        return program is not None and program.is_complete
+
+    def only(self) -> str:
+        """The one that there is; or none."""
+        names = self._going()
+        return names[0] if len(names) == 1 else ""
+
+    def which(self) -> str:
+        """What is said to one who named none, if there is not just one."""
+        names = self._going()
+        if not names:
+            return "No program runs here. Start one with `steer run -n 4 sim.py`."
+        return f"Several programs run here: {', '.join(names)}. Name one."
+
+    def _going(self) -> list[str]:
+        return [name for name, program in self.items() if not program.over]
+
+
 def told(program: Program, rounds: Rounds) -> dict[str, Any]:
     """What there is to know of a program, as plain data."""
     families = (f"{program.name}/{label}" for label in program.labels)

@@ -3,7 +3,8 @@
 Ranks that were held, or on their way to where they should hold, are stopped again:
 one that holds answers with the point where it is, so it is the same stop. A plan that
 the old hub had not made sure on all ranks is made sure on the others, or taken back if
-it was sure on none; for a rank that comes to it waits there. What recurs goes on.
+it was sure on none; for a rank that comes to it waits there. What recurs goes on, and
+what lies ahead is done; ranks say what it was.
 """
 
 from __future__ import annotations
@@ -54,6 +55,14 @@ class Refound:
     def __init__(self, rounds: Rounds) -> None:
         self._rounds = rounds
         self._families: dict[str, _Family] = {}
+        self._names: dict[int, tuple[str, str]] = {}
+        """Verbs and texts of plans, as ranks know them."""
+
+    def name(self, plan: int, verb: str, text: str) -> None:
+        """A rank says what a plan is."""
+        self._names[plan] = verb, text
+        for family in self._rounds.families.values():
+            family.plans.name(plan, verb, text)
 
     def found(self, event: Found, now: float) -> list[Action]:
         """Something was."""
@@ -90,7 +99,8 @@ class Refound:
             if unsure:
                 actions.append(rv.Confirm(name, number, unsure, sure))
             every = next(iter(slots.values())).every
-            if every:
-                family.plans.found(number, sure, every, RankSet(slots))
+            family.plans.found(number, sure, every, RankSet(slots))
+            if number in self._names:
+                family.plans.name(number, *self._names[number])
         found.plans = {}
         return actions

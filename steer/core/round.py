@@ -37,6 +37,11 @@ LOOK = 0.5
 """Seconds between two looks at the ranks that keep a round waiting."""
 
 
+STILL = 3.0
+"""Seconds without a new point on any rank after which it is said what they do, also if
+they are to go on to a point that is far."""
+
+
 class Phase(enum.Enum):
     """How far the family is; see the head of this file."""
 
@@ -311,12 +316,18 @@ class Round:
                 for site, ranks in sites.items()
             ]
             found.append(f"The ranks do not hold at one place: {', '.join(groups)}.")
-        for how in dict.fromkeys(self.lost.values()):
-            lost = [rank for rank, other in self.lost.items() if other == how]
-            found.append(f"Without {describe(lost)}: it {how}.")
+        found += self._without()
         for warning, ranks in self._groups("warning").items():
             if warning:
                 found.append(f"On {describe(ranks)} {warning}: use steer.comm.")
+        return found
+
+    def _without(self) -> list[str]:
+        """Which ranks are lost, and how."""
+        found = []
+        for how in dict.fromkeys(self.lost.values()):
+            lost = [rank for rank, other in self.lost.items() if other == how]
+            found.append(f"Without {describe(lost)}: it {how}.")
         return found
 
     def _commit(self, point: int) -> None:
@@ -354,9 +365,8 @@ class Round:
             self._move(Turn.FINISH)
         self._move(Turn.ALL_FINISHED)
         self.look = None
-        how = "; ".join(dict.fromkeys(self.lost.values()))
-        lost = f" Without {describe(self.lost)}: it {how}." if self.lost else ""
-        self._tell(Kind.OVER, f"The run has ended.{lost}", answer=True)
+        text = " ".join(["The run has ended.", *self._without()])
+        self._tell(Kind.OVER, text, answer=True)
 
     def _judge(self, now: float) -> None:
         """All that were asked have answered: say it if it is news."""
@@ -365,7 +375,7 @@ class Round:
             self.advances -= 1
             self.advance(now)
             return
-        if not self.answers_soon():
+        if not self.answers_soon() and not self._is_still():
             return  # a point that is far: of course they are not there yet
         if verdict.text != self.told:
             self.told = verdict.text
@@ -382,6 +392,11 @@ class Round:
     def answers_soon(self) -> bool:
         """Whether its ranks come to the target, as far as is known."""
         return not self.goal or self._someone_holds()
+
+    def _is_still(self) -> bool:
+        """Whether no rank has come to a point for a while."""
+        ages = [self.sights[r].age for r in self.missing() if r in self.sights]
+        return bool(ages) and min(ages) >= STILL
 
     def _someone_holds(self) -> bool:
         return bool(self.ranks - self.missing()) or any(

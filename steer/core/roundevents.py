@@ -324,6 +324,7 @@ class Hand(Action, frozen=True):
     ranks: RankSet
     verb: str
     body: bytes
+    text: str
 
 
 class Prepare(Action, frozen=True):
@@ -352,6 +353,14 @@ class Confirm(Action, frozen=True):
 
 class Withdraw(Action, frozen=True):
     """Nothing comes of it."""
+
+    family: str
+    plan: int
+    ranks: RankSet
+
+
+class Clear(Action, frozen=True):
+    """All have done it: make room. A page keeps what was done where a rank still is."""
 
     family: str
     plan: int

@@ -215,6 +215,13 @@ class Rounds:
         else:
             self._refuse(verb, f"No rank of {run.name} has come to a point yet.")
 
+    def plans_at(self, event: ev.Unplan) -> str:
+        """The family that has this plan; one of them if none has."""
+        run = self.runs.get(event.family)
+        names = run.families if run is not None else []
+        having = (name for name in names if self.families[name].plans.knows(event.plan))
+        return next(having, names[0] if names else event.family)
+
     def meant(self, name: str) -> list[_Family]:
         """A family by its name; or those of a run that share no rank."""
         if name in self.families:

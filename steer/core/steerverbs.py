@@ -32,6 +32,10 @@ _ARGUMENTS = {
 QUESTIONS = ("params",)
 """What the ranks' I/O threads answer."""
 
+BEHIND_CELLS = ("stop", "go", "step", "plan", "until", "unplan")
+"""What comes behind the cells that run where a run is stopped: else it might come
+before one on some ranks, and behind it on others."""
+
 ONCE = ("step", "plan", "until", "advance")
 """What is not done again for a client that does not know whether it was done."""
 

@@ -15,7 +15,7 @@ import msgspec
 
 from steer.core import roundevents as rv
 from steer.core.events import Event
-from steer.core.round import Phase
+from steer.core.round import WAITING, Phase
 from steer.core.roundevents import Asker, Kind
 from steer.core.rounds import Rounds
 from steer.core.samples import Merged, Row, Whole
@@ -30,10 +30,12 @@ _rows = msgspec.msgpack.Decoder(list[tuple[int, float, float, float]])
 class _Awaited:
     """A request that waits for a condition."""
 
-    id: str
+    asker: Asker
     family: str
     plan: int
     met: bool = False
+    resumes: bool = False
+    """A stop was on its way when it was planned: the run has to go on from there."""
 
 
 class Watched:
@@ -111,13 +113,29 @@ class Watched:
         askers = [self._wanted.pop(id) for id in wanted]
         if tell.kind is not Kind.PLANNED:
             return tell, []  # it came to nothing
-        plan = tell.facts["plan"]
-        self._awaited += [_Awaited(id, tell.family, plan) for id in wanted]
+        plan, phase = tell.facts["plan"], self._phase(tell.family)
+        self._awaited += [
+            _Awaited(asker, tell.family, plan, resumes=phase in WAITING)
+            for asker in askers
+        ]
         rest = tuple(id for id in tell.answers if id not in wanted)
-        family = self._rounds.families.get(tell.family)
-        holds = family is not None and family.round.phase in (Phase.STOPPED, Phase.HERE)
         go: list[Event] = [rv.Go(Asker("", askers[0].who), tell.family)]
+        holds = phase in (Phase.STOPPED, Phase.HERE)
         return msgspec.structs.replace(tell, answers=rest), go if holds else []
+
+    def resumed(self, tell: rv.Tell) -> list[Event]:
+        """What was on its way before a condition has stopped: on with it."""
+        if tell.kind is not Kind.STOPPED:
+            return []
+        if self._phase(tell.family) is not Phase.STOPPED:
+            return []  # more steps follow
+        events: list[Event] = []
+        for awaited in self._awaited:
+            if awaited.resumes and awaited.family == tell.family:
+                awaited.resumes = False
+                go = rv.Go(Asker("", awaited.asker.who), tell.family)
+                events = [go] if not awaited.met else events
+        return events
 
     def answered(self, tell: rv.Tell) -> tuple[str, ...]:
         """The requests that have their answer with this, too."""
@@ -136,7 +154,11 @@ class Watched:
         ]
         for awaited in done:
             self._awaited.remove(awaited)
-        return tuple(awaited.id for awaited in done)
+        return tuple(awaited.asker.id for awaited in done)
+
+    def _phase(self, name: str) -> Phase | None:
+        family = self._rounds.families.get(name)
+        return family.round.phase if family is not None else None
 
     def _family(self, plan: int) -> str | None:
         families = self._rounds.families.items()

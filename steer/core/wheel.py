@@ -12,27 +12,30 @@ went, and the last of these is the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from steer.core import roundevents as rv
 from steer.core.answers import Answers
+from steer.core.audience import Audience
 from steer.core.cellnotes import CellNotes
+from steer.core.cellorder import CellOrder, Deferred
 from steer.core.early import Early
 from steer.core.events import Action, Event, Send
 from steer.core.inquiries import Answered, Inquiries
-from steer.core.programs import Program, told
+from steer.core.programs import Program, Programs, told
 from steer.core.refound import Found, Refound
 from steer.core.registry import Engine, Registry
 from steer.core.roundevents import NOBODY, Asker, Kind
 from steer.core.rounds import Rounds
 from steer.core.samples import Whole
-from steer.core.steerverbs import ONCE, QUESTIONS, event_of, unsure
+from steer.core.steerverbs import BEHIND_CELLS, ONCE, QUESTIONS, event_of, unsure
 from steer.core.watched import Watched
 from steer.errors import ProtocolError
-from steer.ranks import RankSet
+from steer.ranks import RankSet, describe
 from steer.wire.frames import pack
 from steer.wire.messages import (
     Answer,
@@ -76,25 +79,21 @@ class Wheel:
         restoring_until: float | None = None,
     ) -> None:
         self.rounds = Rounds(epoch)
+        self.programs = Programs()
+        self.audience = Audience()
         self._refound = Refound(self.rounds)
         self._early = Early(restoring_until)
         self.inquiries = Inquiries()
         self.watched = Watched(self.rounds)
-        self.cells = CellNotes(
-            self.rounds, self._run_of, lambda client: self._users.get(client, client)
-        )
-        self._users: dict[str, str] = {}
-        """What clients' users are called."""
-        self._behind_cells: dict[str, tuple[str, Steer]] = {}
-        """What was asked for while cells ran at a stop: it comes behind them."""
-        self.programs: dict[str, Program] = {}
-        self.watchers: dict[str, set[str]] = {}
-        """Clients, with the runs that they watch; "" is all."""
+        self.cells = CellNotes(self.rounds, self.programs.of, self.audience.user)
+        self.order = CellOrder(self.rounds, self.cells, self.programs.busy)
+        self.tickets: Iterator[int] = itertools.count(1)
+        """Who waits longest; shared with whoever holds back cells."""
         self._registry = registry
         self._clients = clients
         self._introduce = introduce
-        self._pid = pid
         """Ask a client that nobody knows who it is."""
+        self._pid = pid
         self._answers = Answers()
 
     def handlers(self) -> dict[type[Message], Callable[..., list[Action]]]:
@@ -156,8 +155,7 @@ class Wheel:
 
     def client_gone(self, who: str) -> None:
         """It wants to hear nothing more; what it has asked for is done."""
-        self.watchers.pop(who, None)
-        self._users.pop(who, None)
+        self.audience.gone(who)
 
     def check(self) -> None:
         """Assert what holds always."""
@@ -177,23 +175,41 @@ class Wheel:
             )
         if who not in self._clients:
             return self._introduce(who)
-        self._users[who] = message.who
+        self.audience.introduce(who, message.who)
         if (answer := self._answers.given(message.id)) is not None:
             return [Send((peer_name("in", who),), answer)]
-        if self._answers.is_open(message.id):
+        if self._answers.is_open(message.id) or message.id in self.order.deferred:
             return []
         elsewhere = message.resent and message.hub != self._pid
         if elsewhere and message.verb in ONCE:
             return [self._refuse(who, message.id, unsure(message.verb))]
-        name = message.run or self._only_run()
-        if self._early.wait(who, message, self._is_known(name), now):
+        name = message.run or self.programs.only()
+        if self._early.wait(who, message, self.programs.is_known(name), now):
             return []
         if not name:
-            return [self._refuse(who, message.id, self._which())]
+            return [self._refuse(who, message.id, self.programs.which())]
         if message.verb in BEHIND_CELLS:
-            busy = self.cells.running(name.partition("/")[0])
-            if busy:
-                return self._wait_for_cells(who, message, name, busy)
+            run = name.partition("/")[0]
+            if busy := self.order.keeps_waiting(run):
+                ticket = next(self.tickets)
+                return self._defer(Deferred(who, message, run, name, ticket), busy)
+        return self._do(who, message, name, now)
+
+    def _defer(self, deferred: Deferred, busy: RankSet) -> list[Action]:
+        self.order.defer(deferred)
+        run = deferred.run
+        text = f"Cells run on {describe(busy)}; this is done when they have ended."
+        news = News(run, run, Kind.WAITING.value, text, ranks=str(busy))
+        return [Send((peer_name("in", deferred.client),), news)]
+
+    def cells_ended(self, gated: Mapping[int, RankSet], now: float) -> list[Action]:
+        """Do what has waited for cells; `gated` are those that wait, by ticket."""
+        actions: list[Action] = []
+        for one in self.order.ready(gated):
+            actions += self._do(one.client, one.message, one.name, now)
+        return actions
+
+    def _do(self, who: str, message: Steer, name: str, now: float) -> list[Action]:
         if message.verb in QUESTIONS:
             return self._ask(who, message, name.partition("/")[0], now)
         try:
@@ -203,27 +219,11 @@ class Wheel:
         if message.verb == "until":
             assert isinstance(event, rv.Plan)
             return self._until(who, message, event, now)
-        self._answers.open(message.id, max(1, len(self.rounds.meant(name))))
+        if isinstance(event, rv.Unplan):
+            event = msgspec.structs.replace(event, family=self.rounds.plans_at(event))
+        families = self.rounds.meant(event.family)
+        self._answers.open(message.id, max(1, len(families)))
         return self.happened(event, now)
-
-    def _wait_for_cells(
-        self, who: str, message: Steer, name: str, busy: RankSet
-    ) -> list[Action]:
-        if message.id in self._behind_cells:
-            return []
-        self._behind_cells[message.id] = (who, message)
-        text = f"Cells still run on {describe(busy)}; this is done when they have ended."
-        run = name.partition("/")[0]
-        news = News(run, name, Kind.WAITING.value, text, ranks=str(busy))
-        return [Send((peer_name("in", who),), news)]
-
-    def cells_ended(self, now: float) -> list[Action]:
-        """Do what has waited for cells, if none is left that it waits for."""
-        waiting, self._behind_cells = self._behind_cells, {}
-        actions: list[Action] = []
-        for who, message in waiting.values():
-            actions += self._steer(who, message, (), now)
-        return actions
 
     def _ask(self, who: str, message: Steer, run: str, now: float) -> list[Action]:
         """Ask the ranks of a run something."""
@@ -245,45 +245,19 @@ class Wheel:
             sends.append(Send((peer_name("in", answered.client),), answered.news))
         return sends
 
-    def _is_known(self, name: str) -> bool:
-        """Whether all ranks of a run have said what there is to know."""
-        program = self.programs.get(name.partition("/")[0])
-        return program is not None and program.is_complete
-
     def _ask_again(self, now: float) -> list[Action]:
         return self._early.again(lambda who, m: self._steer(who, m, (), now))
 
     def _refuse(self, who: str, id: str, text: str) -> Action:
         return Send((peer_name("in", who),), Refused(id, ErrorInfo("UsageError", text)))
 
-    def _run_of(self, ranks: RankSet) -> str:
-        """The program that runs on all of these, and has not ended."""
-        for name, program in self.programs.items():
-            if ranks <= program.ranks and not program.over:
-                return name
-        return ""
-
-    def _only_run(self) -> str:
-        names = [name for name, program in self.programs.items() if not program.over]
-        return names[0] if len(names) == 1 else ""
-
-    def _which(self) -> str:
-        names = [name for name, program in self.programs.items() if not program.over]
-        if not names:
-            return "No program runs here. Start one with `steer run -n 4 sim.py`."
-        return f"Several programs run here: {', '.join(names)}. Name one."
-
     def _watching(
         self, who: str, message: Watching, frames: Sequence[Any], now: float
     ) -> list[Action]:
         if who not in self._clients:
             return self._introduce(who)
-        self._users[who] = message.who
-        watched = self.watchers.setdefault(who, set())
-        if message.on:
-            watched.add(message.run)
-        else:
-            watched.discard(message.run)
+        self.audience.introduce(who, message.who)
+        self.audience.watch(who, message)
         answer = Send(
             (peer_name("in", who),), Answer(message.id), (pack(self.describe()),)
         )
@@ -292,14 +266,15 @@ class Wheel:
 
     def _maybe_begin(self, program: Program) -> list[Action]:
         """Let a program begin that waits for somebody who steers it."""
-        somebody = any(program.name in names for names in self.watchers.values())
-        if not (program.waits and somebody):
+        if not (program.waits and self.audience.attends(program.name)):
             return []
         engines = [self._registry.by_id.get(rank) for rank in program.here]
-        if program.here == program.ranks:
-            program.waits = False
         peers = tuple(engine.control for engine in engines if engine is not None)
-        return [Send(peers, Begin())] if peers else []
+        begin: list[Action] = [Send(peers, Begin())] if peers else []
+        if program.here != program.ranks:
+            return begin
+        program.waits = False
+        return [*begin, *self._announce(program)]
 
     def describe(self) -> dict[str, Any]:
         """What there is to know of all runs."""
@@ -448,7 +423,7 @@ class Wheel:
         return self._numbers(message.run, message.watch, found)
 
     def _numbers(self, run: str, plan: int, found: Sequence[Whole]) -> list[Action]:
-        peers = self._watching_of(run)
+        peers = self.audience.peers(run)
         if not found or not peers:
             return []
         return [Send(peers, Sample(run, plan, found[-1].point), (pack(found),))]
@@ -503,27 +478,19 @@ class Wheel:
     def _news(self, tell: rv.Tell, now: float) -> list[Action]:
         run = tell.family.partition("/")[0]
         tell, events = self.watched.planned(tell)
+        events += self.watched.resumed(tell)
         more = self.watched.answered(tell)
         if more:
             tell = msgspec.structs.replace(tell, answers=tell.answers + more)
-        done, texts = self._answers.close(tell)
-        text = "\n".join([*texts, tell.text])
+        done, tells = self._answers.close(tell)
+        tell = self._answers.together(tells)
         news = News(
-            run, tell.family, tell.kind.value, text, done, tell.point,
+            run, tell.family, tell.kind.value, tell.text, done, tell.point,
             str(tell.ranks), tell.facts,
         )  # fmt: skip
         self._answers.give(news)
         askers = {peer_name("in", id.partition("-")[0]) for id in done}
-        peers = tuple(sorted(askers | set(self._watching_of(run))))
+        peers = tuple(sorted(askers | set(self.audience.peers(run))))
         sends: list[Action] = [Send(peers, news)] if peers else []
         sends += [a for event in events for a in self.happened(event, now)]
-        if tell.kind is Kind.STOPPED:
-            sends += self.cells.stopped(run)
         return sends
-
-    def _watching_of(self, run: str) -> tuple[bytes, ...]:
-        return tuple(
-            peer_name("in", client)
-            for client, runs in self.watchers.items()
-            if run in runs or "" in runs
-        )

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 GOODBYE = 1.0
 """Seconds that MPI has to finalize: it waits for ranks that may be dead."""
+LAST_GOODBYE = 15.0
+"""The same behind a program: all ranks have come to its end, and are only slow."""
 
 
 class Life:
@@ -115,7 +117,7 @@ class Life:
         self.wire.stop()
         self.runner.close(self.monitor)
         if not self.local:
-            mpi.leave(GOODBYE, status)
+            mpi.leave(GOODBYE if self.steered is None else LAST_GOODBYE, status)
         return status
 
     def _run_program(self, steered: Steered) -> int:

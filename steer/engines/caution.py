@@ -35,7 +35,7 @@ def caution(frame: FrameType | None) -> str:
     On main only: whether a request is complete is asked of MPI, without completing it.
     """
     MPI = sys.modules.get("mpi4py.MPI")
-    if MPI is None:
+    if MPI is None or MPI.Is_finalized():
         return ""
     places = [inframe.variables_of(each) for each in _callers(frame)]
     for thing in _requests(MPI.Request, places):

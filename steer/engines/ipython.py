@@ -259,6 +259,8 @@ class SteerShell(InteractiveShell):
 
     def reset(self, new_session: bool = True, aggressive: bool = False) -> None:
         """Forget the user's variables, but not that they are those of a module."""
+        if self.namespace.in_use and getattr(self, "_atexit_once_called", False):
+            return  # a program's last words need its variables
         self.namespace.refuse_if_in_use()
         super().reset(new_session, aggressive)
         for name in ("__doc__", "__loader__", "__package__", "__spec__"):

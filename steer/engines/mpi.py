@@ -174,6 +174,11 @@ def _library_path() -> str:
     return ""
 
 
+def is_up() -> bool:
+    """Whether MPI can be used: it is started, and the program has not ended it."""
+    return own is not None and not sys.modules["mpi4py.MPI"].Is_finalized()
+
+
 def mapped_segments() -> list[str]:
     """The files of shared memory that this world's MPI has: swept when it crashed."""
     return mapped_by(os.getpid())

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import builtins
 import collections
+import contextlib
 import functools
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from steer.errors import UsageError
@@ -81,6 +82,17 @@ class Namespace:
         """Keep a program from losing its variables."""
         if self.in_use:
             raise UsageError(IN_USE)
+
+    @contextlib.contextmanager
+    def program_first(self, names: Iterable[str]) -> Iterator[None]:
+        """Whoever makes variables of these names takes none of a program's."""
+        own = self.module.__dict__
+        before = {name: own[name] for name in names if name in own}
+        yield
+        if self.in_use:
+            for name in names:
+                own.pop(name, None)
+            own.update(before)
 
     def bind(self, function: Any) -> Any:
         """The function with the engine's variables as globals, if it is `__main__`'s.

@@ -24,8 +24,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from steer.core.enginetasks import Job, Key
 from steer.core.depth import DEEP, SHALLOW
+from steer.core.enginetasks import Job, Key
 from steer.wire.messages import Rejoined, Seceded, Unsent
 
 if TYPE_CHECKING:

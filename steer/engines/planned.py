@@ -43,8 +43,9 @@ OLD = 64
 class _Kept(msgspec.Struct):
     """A plan."""
 
+    verb: str
+    text: str
     load: Callable[[], Do]
-    quiet: bool
     do: Do | None = None
     applied: bool = False
     said: str = ""
@@ -75,10 +76,10 @@ class Planned:
 
     # -- in the I/O thread
 
-    def take(self, plan: int, verb: str, body: bytes) -> str:
+    def take(self, plan: int, verb: str, body: bytes, text: str = "") -> str:
         """Have what is to be done for a plan; says why it may not be, if so."""
         self._sweep(plan)
-        kept = _Kept(lambda: self._load(plan, verb, body), verb in self.quiet)
+        kept = _Kept(verb, text, lambda: self._load(plan, verb, body))
         self._kept.setdefault(plan, kept).gone = False
         return self._try(body) if verb == "set" else ""
 
@@ -97,6 +98,11 @@ class Planned:
     def answer(self, what: str, body: bytes) -> bytes:
         """What users ask: "params" are the parameters that there are."""
         return msgspec.msgpack.encode(declared.describe())
+
+    def known(self) -> list[tuple[int, str, str]]:
+        """The plans that are to be done yet: number, verb, text."""
+        on_page, kept = self._on_page(), list(self._kept.items())
+        return [(plan, k.verb, k.text) for plan, k in kept if plan in on_page]
 
     def _sweep(self, newest: int) -> None:
         """Forget what is over: those that no family's page has."""
@@ -137,7 +143,7 @@ class Planned:
         finally:
             again, kept.applied = kept.applied, True
             known, kept.said = kept.said, error
-            if error != known if again else error or not kept.quiet:
+            if error != known if again else error or kept.verb not in self.quiet:
                 self._tell(plan, point, error, time.perf_counter() - began)
 
     # -- what there is to do

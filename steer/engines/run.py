@@ -16,6 +16,7 @@ import importlib
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
@@ -131,15 +132,22 @@ class Runner:
         """Whether there is something to run."""
         return bool(self._submits)
 
-    def run_asked(self) -> None:
+    def run_asked(self, most: int = 1_000_000) -> None:
         """Run the requests that have come: while a program holds at a point."""
         programs = _handler_of(_SIGINT)
-        signal.signal(signal.SIGINT, self._handler)
+        if programs is not None:  # a library in C has its own, which cannot be put back
+            signal.signal(signal.SIGINT, self._handler)
+        self._shell.surroundings.for_cells()
         try:
-            while self._submits and not self.quits():
+            while self._submits and most > 0 and not self.quits():
                 self._take(*self._submits.popleft())
+                most -= 1
         finally:
-            if _handler_of(_SIGINT) is self._handler:
+            if self.wire.occupied:
+                self._shell.surroundings.for_program()
+            now = _handler_of(_SIGINT)
+            ours = now is self._handler or _is_debuggers(now)
+            if programs is not None and ours:  # else a cell has set it, for the program
                 signal.signal(signal.SIGINT, programs)
         self.request = ""
         self.capture.begin("")  # what is printed now is the program's
@@ -149,11 +157,13 @@ class Runner:
         """The user's own program runs meanwhile: interrupts are its own, but for those
         that clients send, which are for what clients ask."""
         self.wire.occupied = self.namespace.in_use = True
+        self._shell.surroundings.for_program()
         try:
             with self._user_code(asked=False):
                 yield
         finally:
             self.wire.occupied = self.namespace.in_use = False
+            self._shell.surroundings.for_cells()
 
     def _receive(self) -> None:
         """Take all that has come: copies of a task are told from each other here."""
@@ -425,6 +435,13 @@ class Runner:
         self._spoke = True
         body = b"".join(payload.dumps(values, payload.pickle_whole))
         self.wire.post(Output(self.request, Stream.DATA), (body,))
+
+
+def _is_debuggers(handler: Any) -> bool:
+    """Whether pdb has left it there, as it does at `continue`."""
+    bdb = sys.modules.get("bdb")
+    owner = getattr(handler, "__self__", None)
+    return bdb is not None and isinstance(owner, bdb.Bdb)
 
 
 def _encodable(text: str) -> str:

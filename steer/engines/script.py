@@ -22,6 +22,7 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from steer.engines.inserted import Inserter
+from steer.engines.mpi import environment_rank
 from steer.engines.namespace import Namespace
 from steer.engines.tracebacks import users_part
 from steer.launch.script import Script
@@ -56,6 +57,8 @@ class _Unreadable(Exception):
 
 def execute(script: Script, namespace: Namespace, quits: Callable[[], bool]) -> Ending:
     """Run it to its end, whatever that is; `quits` says whether it is to end now."""
+    if quits():  # it has waited for somebody, and who came has ended it
+        return Ending(STOPPED)
     inserter = Inserter(script.points)
     inserter.install()
     try:
@@ -66,8 +69,9 @@ def execute(script: Script, namespace: Namespace, quits: Callable[[], bool]) -> 
         ending = Ending(UNREADABLE)
     except BaseException as error:  # noqa: BLE001  syntax errors, broken packages
         ending = _failed(error)
-    for sentence in (*inserter.problems, *inserter.missing()):
-        sys.stderr.write(f"steer: {sentence}\n")
+    if environment_rank().rank <= 0:  # what all would say
+        for sentence in (*inserter.problems, *inserter.missing()):
+            sys.stderr.write(f"steer: {sentence}\n")
     stays = script.keep or (script.post_mortem and ending.error is not None)
     if not stays:
         _finish()

@@ -17,11 +17,9 @@ import __future__
 import builtins
 import functools
 import hashlib
-import importlib.abc
 import keyword
 import linecache
 import operator
-import os
 import re
 import signal
 import sys
@@ -33,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from steer.engines.namespace import Namespace
+from steer.engines.surroundings import Surroundings
 from steer.engines.tracebacks import Report, format_error, users_part
 
 if TYPE_CHECKING:
@@ -51,7 +50,8 @@ STAYS = (
     "This rank goes on: exit and quit do not end an engine. To end engines, call "
     "client.shutdown() or `steer stop`."
 )
-_BACKEND = "matplotlib_inline.backend_inline"
+_IPYTHONS = ("In", "Out", "exit", "quit", "get_ipython", "open")
+"""Variables that IPython makes."""
 _FEATURES = functools.reduce(
     operator.or_,
     (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names),
@@ -91,10 +91,7 @@ class Shell:
         self._cells: OrderedDict[tuple[str, int], _Plain | None] = OrderedDict()
         self.last_error: BaseException | None = None
         """Kept with its frames, for whoever looks into them afterwards."""
-        _add_builtins(self.get_ipython)
-        if "MPLBACKEND" not in os.environ:
-            os.environ["MPLBACKEND"] = f"module://{_BACKEND}"
-        sys.meta_path.insert(0, _BeforeFigures(self))
+        self.surroundings = Surroundings(_names(self.get_ipython), self.warm)
 
     def warm(self) -> SteerShell:
         """Have IPython ready."""
@@ -104,7 +101,8 @@ class Shell:
             try:
                 from steer.engines.ipython import make
 
-                self._ipython = make(self._namespace, self._on_display)
+                with self._namespace.program_first(_IPYTHONS):
+                    self._ipython = make(self._namespace, self._on_display)
                 self._ipython.compile.flags |= self._flags
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -229,23 +227,6 @@ class Shell:
             sys.last_exc = error
 
 
-class _BeforeFigures(importlib.abc.MetaPathFinder):
-    """Has IPython ready before matplotlib's inline backend looks for it.
-
-    The backend hooks itself into IPython when it is imported, at the first figure; that
-    may well happen in a plain cell.
-    """
-
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        """Find nothing, but see what is looked for."""
-        if fullname == _BACKEND:
-            sys.meta_path.remove(self)
-            self._shell.warm()
-
-
 class _Leave:
     """`exit` and `quit`, for code that does not pass through IPython."""
 
@@ -277,8 +258,8 @@ def remember_source(name: str, source: str) -> None:
         linecache.cache.pop(oldest, None)
 
 
-def _add_builtins(get_ipython: Callable[[], object]) -> None:
-    """Give builtins the names that IPython has."""
+def _names(get_ipython: Callable[[], object]) -> dict[str, Any]:
+    """The names that builtins have where IPython is."""
 
     def display(*objects: Any, **options: Any) -> Any:
         """Show objects in their richest form."""
@@ -287,6 +268,7 @@ def _add_builtins(get_ipython: Callable[[], object]) -> None:
 
         return display_now(*objects, **options)  # type: ignore[no-untyped-call]
 
-    vars(builtins).update(
-        display=display, get_ipython=get_ipython, exit=_Leave(), quit=_Leave()
-    )
+    return {
+        "display": display, "get_ipython": get_ipython,
+        "exit": _Leave(), "quit": _Leave(),
+    }  # fmt: skip

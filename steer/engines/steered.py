@@ -54,8 +54,15 @@ from steer.wire.messages import (
     RunEnded,
 )
 
-PROGRESS = 0.0005
-"""Seconds between two looks at MPI while not all ranks are held."""
+PROGRESS = 0.001, 0.016
+"""Seconds between two looks at MPI while not all ranks are held: at first, and in the
+end. A rank that computes for long needs the processor more than those that wait."""
+
+BURST = 0.0002
+"""Seconds of each look: a call moves a few pieces of a large message only."""
+
+SLOWER = 1.02
+"""How much longer each of these waits is than the one before."""
 
 
 class Steered:
@@ -74,6 +81,7 @@ class Steered:
         self._passing: Passing | None = None
         self.plans: Planned | None = None
         self._may_begin = threading.Event()
+        self._patience = PROGRESS[0]
 
     @property
     def fd(self) -> int:
@@ -85,15 +93,15 @@ class Steered:
     def run(self, runner: Runner, passing: Passing, rank: int, size: int) -> Ending:
         """Run the program to its end."""
         self._runner, self._passing = runner, passing
+        watcher = Watcher()
+        watcher.still.install()
+        wire = runner.wire
+        self._seen = Seen(rank, watcher, wire.send, wire.loop.call_later, self.words)
         self.plans = Planned(
             self.words, runner.namespace, lambda: runner.core.engine, self._done
         )
         pid = os.getpid()
         page.begin(self.words, pid, start_time(pid) or 0, rank, size, self.script.run)
-        watcher = Watcher()
-        watcher.still.install()
-        wire = runner.wire
-        self._seen = Seen(rank, watcher, wire.send, wire.loop.call_later, self.words)
         self._say(self._beginning())
         if self.script.wait:
             self._wait_for_somebody()
@@ -140,6 +148,7 @@ class Steered:
 
     def arrive(self) -> None:
         """It is about to hold: write down where."""
+        self._patience = PROGRESS[0]
         frame = inframe.loops_frame()
         page.write_text(self.words, *Text.SITE.value, inframe.site(frame))
         page.write_text(self.words, *Text.CAUTION.value, caution(frame))
@@ -157,15 +166,17 @@ class Steered:
         assert runner is not None
         if runner.quits():
             raise SystemExit(STOPPED)
-        if calm or mpi.own is None:
-            runner.pause()
-        else:
-            mpi.own.Iprobe()
-            runner.pause(PROGRESS)
         if runner.is_asked():
+            # One, because what was planned before the next has to be done before it.
             frame = inframe.loops_frame()
             with self._held(), inframe.bound(runner.namespace, frame):
-                runner.run_asked()
+                runner.run_asked(most=1)
+        elif calm or not mpi.is_up():
+            runner.pause()
+        else:
+            _let_mpi_go_on()
+            runner.pause(self._patience)
+            self._patience = min(self._patience * SLOWER, PROGRESS[1])
 
     def _held(self) -> contextlib.AbstractContextManager[None]:
         assert self._passing is not None
@@ -201,7 +212,7 @@ class Steered:
         if isinstance(message, LookAt):
             self._seen.asked(message)
         elif isinstance(message, PlanBody):
-            no = self.plans.take(message.plan, message.verb, message.body)
+            no = self.plans.take(message.plan, message.verb, message.body, message.text)
             self._runner.wire.send(PlanHere(message.plan, no))
             if self._holds():
                 os.eventfd_write(self._runner.desk.bell, 1)
@@ -227,7 +238,9 @@ class Steered:
 
     def introduce(self) -> list[Message]:
         """What a hub has to know that knows this engine now."""
-        return [self._as_it_is_now(message) for message in self.said]
+        told = [self._as_it_is_now(message) for message in self.said]
+        plans = self.plans.known() if self.plans is not None else []
+        return told + [PlanHere(plan, "", verb, text) for plan, verb, text in plans]
 
     # -- helpers
 
@@ -260,3 +273,10 @@ class Steered:
             self.words[page.family_base(number) + Family.AT] != NOWHERE
             for number in range(self.words[Head.FAMILIES])
         )
+
+
+def _let_mpi_go_on() -> None:
+    """Give MPI some time, in which it moves whatever it can."""
+    until = time.perf_counter() + BURST
+    while time.perf_counter() < until:
+        mpi.own.Iprobe()

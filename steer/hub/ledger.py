@@ -22,8 +22,8 @@ from steer import shm
 from steer.core.events import NoteTasks
 from steer.core.fanout import Answered, Request
 from steer.core.query import Record
-from steer.hub.journal import Journal
 from steer.eventloop import Loop
+from steer.hub.journal import Journal
 from steer.ranks import RankSet
 from steer.wire.messages import Part, Result, Submit
 

@@ -17,11 +17,11 @@ from steer import sockets
 from steer.config import Connection
 from steer.core.events import Heard, SavedTasks
 from steer.errors import LaunchError
+from steer.eventloop import Loop
 from steer.hub.jobs import Jobs
 from steer.hub.journal import Journal
 from steer.hub.ledger import Ledger
 from steer.hub.shell import Shell
-from steer.eventloop import Loop
 from steer.node.processes import Process
 from steer.node.watch import Exit, Watch, describe
 from steer.wire.messages import Shutdown

@@ -22,7 +22,7 @@ from traitlets.config import Config
 
 from steer.client.run import Run
 from steer.client.verblines import spoken
-from steer.magics import extension
+from steer.magics import completing, extension
 from steer.magics.autopx import AutoPx
 from steer.magics.session import HELP, asked_for_help, is_leaving
 from steer.magics.telling import Telling
@@ -34,15 +34,22 @@ BANNER = """{0}
 """
 
 
+RUNS = (
+    "The run runs: `stop` holds it for code; `at +1 CODE` runs code without stopping."
+)
+
+
 def attach(run: Run) -> None:
     """Let the user steer; returns when they leave. The run goes on."""
     shell = _shell(run)
-    bare = Bare(_autopx(shell))
+    telling = extension.telling_of(shell, run)
+    bare = Bare(_autopx(shell), telling)
     transforms = shell.input_transformer_manager.line_transforms
     transforms[transforms.index(bare.autopx)] = bare
     bare.autopx.magic = "px"
-    shell.prompts = StatePrompts(shell, extension.telling_of(shell, run))
-    shell.show_banner()
+    shell.prompts = StatePrompts(shell, telling)
+    completing.add_to(shell, run, telling)
+    shell.show_banner()  # type: ignore[no-untyped-call]
     shell.mainloop()  # type: ignore[no-untyped-call]
 
 
@@ -53,6 +60,9 @@ def _shell(run: Run) -> TerminalInteractiveShell:
     config.TerminalInteractiveShell.banner2 = ""
     config.TerminalInteractiveShell.separate_in = ""
     config.TerminalInteractiveShell.term_title = False
+    config.IPCompleter.use_jedi = False  # it would guess what the ranks know
+    if TerminalInteractiveShell.class_traits().get("enable_tip"):  # IPython 9
+        config.TerminalInteractiveShell.enable_tip = False
     names = {"run": run, "view": run.view, "rc": run.client}
     shell = TerminalInteractiveShell.instance(config=config, user_ns=names)
     run.activate()
@@ -70,8 +80,9 @@ class Bare:
     has_side_effects = True
     """As `AutoPx` says it."""
 
-    def __init__(self, autopx: AutoPx) -> None:
+    def __init__(self, autopx: AutoPx, telling: Telling) -> None:
         self.autopx = autopx
+        self._telling = telling
 
     def __call__(self, lines: list[str]) -> list[str]:
         """Transform a cell."""
@@ -83,6 +94,8 @@ class Bare:
                 return [f"%pxhelp{line[len(HELP) :]}\n"]
             if (found := spoken(line)) is not None:
                 return [f"%px{found[0].name} {found[1]}\n"]
+        if self._telling.runs and self.autopx.sends(lines):
+            return [f"print({RUNS!r})\n"]
         return self.autopx(lines)
 
 

@@ -47,14 +47,20 @@ class AutoPx:
             return lines[1:]
         if _asks_for_help(lines, self.names):
             return [f"get_ipython().run_line_magic({first!r}, '--help')\n"]
-        if not self.magic or self._stays(lines, first):
+        if not self.sends(lines):
             return lines
         code = "".join(lines)
         return [f"get_ipython().run_cell_magic({self.magic!r}, '', {code!r})\n"]
 
+    def sends(self, lines: list[str]) -> bool:
+        """Whether a cell goes to the ranks."""
+        return bool(self.magic) and not self._stays(
+            lines, _magic_of(_first_code(lines))
+        )
+
     def _stays(self, lines: list[str], first: str) -> bool:
         """Whether a cell runs here although every cell goes to the ranks."""
-        if first in self.names or not _first_code(lines):
+        if first in self.names or first == LOCAL or not _first_code(lines):
             return True
         # `%autopx` may stand anywhere: it is how one gets out.
         return any(_magic_of(line) in self._switches for line in lines)

@@ -35,6 +35,8 @@ class Telling:
         self.run = run
         self.redraw: Callable[[], object] = lambda: None
         """Called, in any thread, when `state` or what is watched has changed."""
+        self._frozen = False
+        """Ranks may hold by themselves."""
         self._phases: dict[str, dict[str, Any]] = {}
         for family in run.status()["families"]:
             self._phases[family["family"]] = {
@@ -63,10 +65,17 @@ class Telling:
         states = [family_state(family) for family in self._phases.values()]
         return ", ".join(dict.fromkeys(states)) or "no point yet"
 
+    @property
+    def runs(self) -> bool:
+        """Whether no rank holds, as far as is known: what is sent there would wait."""
+        phases = {family["phase"] for family in self._phases.values()}
+        return not self._frozen and not phases - {"running", "ending"}
+
     def _heard(self, news: News) -> None:
         """In the I/O thread, which must go on whatever becomes of our output."""
         if news.run != self.run.name:
             return
+        self._frozen = news.kind == "froze" or (self._frozen and news.kind != "went")
         if news.kind in _PHASES:
             self._phases[news.family] = {
                 "label": news.family.rpartition("/")[2],

@@ -85,6 +85,7 @@ class Fencing:
             rv.Prepare: self._prepare,
             rv.Confirm: self._confirm,
             rv.Withdraw: self._withdraw,
+            rv.Clear: self._withdraw,
             rv.Thaw: self._thaw,
         }
 
@@ -144,17 +145,22 @@ class Fencing:
                 here[rank] = controlled
             elif not self._has_ended(action, family, rank):
                 self._put_off(action, (family, rank))
-        self._carry_out(action, here)
+        self._carry_out(action, family, here)
 
     def put_off(self, rank: int) -> list[Action]:
         """The orders that wait for a rank, which somebody else controls."""
         keys = [key for key in self._waiting if key[1] == rank]
         return [order for key in keys for order in self._waiting.pop(key)]
 
-    def _carry_out(self, action: Action, here: dict[int, _Controlled]) -> None:
+    def _carry_out(
+        self, action: Action, family: str, here: dict[int, _Controlled]
+    ) -> None:
         if here:
             self.active = True
-            for controlled in here.values():
+            for rank, controlled in here.items():
+                if not controlled.adopted and not controlled.fences.is_new:
+                    # Before the order goes over it: another rank was found earlier.
+                    self._found(family, rank, controlled)
                 controlled.adopted = True
             self._does[type(action)](action, here)
             self._wake_held(here)
@@ -186,15 +192,15 @@ class Fencing:
                 continue
             waiting = self._waiting.pop((family, rank), [])
             fences, here = controlled.fences, {rank: controlled}
-            if controlled.adopted or any(isinstance(o, rv.Arm) for o in waiting):
+            if controlled.adopted:
                 pass
-            elif fences.is_new:
-                fences.adopt()
-            else:
+            elif not fences.is_new:
                 self._found(family, rank, controlled)
+            elif not any(isinstance(order, rv.Arm) for order in waiting):
+                fences.adopt()
             controlled.adopted = True
             for order in waiting:
-                self._carry_out(order, here)
+                self._carry_out(order, family, here)
             self._wake_held(here)
 
     def _found(self, family: str, rank: int, controlled: _Controlled) -> None:
@@ -291,7 +297,9 @@ class Fencing:
         for controlled in here.values():
             controlled.fences.confirm(action.plan, action.point)
 
-    def _withdraw(self, action: rv.Withdraw, here: dict[int, _Controlled]) -> None:
+    def _withdraw(
+        self, action: rv.Withdraw | rv.Clear, here: dict[int, _Controlled]
+    ) -> None:
         for controlled in here.values():
             controlled.fences.withdraw(action.plan)
 

@@ -23,9 +23,9 @@ class Steering:
     def __init__(self) -> None:
         self.listeners: list[Any] = []
 
-    def say(self, kind: str, text: str, run: str = "sim") -> None:
+    def say(self, kind: str, text: str, run: str = "sim", **facts: Any) -> None:
         for listener in list(self.listeners):
-            listener(News(run, f"{run}/step", kind, text))
+            listener(News(run, f"{run}/step", kind, text, facts=facts))
 
 
 @pytest.fixture
@@ -45,6 +45,20 @@ def test_the_answer_is_given_and_nothing_stays(steering: Steering):
     assert Attending(steering, "sim", "stop").wait(lambda: answered(news)) is news
     assert steering.listeners == []
     assert attended == []
+
+
+def test_who_waits_for_a_condition_hears_that_it_fails(steering: Steering):
+    def ask() -> Future[News]:
+        steering.say("done", "until x>1: failed: NameError", errors={"NameError": "0"})
+        steering.say("done", "tick(): failed", errors={"NameError": "0"})
+        steering.say("done", "until y>1: no more")
+        return Future()
+
+    with pytest.raises(NotYet, match=r"0.01 s. until x>1: failed: NameError."):
+        Attending(steering, "sim", "until").wait(ask, timeout=0.01)
+    with pytest.raises(NotYet) as caught:
+        Attending(steering, "sim", "stop").wait(ask, timeout=0.01)
+    assert "NameError" not in str(caught.value)
 
 
 def test_time_may_be_over_and_one_hears_why_and_what_to_do(steering: Steering):

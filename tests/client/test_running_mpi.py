@@ -182,6 +182,7 @@ def test_a_module_and_its_threads_and_last_words(here):
     assert done.stdout == b"thread\nlast ['argument'] True\n"
 
 
+@pytest.mark.either_mpi
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
@@ -257,6 +258,7 @@ def test_nothing_is_left_when_it_is_killed(here):
         wait_until(gone, 20, "the hub to end all")
 
 
+@pytest.mark.either_mpi
 def test_it_can_be_ended_from_elsewhere(here):
     here(STEPS)
     with running("-n", 2, "sim.py", 10**9) as child:
@@ -314,6 +316,7 @@ def terminal():
     os.close(follower)
 
 
+@pytest.mark.either_mpi
 def test_in_a_terminal_one_types_into_it_and_interrupts_it(here, terminal):
     here("""
         import steer, time
@@ -343,6 +346,7 @@ def test_in_a_terminal_one_types_into_it_and_interrupts_it(here, terminal):
 # -- attached and not
 
 
+@pytest.mark.either_mpi
 def test_attach_leave_and_attach_again(here):
     here(STEPS)
     with running("-n", 3, "sim.py", 10**9) as child:
@@ -359,6 +363,7 @@ def test_attach_leave_and_attach_again(here):
         assert child.poll() is None
 
 
+@pytest.mark.either_mpi
 def test_a_client_that_is_killed_in_a_step_leaves_the_run_alone(here):
     here(STEPS)
     with running("-n", 2, "sim.py", 10**9):
@@ -377,6 +382,8 @@ def test_a_client_that_is_killed_in_a_step_leaves_the_run_alone(here):
             assert wheel.stop().ranks == "0-1"
 
 
+@pytest.mark.either_mpi
+@pytest.mark.slow
 def test_names_are_numbered_and_a_name_that_is_taken_is_refused(here):
     here(STEPS)
     with running("-n", 1, "sim.py", 10**9), running("-n", 1, "sim.py", 10**9):
@@ -390,6 +397,7 @@ def test_names_are_numbered_and_a_name_that_is_taken_is_refused(here):
 # -- at its beginning and its end
 
 
+@pytest.mark.either_mpi
 def test_it_waits_for_somebody_to_come(here):
     here("print('begins', flush=True)\n" + textwrap.dedent(STEPS))
     with running("-n", 2, "--wait-for-client", "sim.py", 3) as child:
@@ -409,7 +417,22 @@ def test_it_waits_for_somebody_to_come(here):
     assert out.count(b"begins") == out.count(b"end") == 2
 
 
-@pytest.mark.parametrize(("at", "point"), [(0, 1), (1, 1), (7, 7)])
+@pytest.mark.either_mpi
+def test_who_waits_for_nobody_is_interrupted(here):
+    here(STEPS)
+    with running("-n", 2, "--wait-for-client", "sim.py", 3) as child:
+        files = ClusterFiles("", "sim")
+        wait_until(lambda: listens(files), 20, "the hub")
+        with steer.Client(cluster_id="sim") as client:
+            link = client.link
+            wait_until(lambda: link.wait(link.ask("runs"))["runs"], 20, "it to wait")
+        child.send_signal(signal.SIGINT)
+        out, _ = child.communicate(timeout=SECONDS)
+    assert child.returncode == 130
+    assert b"end" not in out
+
+
+@pytest.mark.parametrize(("at", "point"), [(0, 1), (7, 7)])
 def test_it_stops_where_it_was_told_to(here, at, point):
     here(STEPS)
     with running("-n", 3, "--stop-at", at, "sim.py", 20) as child:
@@ -421,6 +444,7 @@ def test_it_stops_where_it_was_told_to(here, at, point):
     assert out.count(b"end 20.0") == 3, err
 
 
+@pytest.mark.either_mpi
 def test_its_ranks_stay_at_its_end_if_wanted(here):
     here(STEPS)
     with running("-n", 2, "--keep", "sim.py", 5) as child:
@@ -459,6 +483,7 @@ def test_a_rank_that_failed_can_be_looked_into(here):
 # -- points that are not in the source
 
 
+@pytest.mark.either_mpi
 def test_points_by_line_and_by_name(here):
     here(
         """
@@ -488,11 +513,12 @@ def test_points_by_line_and_by_name(here):
         wait_until(gone, 20, "the first to end")
 
 
+@pytest.mark.either_mpi
 def test_a_point_that_is_nowhere_is_told(here):
     here(STEPS)
-    done = run("-n", 1, "--point", "Solver.step", "sim.py", 2)
+    done = run("-n", 2, "--point", "Solver.step", "sim.py", 2)
     assert done.returncode == 0
-    assert b"--point Solver.step was not put anywhere" in done.stderr
+    assert done.stderr.count(b"--point Solver.step was not put anywhere") == 1
 
 
 # -- without its hub
@@ -519,6 +545,7 @@ def test_a_killed_hub_is_replaced_and_the_program_does_not_notice(here):
 # -- steer list
 
 
+@pytest.mark.either_mpi
 def test_a_list_says_what_runs_and_how_far_it_is(here):
     here(STEPS)
 
@@ -535,3 +562,73 @@ def test_a_list_says_what_runs_and_how_far_it_is(here):
         (row,) = json.loads(listed("-o", "json"))
         assert row["runs"][0]["families"][0]["high"] >= point
         assert row["cluster_id"] == "sim"
+
+
+@pytest.mark.slow
+def test_without_any_hub_the_program_comes_to_its_end(here):
+    here(STEPS)
+    with running("-n", 2, "sim.py", 10**9) as child:
+        connect().close()
+        for _ in range(2):
+            pid = Connection.read(ClusterFiles("", "sim").connection).hub_pid
+            os.kill(pid, signal.SIGKILL)
+            said = child.stderr.readline()
+        assert b"cannot be steered any more" in said
+        assert child.poll() is None
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=SECONDS)
+    assert b"KeyboardInterrupt" in err
+    assert child.returncode == 1
+
+
+# -- programs that go their own way
+
+
+@pytest.mark.either_mpi
+def test_a_program_that_has_ended_mpi_can_still_be_held(here):
+    here("""
+        from mpi4py import MPI
+        import steer, time
+        MPI.Finalize()
+        for step in steer.loop(range(400)):
+            time.sleep(0.005)
+        print("end")
+    """)
+    with running("-n", 2, "sim.py") as child:
+        with connect() as wheel:
+            point = wheel.stop().point
+            assert wheel.step(3).point == point + 3
+            wheel.go()
+        out, err = child.communicate(timeout=SECONDS)
+    assert (child.returncode, out) == (0, b"end\nend\n"), err
+
+
+@pytest.mark.either_mpi
+def test_a_program_without_mpi_is_one_process(here):
+    here("import steer, sys\nfor i in steer.loop(range(3)): print(i)\nsys.exit(4)\n")
+    done = run("--engines", "local", "--stop-at", 9, "sim.py")
+    assert (done.returncode, done.stdout, done.stderr) == (4, b"0\n1\n2\n", b"")
+    assert b"one process" in run("--launcher", "local", "-n", 2, "sim.py").stderr
+
+
+@pytest.mark.either_mpi
+def test_a_program_that_forks_counts_its_own_points_only(here):
+    here("""
+        import os, steer
+        from mpi4py import MPI
+        def work():
+            for i in steer.loop(range(1000)):
+                pass
+        for step in steer.loop(range(3)):
+            child = os.fork()
+            if child == 0:
+                work()
+                os._exit(7)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """)
+    with running("-n", 1, "--keep", "sim.py") as child:
+        assert child.stdout.read(6) == b"7\n7\n7\n"
+        assert b"its ranks stay" in child.stderr.readline()
+        with steer.Client(cluster_id="sim") as client:
+            points = "__import__('sys').modules['steer.engines.points']"
+            assert client[0][f"{points}._count"] == 3

@@ -53,7 +53,7 @@ def test_code(run):
     assert deed(run) == Code("checkpoint()")
     run.at(500, "a = 1\nb = 2")
     assert run.asked[-1][1]["text"] == "a = 1 ..."
-    with pytest.raises(UsageError, match="'a =' is no Python: invalid syntax.$"):
+    with pytest.raises(UsageError, match=r"'a =' is no Python: invalid syntax\.$"):
         run.at(500, "a = ")
     with pytest.raises(UsageError, match="no Python"):
         run.at(500, 3)
@@ -75,6 +75,12 @@ def test_functions(run):
     for n in (0, "3", True):
         with pytest.raises(UsageError, match="from 1 on"):
             run.every(n, save)
+
+
+def test_large_data_goes_another_way(run):
+    with pytest.raises(UsageError, match=r"2,000,0\d\d bytes, .* run.view.push"):
+        run.at("+5", print, b"x" * 2_000_000)
+    assert run.asked == []
 
 
 def test_a_plan_waits_until_it_is_done(run):
@@ -113,7 +119,7 @@ def test_what_recurs_is_ended(run):
     plan = run.every(10, "save()")
     with pytest.raises(UsageError, match="no end"):
         plan.wait()
-    plan.number = 2
+    plan.numbers = [2]
     assert repr(plan.end()).startswith("no more")
     assert run.asked[-1] == ("unplan", {"plan": 2})
     with pytest.raises(UsageError, match="There is no plan 9"):

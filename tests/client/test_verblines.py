@@ -130,8 +130,9 @@ def test_a_line_of_a_console_may_be_a_verb(line: str, verb: str, rest: str):
 @pytest.mark.parametrize(
     "line",
     [
-        "", "x", "step = 3", "step=3", "step += 1", "step + 1", "step == 1", "step.real",
-        "at(3)", "set([1])", "step in x", "step is None", "step and x", "step, n = 1, 2",
+        "", "x", "step = 3", "step=3", "step += 1", "step + 1", "step == 1",
+        "step.real", "at(3)", "set([1])", "step in x", "step is None", "step and x",
+        "step, n = 1, 2",
         "step if x else y", "step not in x", "step < 3", "step ** 2", "step // 2",
         "step: int = 3", "stopped", "# stop", "u.max()", "step ; x", "step <= 3",
     ],

@@ -87,6 +87,23 @@ def test_what_others_change_is_seen(run, panel):
     assert changes(run) == []
 
 
+def test_one_refresh_is_enough(run, panel):
+    calls = []
+    panel._later = calls.append
+    for _ in range(3):
+        run.tell("done", "courant=0.25: done", plan=3, over=True)
+    assert len(calls) == 1
+    calls[0]()
+    run.tell("done", "courant=0.25: done", plan=3, over=True)
+    assert len(calls) == 2
+
+
+def test_only_the_last_panels_follow(run):
+    for _ in range(widgets.LIVE + 3):
+        widgets.Panel(run)
+    assert len(run.listeners) == widgets.LIVE
+
+
 def test_values_that_differ_are_shown(run, panel):
     core.change(run.ranks[3], {"n": 11})
     panel.refresh()

@@ -242,6 +242,7 @@ class World:
             ev.Arm: self.arm, ev.Commit: self.commit, ev.Release: self.release,
             ev.Hand: self.hand, ev.Prepare: self.prepare, ev.Confirm: self.confirm,
             ev.Withdraw: lambda rank, a: rank.plans.pop(a.plan, None),
+            ev.Clear: lambda rank, a: rank.plans.pop(a.plan, None),
             ev.Thaw: lambda rank, a: None, ev.Rest: lambda rank, a: None,
         }  # fmt: skip
         if type(action) in calls:

@@ -277,3 +277,70 @@ def test_a_client_that_is_away_gets_nothing(fanout, engines):
     fanout.goodbye("c")
     printed(fanout, engines[0], b"a")
     assert answer(fanout, engines[0]) == [Note("c-1")]
+
+
+@pytest.fixture
+def closed(fanout):
+    """Engines that may be sent nothing, and the tickets with which it was asked."""
+    engines, tickets = {2}, []
+
+    def open_for(ids, ticket):
+        tickets.append(ticket)
+        return not engines & set(ids)
+
+    fanout.open_for = open_for
+    return engines, tickets
+
+
+def sent(actions):
+    return [
+        action.peers
+        for action in actions
+        if isinstance(action, Send) and isinstance(action.message, Submit)
+    ]
+
+
+def test_work_waits_for_engines_that_may_not_be_sent_any_yet(fanout, engines, closed):
+    assert submit(fanout, engines) == [Note("c-1")]
+    assert submit(fanout, engines, 2, joint=True) == [Note("c-2")]
+    assert fanout.waiting() == {1: RankSet(range(4)), 2: RankSet(range(4))}
+    assert fanout.let_through() == []
+    fanout.check()
+    closed[0].clear()
+    assert [len(peers) for peers in sent(fanout.let_through())] == [4, 4]
+    assert closed[1] == [0, 0, 1, 2, 1, 2]
+    assert fanout.gated == {}
+    fanout.check()
+
+
+def test_what_waits_is_given_up_like_what_waits_for_its_turn(fanout, engines, closed):
+    submit(fanout, engines, joint=True)
+    request = fanout.requests["c-1"]
+    assert request.surely_unsent
+    actions = fanout.give_up(request, RankSet(request.pending), "it was aborted", 0.0)
+    assert replies(actions)[0][0] == "0-3"
+    assert fanout.gated == {}
+    fanout.check()
+
+
+def test_a_cell_behind_waits_for_its_turn_and_then_for_its_engines(
+    fanout, engines, closed
+):
+    closed[0].clear()
+    submit(fanout, engines, joint=True)
+    submit(fanout, engines, 2, joint=True)
+    closed[0].add(0)
+    for engine in engines:
+        assert sent(answer(fanout, engine)) == []
+    fanout.check()
+    closed[0].clear()
+    assert len(sent(fanout.let_through())) == 1
+
+
+def test_an_engine_that_has_it_from_an_earlier_hub_needs_no_leave(
+    fanout, engines, closed
+):
+    submit(fanout, engines, resent=True)
+    assert len(sent(answer(fanout, engines[0]))) == 1
+    assert fanout.gated == {}
+    fanout.check()

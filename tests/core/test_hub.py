@@ -512,6 +512,9 @@ def test_every_message_of_a_peer_has_a_handler():
         wire.Output, wire.Leaving, wire.Pong, wire.Typed,
         wire.Tasks, wire.RankTask, wire.Functions, wire.Cancel, wire.Taken,
         wire.Outcomes, wire.Unsent, wire.Seceded, wire.Rejoined, wire.HeldTasks,
+        wire.Steer, wire.Watching, wire.RunBegan, wire.RunEnded, wire.FamilyBorn,
+        wire.Rang, wire.Inquired, wire.PlanHere, wire.PlanDone, wire.Sample,
+        wire.Fired, wire.Ordered, wire.Looked,
     }  # fmt: skip
     assert handled == spoken
     assert all(issubclass(kind, msgspec.Struct) for kind in handled)

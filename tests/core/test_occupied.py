@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from steer.core import roundevents as rv
+from steer.core.roundevents import Asker
+from steer.ranks import RankSet
 from steer.wire import messages as wire
 from steer.wire.messages import News
 
@@ -45,6 +48,21 @@ def test_ranks_that_have_ended_are_free(hub):
     (told,) = news(hub.submit("a-2", "0-2"))
     assert told.ranks == "2"
     assert told.text.startswith("rank 2 runs sim")
+
+
+@pytest.mark.parametrize("all_say", [False, True])
+def test_who_holds_where_it_is_is_free(hub, all_say):
+    """The others are on their way, or have not said anything."""
+    rounds = hub.core.wheel.rounds
+    family, everybody, rank = "sim/step", RankSet(range(4)), RankSet([1])
+    rounds.handle(rv.FamilyHere("sim", family, everybody), 1.0)
+    rounds.handle(rv.Stop(Asker("s"), family), 1.0)
+    rounds.handle(rv.Next(family, 1, everybody if all_say else rank, 12), 1.0)
+    if all_say:
+        rounds.handle(rv.Held(family, 1, rank, 12), 1.0)
+    rounds.handle(rv.Here(Asker("h"), family), 1.0)
+    (told,) = news(hub.submit("a-1", "0-3"))
+    assert told.ranks == "0,2-3"
 
 
 def test_without_a_program_nothing_is_said():

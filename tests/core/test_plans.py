@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steer.core import roundevents as ev
-from steer.core.plans import PATIENCE, SLOTS
+from steer.core.plans import LASTING, PATIENCE, SLOTS
 from steer.core.roundevents import FREE, Kind
 from steer.ranks import RankSet
 
@@ -95,9 +95,15 @@ def test_more_plans_than_a_page_has_room_for_wait():
     world = World(ranks=2, seed=2)
     ids = [world.ask(ev.Plan, "set", f"a={n}", point=100 + n) for n in range(SLOTS + 3)]
     world.run(0.1)
-    assert len(world.core.families["run/step"].plans.plans) == SLOTS
+    assert len(world.core.families["run/step"].plans.plans) == LASTING
+    waiting = [t.text for t in world.told if t.kind is Kind.WAITING]
+    assert waiting == [
+        f"a={n}: waiting, {LASTING} plans lie ahead already; `unplan` ends one"
+        for n in range(LASTING, SLOTS + 3)
+    ]
+    assert plan(world, "dt=1").point < 100
     world.run(5)
-    assert len(did(world)) == len(ids)
+    assert len(did(world)) == len(ids) + 1
     assert all(id in world.answers for id in ids)
 
 
@@ -182,6 +188,14 @@ def test_where_there_never_is_room_it_is_dropped():
     )
     tell = world.answer_to(world.ask(ev.Plan, "set", "dt=1"))
     assert tell.text == "dt=1: not done, there is no room for more plans; take one back"
+
+
+def test_with_numbers_that_are_left_out_ranks_do_it_at_their_next():
+    world = World(ranks=2, seed=2, logical=True)
+    number = plan(world, point=900).facts["plan"]
+    applied(world, number, 0, 900)
+    applied(world, number, 1, 905)
+    assert done(world, number)[0].text == "dt=0.01: done at point 900"
 
 
 def test_a_rank_that_dies_before_it_did_it_is_not_waited_for():
@@ -274,3 +288,13 @@ def test_a_plan_on_its_way_to_ranks_that_die_is_dropped():
     assert id not in world.answers
     world.die(1)
     assert world.answer_to(id).kind is Kind.DROPPED
+
+
+def test_what_all_did_makes_room_on_the_page():
+    world = World(ranks=2, seed=2)
+    number = plan(world, point=900).facts["plan"]
+    cleared, do = [], world.do
+    world.do = lambda action: cleared.append(action) or do(action)
+    applied(world, number, 0, 900)
+    applied(world, number, 1, 900)
+    assert ev.Clear("run/step", number, RankSet([0, 1])) in cleared

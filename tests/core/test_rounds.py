@@ -82,6 +82,27 @@ def test_until_a_point_that_is_far(world):
     assert "is past" in past.text
 
 
+def test_a_point_that_is_far_and_ranks_that_come_to_none():
+    """A step of a program that has got stuck is not waited for in silence."""
+    core = Rounds()
+    ranks = RankSet(range(2))
+    core.handle(ev.FamilyHere("run", FAMILY, ranks), 0.0)
+    core.handle(ev.Stop(Asker("q"), FAMILY, point=900), 0.0)
+    core.handle(ev.Next(FAMILY, core.epoch, ranks, 900, 900), 0.0)
+
+    def look(now, age):
+        assert any(isinstance(a, ev.Look) for a in core.handle(ev.Tick(), now))
+        sight = Sight(Place.RUNNING, 7, age, where="sim.py:9")
+        done = core.handle(ev.Seen(FAMILY, ranks, sight), now)
+        return [action.text for action in done if isinstance(action, ev.Tell)]
+
+    assert look(0.5, 0.5) == []
+    assert look(1.0, 2.9) == []
+    (text,) = look(1.5, 3.4)
+    assert "ranks 0-1 at point 7, computes at sim.py:9" in text
+    assert look(2.0, 3.9) == []  # it was said
+
+
 def test_a_stop_at_once_overtakes_one_that_is_far(world):
     far = world.ask(ev.Stop, point=900)
     world.run(0.2)
@@ -314,6 +335,17 @@ def test_go_takes_back_what_waits_for_a_first_point():
     assert [tell.answers for tell in m.told(Kind.REFUSED)] == [("1",)]
     assert m.told(Kind.WENT)[0].answers == ("3",)
     assert m.feed(ev.FamilyHere("later", "h", RankSet([5]))) == []
+
+
+def test_each_is_told_how_it_was_lost():
+    m = Manual(2)
+    m.feed(ev.Stop(Asker("1"), "f"))
+    m.feed(ev.Lost("r", rank(1), "was killed by SIGKILL"))
+    m.feed(ev.Lost("r", rank(0), "was killed by SIGTERM"))
+    assert m.told(Kind.OVER)[0].text == (
+        "The run has ended. Without rank 1: it was killed by SIGKILL. "
+        "Without rank 0: it was killed by SIGTERM."
+    )
 
 
 def test_a_run_without_a_name_is_refused():

@@ -122,6 +122,37 @@ def test_a_run_that_is_stopped_goes_on_until_then(hub):
     assert events == [ev.Go(Asker("", "me"), FAMILY)]
 
 
+def test_a_stop_that_was_on_its_way_is_not_the_one(hub):
+    hub.feed(ev.Stop(Asker("s"), FAMILY))
+    _, _, events = until(hub)
+    assert events == []
+    told = hub.stop()
+    assert hub.watched.answered(told) == ()
+    assert hub.watched.resumed(told) == [ev.Go(Asker("", "me"), FAMILY)]
+    assert hub.watched.resumed(told) == []
+    hub.feed(ev.Go(Asker("", "me"), FAMILY))
+    hub.fire(1)
+    assert hub.watched.answered(hub.stop()) == ("q",)
+
+
+def test_a_stop_that_others_want_later_is_left_to_them(hub):
+    until(hub)
+    assert hub.watched.resumed(hub.stop()) == []
+
+
+def test_what_steps_follow_are_made_before(hub):
+    hub.stop()
+    hub.feed(ev.Step(Asker("a"), FAMILY))
+    until(hub)
+    hub.feed(ev.Step(Asker("b"), FAMILY))
+    hub.feed(ev.Held(FAMILY, hub.rounds.epoch, hub.all, 14))
+    first = [tell for tell in hub.told if tell.kind is Kind.STOPPED][-1]
+    assert hub.watched.resumed(first) == []  # it is on its way to 15
+    hub.feed(ev.Held(FAMILY, hub.rounds.epoch, hub.all, 15))
+    second = [tell for tell in hub.told if tell.kind is Kind.STOPPED][-1]
+    assert hub.watched.resumed(second) != []
+
+
 def test_other_plans_are_answered_as_always(hub):
     ask = ev.Plan(Asker("q"), "sim", "watch", "u", b"", every=1)
     hub.watched.until(ask.asker, FAMILY, ask)

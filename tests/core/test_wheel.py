@@ -335,3 +335,15 @@ def test_early_asks_once_more_after_each_change():
     assert early.deadline() is None
     assert not early.wait("a", message, False, 5.0)
     assert not Early(None).wait("a", message, False, 1.0)
+
+
+def test_a_plan_of_one_of_several_loops_is_ended_there(hub):
+    one, rounds = RankSet([1]), hub.core.wheel.rounds
+    hub.hear("ce1", wire.FamilyBorn("sim", "air", members="1"))
+    rounds.handle(rv.Plan(rv.Asker("p"), "sim/air", "code", "a()", every=3), 0.0)
+    rounds.handle(rv.Has("sim/air", 1, one), 0.0)
+    rounds.handle(rv.Voted("sim/air", 1, one, 9), 0.0)
+    (prepare,) = of_kind(steer(hub, "unplan", plan=1), rv.Prepare)
+    assert (prepare.family, prepare.ends) == ("sim/air", 1)
+    (told,) = news(steer(hub, "unplan", 2, plan=77))
+    assert (told.kind, told.answers) == ("refused", ("a-2",))

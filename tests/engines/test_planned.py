@@ -166,3 +166,11 @@ def test_what_recurs_tells_only_what_is_new(rank):
         rank.planned.apply(1, point)
     error = "OSError: full"
     assert rank.told == [(1, 0, ""), (1, 2, error), (1, 4, ""), (1, 6, error)]
+
+
+def test_what_a_new_hub_is_told(rank):
+    for plan, source in ((1, "a"), (2, "b")):
+        deed = Code(source)
+        rank.planned.take(plan, "code", encode_deed(deed), f"{source}()")
+    rank.fences.confirm(2, rank.fences.prepare(2, 5, 2))
+    assert rank.planned.known() == [(2, "code", "b()")]

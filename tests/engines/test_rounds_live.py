@@ -114,6 +114,8 @@ class World:
                 )
                 fin = one if point == FINISHED else RankSet()
                 self.feed(ev.Voted("f", action.plan, one, max(point, 0), fin))
+            case ev.Clear():
+                fences.withdraw(action.plan)
             case ev.Confirm():
                 fences.confirm(action.plan, action.point)
 

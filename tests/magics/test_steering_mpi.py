@@ -11,14 +11,18 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from IPython.core.completer import CompletionContext
 from IPython.core.interactiveshell import InteractiveShell
 
 from steer.client.client import Client
 from steer.client.run import Run, connect
 from steer.errors import UsageError
+from steer.magics import completing
+from steer.magics.telling import Telling
 from steer.testing.waiting import wait_until
 from tests.client.screen import in_terminal
 from tests.magics.conftest import Notebook
@@ -208,6 +212,8 @@ def test_a_console_has_the_verbs_as_words(run: Run, monkeypatch: pytest.MonkeyPa
     with in_terminal(CLI, 100, ["attach", run.name]) as session:
         assert session.read_until(lambda text: "(runs)>" in text)
         assert "`help` shows the verbs" in session.screen.text
+        session.type("comm.rank\n")
+        assert session.read_until(lambda text: "The run runs: `stop` holds" in text)
         session.type("stop\n")
         assert session.read_until(lambda text: "4/4 held" in text)
         session.type("comm.allreduce(comm.rank)\n")
@@ -250,3 +256,28 @@ def test_any_client_that_reaches_a_run_steers_it(bare: Notebook, run: Run):
         at = stopped_at(bare.run("%pxstop").out)
         assert client[:].step(2).point == at + 2
     run.go()
+
+
+def test_tab_knows_the_verbs_and_at_a_stop_what_the_ranks_know(
+    wheel: Notebook, run: Run
+):
+    completer = SimpleNamespace(custom_matchers=[])
+    with Telling(run) as telling:
+        completing.add_to(SimpleNamespace(Completer=completer), run, telling)
+
+        def offered(code: str) -> list[tuple[str, str]]:
+            *_, token = re.split(r"[\s(]", code)
+            context = CompletionContext(token, code, len(code), 0, None)
+            found = [matcher(context) for matcher in completer.custom_matchers]
+            return [
+                (result["matched_fragment"], completion.text)
+                for result in found
+                for completion in result["completions"]
+            ]
+
+        assert offered("sto") == [("sto", "stop")]
+        assert offered("x = sto") == []
+        assert offered("resid") == []
+        wheel.run("%pxstop")
+        assert ("resid", "residual") in offered("resid")
+        assert ("argm", "argmax") in offered("print(u.argm")

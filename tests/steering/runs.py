@@ -52,6 +52,10 @@ def running(
         )
         run.script = path
         yield run
+    except BaseException:
+        log = cluster._files.log("hub").read_text()
+        print(log[max(0, log.find("Traceback")) :][:5000])  # pytest shows it
+        raise
     finally:
         cluster.stop_cluster_sync()
 

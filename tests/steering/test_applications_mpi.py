@@ -47,7 +47,8 @@ def running(*words):
     finally:
         if child.poll() is None:
             child.terminate()
-        child.communicate(timeout=60)
+        out, _ = child.communicate(timeout=30)
+        print(out.decode())
 
 
 def connect(name):

@@ -33,6 +33,7 @@ ALONE = """
 """
 
 
+@pytest.mark.either_mpi
 def test_a_rank_that_finishes_in_a_round_ends_it(tmp_path):
     with running(tmp_path, ALONE, str(tmp_path)) as run:
         (tmp_path / "wait2").touch()
@@ -55,6 +56,7 @@ def test_a_rank_that_finishes_in_a_round_ends_it(tmp_path):
         run.cluster_ended()
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_while_it_is_stopped_again_and_again(tmp_path):
     source = """
         import time
@@ -73,6 +75,7 @@ def test_a_run_that_ends_while_it_is_stopped_again_and_again(tmp_path):
         run.cluster_ended()
 
 
+@pytest.mark.slow
 def test_a_rank_that_fails_is_left_out_and_named(tmp_path):
     with running(tmp_path, ALONE, str(tmp_path), post_mortem=True) as run:
         (tmp_path / "fail1").touch()
@@ -85,6 +88,7 @@ def test_a_rank_that_fails_is_left_out_and_named(tmp_path):
         run.go()
 
 
+@pytest.mark.either_mpi
 def test_a_rank_that_fails_in_a_round_is_left_out(tmp_path):
     with running(tmp_path, ALONE, str(tmp_path), post_mortem=True) as run:
         (tmp_path / "wait3").touch()
@@ -157,6 +161,7 @@ def high(run, family):
     return next(f["high"] for f in run.status()["families"] if f["family"] == family)
 
 
+@pytest.mark.slow
 def test_labels_are_families_of_the_same_ranks(tmp_path):
     source = """
         import time
@@ -188,6 +193,7 @@ def test_labels_are_families_of_the_same_ranks(tmp_path):
             link.steer(f"{run.name}/step", "go").result(20)
 
 
+@pytest.mark.slow
 def test_steps_with_the_programs_own_numbers(tmp_path):
     """Sub-cycling ranks leave numbers out; all stop at one that all have."""
     source = """

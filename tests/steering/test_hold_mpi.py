@@ -3,6 +3,8 @@ can do elsewhere as well."""
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
 import steer
@@ -13,12 +15,18 @@ from .runs import running
 pytestmark = [pytest.mark.mpi, pytest.mark.either_mpi]
 
 PROGRAM = """
+import signal
 import time
 from mpi4py import MPI
 import steer
 
 comm = MPI.COMM_WORLD
 seen = []
+
+def on_interrupt(*_):  # as programs have that save their state then
+    seen.append("interrupted")
+
+signal.signal(signal.SIGINT, on_interrupt)
 
 def main(u, dt):
     requests = []
@@ -127,7 +135,18 @@ def test_an_interrupt_ends_a_cell_and_not_the_program(run):
         done.get(20)
     assert "4:" not in str(caught.value)
     assert "KeyboardInterrupt" in str(caught.value)
+    assert run["'interrupted' in seen"] == [False] * 4
+    assert run["signal.getsignal(signal.SIGINT).__name__"] == ["_on_sigint"] * 4
     assert "4/4 held" in run.step(2, timeout=20).text
+
+
+def test_a_signal_for_the_program_reaches_its_own_handler(program):
+    program.client.send_signal("SIGINT", block=True)
+    program.stop(timeout=20)
+    program.step(2, timeout=20)
+    assert program["'interrupted' in seen"] == [True] * 4
+    program.execute("seen.clear()")
+    program.go()
 
 
 def test_who_gives_up_a_cell_does_not_interrupt_the_program(program):
@@ -176,6 +195,10 @@ def test_a_breakpoint_in_a_cell_asks_who_sent_it(run, monkeypatch):
     run.execute("breakpoint()\nafter = seen.pop()")
     assert run["after"] == ["in pdb"] * 4
     assert "4/4 held" in run.step(2, timeout=20).text
+    # It leaves a handler of its own.
+    run.client.send_signal("SIGINT", block=True)
+    run.step(2, timeout=20)
+    assert run["seen.pop(seen.index('interrupted'))"] == ["interrupted"] * 4
 
 
 def test_divergent_sites_are_told(run):
@@ -220,3 +243,61 @@ def test_the_programs_variables_are_not_cleared(run):
         run.view.execute("%reset -f", silent=False).get(20)
     assert "that would end it" in str(caught.value)
     assert "4/4 held" in run.step(2, timeout=20).text
+
+
+SURROUNDED = """
+import atexit, builtins, os, sys
+import steer
+from mpi4py import MPI
+
+Out = 5
+saw = []
+
+def look():
+    saw.append((
+        type(exit).__module__, hasattr(builtins, "get_ipython"),
+        hasattr(builtins, "display"), "MPLBACKEND" in os.environ, Out,
+        type(open).__name__,
+    ))
+
+def last():
+    with open(sys.argv[1] + str(MPI.COMM_WORLD.rank), "w") as file:
+        print(saw, file=file)
+
+atexit.register(last)
+look()
+for step in steer.loop(range(10**9)):
+    MPI.COMM_WORLD.Barrier()
+    if len(saw) > 3:
+        exit(3)
+"""
+
+
+def test_a_program_finds_around_it_what_python_has(tmp_path, monkeypatch):
+    """Also behind cells that IPython has run, which find what cells have."""
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    with running(tmp_path, SURROUNDED, str(tmp_path / "saw"), n=2) as run:
+        run.stop(timeout=20)
+        done = run.view.execute("get_ipython(), display", silent=False)
+        assert len(done.get(20)) == 2
+        run.execute("import os\nbackend = os.environ['MPLBACKEND']")
+        assert "inline" in run["backend"][0]
+        run.at("+1", "look()")
+        run.step(3, timeout=20)
+        run.execute("saw += saw[:1]\nexit()")
+        run.at("+1", "look()")
+        run.go()
+        run.cluster_ended()
+        status = run.status()
+    assert set(status["statuses"].values()) == {3}
+    for rank in (0, 1):
+        saw = ast.literal_eval((tmp_path / f"saw{rank}").read_text())
+        as_python = (
+            "_sitebuiltins",
+            False,
+            False,
+            False,
+            5,
+            "builtin_function_or_method",
+        )
+        assert saw == [as_python] * 4

@@ -212,10 +212,18 @@ def test_an_error_is_told_and_the_program_goes_on(run):
 def test_many_plans_at_once(run):
     at = run.stop(timeout=30).point
     run["got"] = []
-    plans = [run.at(at + 10, f"got.append({number})") for number in range(7)]
+    plans = [run.at(at + 10, f"got.append({number})") for number in range(6)]
     run.go()
-    more = [run.at("+1", f"got.append({number})") for number in range(7, 12)]
+    more = [run.at("+1", f"got.append({number})") for number in range(6, 12)]
     for plan in [*plans, *more]:
         plan.wait(30)
     _, got = look(run, "got")
     assert sorted(alike(got)) == list(range(12))
+
+
+def test_as_many_updates_as_one_likes_at_a_stop(run):
+    at = run.stop(timeout=30).point
+    for number in range(20):
+        assert run.set(n=1000 + number).wait(30).point == at
+    assert alike(run["p.n"]) == 1019
+    run.go()

@@ -158,3 +158,30 @@ def test_a_replay_comes_to_the_same_state_bit_for_bit(here):
         "failed on rank 0",
     ):
         assert text in shown.stdout
+
+
+@pytest.mark.either_mpi
+def test_a_replay_may_hold_at_the_last_deed_or_find_that_it_cannot_go_on(here):
+    with steer("run", "-n", "2", "--stop-at", "0", "--name", "old") as process:
+        with attached(process, "old") as run:
+            run.at(30, "u *= 2")
+            run.until("step=20", timeout=20)
+            run.execute("u[0] = 3.0")
+            run.execute("run_is_over = True")
+            run.go()
+        state_of(process)
+    with steer("replay", "-q", "--hold", "old") as process:
+        with attached(process) as run:
+            wait_until(lambda: held(run) == [30], 20, "it to hold at point 30")
+            run.go()
+        _, said = state_of(process)
+        assert said == ""
+    with steer("replay", "old", steps=25) as process:
+        _, said = state_of(process, status=1)
+        assert "the replay failed: " in said
+
+
+def held(run):
+    """Where it is held."""
+    families = run.status()["families"]  # none before its first point
+    return [f["point"] for f in families if f["phase"] == "stopped"]

@@ -41,6 +41,7 @@ def heard(run, news):
     return lambda kind: [each for each in news if each.kind == kind]
 
 
+@pytest.mark.either_mpi
 def test_unequal_rates_are_reported_and_do_not_hang(tmp_path, news):
     with running(tmp_path, UNEQUAL) as run:
         said = heard(run, news)
@@ -62,6 +63,7 @@ def test_unequal_rates_are_reported_and_do_not_hang(tmp_path, news):
         )
 
 
+@pytest.mark.either_mpi
 def test_a_rank_that_computes_is_named_and_waited_for(tmp_path, news):
     slow, computes = tmp_path / "slow", tmp_path / "computes"
     source = f"""
@@ -138,9 +140,8 @@ def test_what_a_held_rank_owes_is_sent_meanwhile(tmp_path):
                 steer.point("inner")
     """
     tcp = {
-        "MPICH_OFI_CAPABILITY_SETS_DEBUG": "0",
         "MPIR_CVAR_NOLOCAL": "1",
-        "FI_PROVIDER": "tcp",
+        "UCX_TLS": "tcp,self",
         "OMPI_MCA_pml": "ob1",
         "OMPI_MCA_btl": "self,tcp",
     }

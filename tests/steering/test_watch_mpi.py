@@ -57,11 +57,10 @@ def test_a_curve_of_least_median_and_most_over_ranks(run):
         assert (sample.low_rank, sample.high_rank) == (0, 2)
     assert "1 / residual" in repr(watch)
     assert repr(watch) in repr(run.watch())
-    assert "<svg" in watch._repr_html_()
 
 
 def test_at_a_stop_one_sees_the_number_of_that_point(run):
-    watch = run.watch("field")
+    watch = run.watch("field").wait(1, timeout=20)
     news = run.stop(timeout=20)
     wait_until(lambda: watch.last and watch.last.point == news.point, 10, "its number")
     # An array: rank and step, of which the mean is between.
