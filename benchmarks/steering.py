@@ -187,13 +187,18 @@ def main() -> int:
     for name, cost in point_costs(options.rounds).items():
         print(f"point, {name}: {cost:.0f} ns")
     for step in (0.0, 0.005):
-        told = {
-            name: statistics.median(values)
-            for name, values in stops(options.n, options.stops, step).items()
-        }
+        found = stops(options.n, options.stops, step)
+        told = ", ".join(
+            f"{name} {statistics.median(values):.2f} ms"
+            for name, values in found.items()
+        )
+        allowed = [2 * t + o for t, o in zip(found["trip"], found["one"], strict=True)]
+        ratios = [s / a for s, a in zip(found["stop"], allowed, strict=True)]
         print(
-            f"steps of {step * 1e3:.0f} ms and a barrier, {options.stops} stops: "
-            + ", ".join(f"{name} {value:.2f} ms" for name, value in told.items())
+            f"steps of {step * 1e3:.0f} ms and a barrier, {options.stops} stops: {told}"
+        )
+        print(
+            f"  a stop / (two trips and a step): median {statistics.median(ratios):.2f}"
         )
     found = rates(options.n, options.steps, options.rounds)
     for way in ("points", "steer"):

@@ -18,7 +18,10 @@ from steer.client.verbs import perform, said, verb
 from steer.errors import AlreadyDisplayedError, RemoteError, SteerError
 from steer.magics import running
 from steer.magics.mistakes import as_sentences
+from steer.magics.options import Options
 
+WHOLE = Options(stream=False)
+"""Nobody looks on: what ranks say is shown when they have ended, folded as a whole."""
 LEAVE = ("detach", "exit", "quit")
 HELP = "help"
 _GOES_ON = ("else", "elif", "except", "finally", "case", ")", "]", "}")
@@ -78,7 +81,7 @@ class Session:
         found = spoken(line)
         with as_sentences():
             if found is None:
-                running.run(self._run.view, line)
+                running.run(self._run.view, line, WHOLE)
                 return
             meant, rest = found
             if asks_for_help(rest):

@@ -418,6 +418,7 @@ def test_it_waits_for_somebody_to_come(here):
 
 
 @pytest.mark.either_mpi
+@pytest.mark.slow
 def test_who_waits_for_nobody_is_interrupted(here):
     here(STEPS)
     with running("-n", 2, "--wait-for-client", "sim.py", 3) as child:
@@ -585,6 +586,7 @@ def test_without_any_hub_the_program_comes_to_its_end(here):
 
 
 @pytest.mark.either_mpi
+@pytest.mark.slow
 def test_a_program_that_has_ended_mpi_can_still_be_held(here):
     here("""
         from mpi4py import MPI
@@ -612,6 +614,7 @@ def test_a_program_without_mpi_is_one_process(here):
 
 
 @pytest.mark.either_mpi
+@pytest.mark.slow
 def test_a_program_that_forks_counts_its_own_points_only(here):
     here("""
         import os, steer

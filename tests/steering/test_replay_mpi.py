@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import subprocess
 import sys
 import textwrap
@@ -185,3 +186,53 @@ def held(run):
     """Where it is held."""
     families = run.status()["families"]  # none before its first point
     return [f["point"] for f in families if f["phase"] == "stopped"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_done_is_done_again(here, seed):
+    with steer("run", "-n", "3", "--stop-at", "0") as process:
+        with attached(process) as run:
+            do_things_of_chance(run, random.Random(seed))
+        steered, _ = state_of(process)
+    with steer("replay", "sim", nap="0") as process:
+        again, said = state_of(process)
+    assert again == steered, said
+
+
+def do_things_of_chance(run, chance):
+    """Some that wait for their answers, and some that do not."""
+    run.stop(timeout=20)
+    recurring = []
+    for _ in range(25):
+        (family,) = run.status()["families"]
+        held, room = family["phase"] == "stopped", len(family["plans"]) < 5
+        place, number = chance.randrange(60), chance.randrange(1, 9)
+        match chance.randrange(11):
+            case 0:
+                run.stop(timeout=20)
+            case 1:
+                run.go()
+            case 2 if held:
+                run.step(number, timeout=20)
+            case 3 | 4 if held:
+                run.execute(f"u[{place}] += {chance.random()!r}")
+            case 5 if room:
+                run.set(dt=number / 100, at=chance.choice([None, "+3", "+20"]))
+            case 6 if room:
+                run.at(f"+{place + 1}", f"u[{place}] *= 1.01")
+            case 7 if room and len(recurring) < 3:
+                recurring.append(run.every(number, f"u[{place}] += 0.01"))
+            case 8 if recurring:
+                recurring.pop().end()
+            case 9 if room:
+                on = chance.choice(["align", "collective"])
+                condition = f"step % 10 == {number} and comm.rank == {number % 3}"
+                run.until(condition, on=on, timeout=20)
+            case 10 if held and room:
+                for _ in range(3):
+                    run.view.execute(f"u[{place}] = 2 * u[{place}] + 1", block=False)
+                run.ask("step", n=2)
+                run.set(dt=0.03)
+    run.go()
