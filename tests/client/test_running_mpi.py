@@ -58,12 +58,12 @@ def here(tmp_path, monkeypatch):
 def all_end():
     """What is killed ends by and by; others may have left something before."""
 
-    def names():
-        return {found.name for found in list_clusters()}
+    def files():
+        return {found.connection for found in list_clusters()}
 
-    before = names()
+    before = files()
     yield
-    wait_until(lambda: names() <= before, 20, "all clusters to end")
+    wait_until(lambda: files() <= before, 20, "all clusters to end")
 
 
 def run(*words, given=b""):

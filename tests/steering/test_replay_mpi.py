@@ -61,7 +61,7 @@ def steer(*words, steps=STEPS, nap="0.001"):
     """Start a command that runs the simulation."""
     command = [sys.executable, "-m", "steer", *words, "sim.py", str(steps), nap]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    before = {found.name for found in list_clusters()}
+    before = {found.connection for found in list_clusters()}
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **pipes)
     try:
         yield process
@@ -70,7 +70,7 @@ def steer(*words, steps=STEPS, nap="0.001"):
             process.kill()  # its hub sees that, and ends with it
             process.communicate()
             wait_until(
-                lambda: {f.name for f in list_clusters()} <= before, 20, "its end"
+                lambda: {f.connection for f in list_clusters()} <= before, 20, "its end"
             )
 
 
