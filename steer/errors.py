@@ -432,20 +432,28 @@ class MPITaskError(SteerError, ExceptionGroup[Exception]):
     def of(
         cls, name: str, told: Sequence[tuple[int, int, BaseException | None]]
     ) -> MPITaskError:
-        """Of what became of each: its rank, its engine, its error or None."""
-        errors: list[Exception] = []
+        """Of what became of each: its rank, its engine, its error or None.
+
+        Those that only waited for one that failed come last, and are told apart.
+        """
+        causes: dict[int, Exception] = {}
+        waited: dict[int, Exception] = {}
         ranks = []
-        failed = []
         for rank, engine, error in told:
             ended = "ok" if error is None else f"{type(error).__name__}: {error}"
             ranks.append((engine, ended))
             if error is not None:
-                failed.append(rank)
                 one = error if isinstance(error, Exception) else RuntimeError(ended)
                 one.add_note(f"on rank {rank} of {len(told)}, engine {engine}")
-                errors.append(one)
-        where = describe(RankSet(failed))
-        message = f"{name or 'The task'} failed on {where} of {len(told)}"
+                (waited if isinstance(one, TaskAborted) else causes)[rank] = one
+        if not causes:
+            causes, waited = waited, {}
+        message = (
+            f"{name or 'The task'} failed on {describe(RankSet(causes))} of {len(told)}"
+        )
+        if waited:
+            message += f", for which {describe(RankSet(waited))} waited"
+        errors = [*causes.values(), *waited.values()]
         return cls(message, errors, ranks)
 
 

@@ -403,6 +403,19 @@ def test_survives_pickling(error: SteerError) -> None:
             assert getattr(again, name) == value
 
 
+def test_of_ranks_that_failed_those_that_only_waited_come_last() -> None:
+    """Who reads the first line knows where to look."""
+    waited = TaskAborted("Another rank failed.")
+    told = [(0, 4, waited), (1, 5, ValueError("v")), (2, 6, waited)]
+    error = MPITaskError.of("f", told)
+    assert error.message == "f failed on rank 1 of 3, for which ranks 0,2 waited"
+    assert [type(one) for one in error.exceptions] == [
+        ValueError, TaskAborted, TaskAborted,
+    ]  # fmt: skip
+    ended = MPITaskError.of("f", [(0, 0, waited), (1, 1, waited)])
+    assert ended.message == "f failed on ranks 0-1 of 2"
+
+
 def test_a_task_of_several_ranks_tells_what_became_of_each() -> None:
     lost = EngineError("Engine 6 was killed by SIGKILL.")
     told = [(0, 4, None), (1, 5, ValueError("v")), (2, 6, lost)]

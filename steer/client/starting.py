@@ -23,6 +23,7 @@ from pathlib import Path
 
 import msgspec
 
+from steer import importpath
 from steer.client.filewatch import FileWatch
 from steer.client.found import (
     Found,
@@ -304,6 +305,7 @@ def _spawn(
     extra: Mapping[str, str],
 ) -> subprocess.Popen[bytes]:
     environment = {k: v for k, v in os.environ.items() if k not in _OF_ENGINES}
+    importpath.tell(environment)
     environment.update(extra)
     # -P: a file named random.py where the user happens to be must not be ours.
     command = [sys.executable, "-P", "-m", "steer.hub", "--connection", str(path)]

@@ -200,7 +200,7 @@ class Tasks:
         alone = self._link.alone
         if alone is not None:
             raise alone
-        raise TimeoutError(f"The task has not ended in {timeout:g} s; it goes on.")
+        raise TimeoutError(f"The task has not ended in {timeout:.3g} s; it goes on.")
 
     def engine_info(self, engine: int | None) -> dict[str, Any]:
         """What error texts say about an engine."""

@@ -18,7 +18,7 @@ from steer.core.dispatch import PREFETCH, Dispatch
 from steer.core.taskevents import GiveRanks, KillEngine, UnstickRanks
 from steer.core.taskstate import Engine, Gang, Place, Record
 from steer.core.tasktables import Alarm, Tables
-from steer.wire.messages import Outcome, TaskStatus
+from steer.wire.messages import TAGS, Outcome, TaskStatus
 
 GRACE = 0.3
 """Seconds between the first failure of a rank and the rescue of the others."""
@@ -31,9 +31,6 @@ JOINING = 10.0
 
 LOOK = 8
 """Tasks behind the first that are tried."""
-
-TAGS = 32_000
-"""Tags of MPI that every library has."""
 
 
 class Gangs:

@@ -3,8 +3,9 @@
 It registers at once, and starts MPI behind that, so that a slow start of MPI is seen as
 such. What it needs to know comes in the environment: STEER_CONNECTION, the connection
 file; STEER_JOB, STEER_SIZE, what its launcher was asked for; STEER_LOCAL, if it runs
-without MPI. Its command line may name a program to run (`script.py`); when that is
-over, it goes on as any engine until all ranks have come to the end.
+without MPI; STEER_PATH, where else the client imports from. Its command line may name a
+program to run (`script.py`); when that is over, it goes on as any engine until all
+ranks have come to the end.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from steer import sockets
+from steer import importpath, sockets
 from steer.config import Connection
 from steer.engines import here, mpi
 from steer.engines.io import Wire
@@ -181,6 +182,7 @@ def main() -> int:
     except (SteerError, OSError) as error:
         print(f"This engine cannot reach its cluster: {error}", file=sys.stderr)
         return 2
+    importpath.adopt()
     return Life(connection).run()
 
 

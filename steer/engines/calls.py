@@ -38,10 +38,10 @@ class Callee:
     def __init__(self, function: Any) -> None:
         self.call = function
         self.name = getattr(function, "__qualname__", None) or type(function).__name__
-        self._comm: str | None = None
+        self._comm: tuple[str, int] | None = None
 
-    def comm(self) -> str:
-        """The parameter that takes a communicator; empty if none does."""
+    def comm(self) -> tuple[str, int]:
+        """The parameter that takes a communicator, and its place."""
         if self._comm is None:
             self._comm = find_comm(self.call)
         return self._comm
@@ -155,18 +155,28 @@ def _value(outcome: Outcome, frames: Sequence[Any]) -> Any:
     return pickle.loads(outcome.body)
 
 
-def find_comm(function: Callable[..., Any]) -> str:
-    """The parameter of a function that takes the communicator of its ranks: the one
-    named `comm`, or the first that is annotated as one."""
+def find_comm(function: Callable[..., Any]) -> tuple[str, int]:
+    """The parameter of a function that takes the communicator of its ranks, and its
+    place among the positional ones: the one named `comm`, or the first that is
+    annotated as one. No name: there is none; no place (-1): by its name only."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # C functions may not tell
-        return ""
-    if "comm" in parameters:
-        return "comm"
-    for name, parameter in parameters.items():
-        note = parameter.annotation
-        text = note if isinstance(note, str) else getattr(note, "__name__", "")
-        if str(text).rpartition(".")[2] in ("Comm", "Intracomm"):
-            return name
-    return ""
+        return "", -1
+    names = list(parameters)
+    name = (
+        "comm"
+        if "comm" in parameters
+        else next(filter(None, map(_comm, parameters.values())), "")
+    )
+    if not name or parameters[name].kind is inspect.Parameter.KEYWORD_ONLY:
+        return name, -1
+    return name, names.index(name)
+
+
+def _comm(parameter: inspect.Parameter) -> str:
+    """Its name if it is annotated as a communicator."""
+    note = parameter.annotation
+    text = note if isinstance(note, str) else getattr(note, "__name__", "")
+    found = str(text).rpartition(".")[2] in ("Comm", "Intracomm")
+    return parameter.name if found else ""

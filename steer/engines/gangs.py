@@ -12,7 +12,7 @@ communicator, and is `steer.comm` while the task runs.
 from __future__ import annotations
 
 import collections
-import functools
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ from steer.errors import TaskAborted
 
 if TYPE_CHECKING:
     from mpi4py import MPI
+
+    from steer.engines.meeting import Place
 
 WAITING = 64
 """Communicators that wait to be given back. A message that nobody received may still be
@@ -46,6 +48,8 @@ class Gangs:
         self._group: MPI.Group | None = None
         self._running: Job | None = None
         self._stopped: Job | None = None
+        self._interrupted = False
+        self._meeting = False
         desk.unstick = self._stop
 
     def run(
@@ -58,17 +62,35 @@ class Gangs:
         finally:
             here.comm = self._running = self._stopped = None
 
+    def begin(self) -> None:
+        """From now on the others count on this rank, until it declines or is there."""
+        self._interrupted, self._meeting = False, True
+
+    def decline(self, job: Job) -> None:
+        """This rank will not run it: the others need not wait."""
+        self._meeting = False
+        self._place(job).decline()
+
+    def interrupt(self) -> bool:
+        """Note an interrupt that must not be raised now: ranks that begin together
+        leave together. Says whether that is so."""
+        if self._meeting:
+            self._interrupted = True
+        return self._meeting
+
     def _call(
         self, job: Job, callee: Callee, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> Any:
         comm = self._make(job)
-        name = callee.comm()
-        call = callee.call
+        name, place = callee.comm()
         if name and name not in kwargs:
-            call = functools.partial(call, **{name: comm})
+            if 0 <= place < len(args):
+                args = (*args[:place], comm, *args[place:])
+            else:
+                kwargs = {**kwargs, name: comm}
         here.comm = comm
         try:
-            value = call(*args, **kwargs)
+            value = callee.call(*args, **kwargs)
         except BaseException:
             self._keep(comm)
             raise
@@ -81,31 +103,52 @@ class Gangs:
 
     def look(self) -> None:
         """Raise if the task that runs has been given up."""
-        if self._stopped is not None and self._stopped is self._running:
-            raise TaskAborted(
-                "Another rank of this task failed, or the task was ended, while this "
-                "rank was waiting for others."
-            )
+        if self._given_up():
+            raise _abandoned()
+
+    def _given_up(self) -> bool:
+        return self._stopped is not None and self._stopped is self._running
 
     def _make(self, job: Job) -> MPI.Intracomm:
-        from mpi4py import MPI
+        try:
+            comm = self._meet(job)
+        finally:
+            self._meeting = False
+        if comm is not None and not self._interrupted:
+            return comm
+        if comm is not None:
+            self._keep(comm)
+        raise KeyboardInterrupt if self._interrupted else _abandoned()
 
-        from steer.engines import taskcomm
+    def _meet(self, job: Job) -> MPI.Intracomm | None:
+        """The communicator, as soon as all are there; None if it will not be."""
         from steer.engines.taskcomm import TaskComm
 
         TaskComm.look = self.look
-        world: MPI.Intracomm = mpi.own or MPI.COMM_SELF
-        mine = self._core.engine - world.rank
-        ranks = [engine - mine for engine in job.engines]
-        # Create_group cannot be given up, so nobody begins it before all are there.
-        taskcomm.meet(world, ranks, job.tag)
+        place = self._place(job)
+        if not place.begin(lambda: self._interrupted or self._given_up()):
+            return None
+        world = place.comm
         if self._group is None:
             self._group = world.Get_group()
-        group = self._group.Incl(ranks)
+        group = self._group.Incl(place.ranks)
         try:
             return TaskComm(world.Create_group(group, job.tag))
         finally:
             group.Free()
+
+    def _place(self, job: Job) -> Place:
+        from mpi4py import MPI
+
+        from steer.engines.meeting import Place
+
+        world: MPI.Intracomm = mpi.own or MPI.COMM_SELF
+        mine = self._core.engine - world.rank
+        ranks = [engine - mine for engine in job.engines]
+        client, number = job.key
+        name = f"{client}/{number}/{job.tag}".encode()
+        key = hashlib.blake2b(name, digest_size=8).digest()
+        return Place.of(world, ranks, job.tag, key)
 
     def _free(self, comm: MPI.Intracomm) -> None:
         """Give a communicator back some tasks later, if nobody has sent to it what
@@ -131,3 +174,10 @@ class Gangs:
             oldest = self._spoiled.popleft()
             if oldest != MPI.COMM_NULL:
                 oldest.Free()
+
+
+def _abandoned() -> TaskAborted:
+    return TaskAborted(
+        "Another rank of this task failed, or the task was ended, while this rank was "
+        "waiting for others."
+    )

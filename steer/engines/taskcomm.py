@@ -9,16 +9,11 @@ up. All ranks of a task have such a communicator, so these calls meet each other
 Objects travel as pickles; a reduction of objects goes in the order of ranks. For all
 else it is an `MPI.Intracomm`. What C libraries do with it, `Waitall`, windows and files
 block as ever: a rank that waits there is killed when it has to end.
-
-A rank that waits looks all the time at first, then naps: it does not burn a core that
-its peers need.
 """
 
 from __future__ import annotations
 
 import functools
-import os
-import time
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,12 +21,7 @@ from typing import Any, ClassVar
 
 from mpi4py import MPI
 
-SPIN = 0.001
-"""Seconds of looking all the time."""
-
-NAP = 50e-6
-LONG_NAP = 500e-6
-"""After a tenth of a second nobody notices half a millisecond."""
+from steer.engines.pauses import Pauses
 
 KEPT = 4096
 """Requests that were given up and are kept, since MPI may still write to what they
@@ -42,17 +32,13 @@ _abandoned: list[Any] = []
 
 def wait_until(over: Callable[[], Any]) -> Any:
     """Look until it gives something true; give up when the task is."""
-    began = time.monotonic()
+    pauses = Pauses()
     while True:
         found = over()
         if found:
             return found
         TaskComm.look()
-        waited = time.monotonic() - began
-        if waited < SPIN:
-            os.sched_yield()
-        else:
-            time.sleep(NAP if waited < 0.1 else LONG_NAP)
+        pauses.rest()
 
 
 def finish(
@@ -83,24 +69,6 @@ def abandon(request: MPI.Request, keep: Any = (), receives: bool = False) -> Non
                 return
     _abandoned.append((request, keep))
     del _abandoned[:-KEPT]
-
-
-def meet(comm: MPI.Intracomm, ranks: Sequence[int], tag: int) -> None:
-    """Wait until all of these ranks are here."""
-    me, first = comm.rank, ranks[0]
-    others = ranks[1:] if me == first else [first]
-    coming = [comm.Irecv(bytearray(1), other, tag) for other in others]
-    if me == first:
-        _finish_all(coming)
-        _finish_all([comm.Isend(b"x", other, tag) for other in others])
-    else:
-        _finish_all([comm.Isend(b"x", first, tag)])
-        _finish_all(coming)
-
-
-def _finish_all(requests: Sequence[MPI.Request]) -> None:
-    for request in requests:
-        finish(request)
 
 
 class TaskRequest(MPI.Request):

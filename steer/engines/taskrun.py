@@ -55,7 +55,7 @@ class TaskRunner:
         self._wire = runner.wire
         self._since = 0.0
         """When the oldest outcome came that is not sent."""
-        self._now = 0.0
+        self._now = self._began = 0.0
         self._looked = True
         """Whether what the last tasks printed has been looked for."""
 
@@ -104,8 +104,10 @@ class TaskRunner:
         runner.follow(f"{client}/t{number}")
         self.box.runs(client, number)
         started = time.time()
-        clock = time.monotonic()
+        self._began = time.monotonic()
         status = _DONE
+        if job.engines:
+            self.gangs.begin()
         try:
             body, frames, store = self._call(job)
         except BaseException as error:  # noqa: BLE001  whatever user code raises
@@ -113,7 +115,7 @@ class TaskRunner:
             status, body = self._failure(job, error)
         runner.take_interrupts()
         self._now = time.monotonic()
-        took = self._now - clock
+        took = self._now - self._began
         spoke = False
         if took < QUICK and runner.may_pass_over():
             self._looked = False
@@ -129,10 +131,8 @@ class TaskRunner:
 
     def _call(self, job: Job) -> Value:
         """Do it. An interrupt that comes while this is on the stack is the task's."""
-        if self.desk.target is not None:
-            self._interrupted_early(job)
-        callee = self.calls.function(job)
-        args, kwargs = self.calls.arguments(job)
+        callee, args, kwargs = self._prepare(job)
+        self._began = time.monotonic()  # an import is not how long its call takes
         try:
             if job.engines:
                 value = self.gangs.run(job, callee, args, kwargs)
@@ -142,6 +142,17 @@ class TaskRunner:
             if self._runner.forked:
                 os._exit(0)  # a child of the task is not another engine
         return self._pack(job, callee, value)
+
+    def _prepare(self, job: Job) -> tuple[Callee, tuple[Any, ...], dict[str, Any]]:
+        """What is to be called; if this rank cannot, its peers need not wait for it."""
+        try:
+            if self.desk.target is not None:
+                self._interrupted_early(job)
+            return self.calls.function(job), *self.calls.arguments(job)
+        except BaseException:
+            if job.engines:
+                self.gangs.decline(job)
+            raise
 
     def _pack(self, job: Job, callee: Callee, value: Any) -> Value:
         try:
@@ -190,6 +201,8 @@ class TaskRunner:
         if not self._is_called(frame, running):
             return True  # it has not begun quite, and will find the target; or it ended
         desk.target = None
+        if self.gangs.interrupt():
+            return True
         raise KeyboardInterrupt
 
     def _is_called(self, frame: FrameType | None, job: Job) -> bool:

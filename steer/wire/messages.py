@@ -510,6 +510,11 @@ class Functions(Message, frozen=True):
     digests: tuple[bytes, ...]
 
 
+TAGS = 16_000
+"""Tags of MPI that tasks get. Every library has twice as many: the ranks of a task meet
+on a second one."""
+
+
 class RankTask(Message, frozen=True):
     """A task for several ranks together, or one with large buffers, which follow as
     frames."""

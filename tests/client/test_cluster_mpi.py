@@ -97,7 +97,11 @@ def test_a_killed_hub_comes_back_to_the_same_ranks(cluster):
     wait_until(lambda: not cluster.controller.running, 5, "the hub's end")
     cluster.start_controller_sync(restore=True)
     cluster.wait_for_engines_sync(3)
-    assert {e.id: e.pid for e in engines(cluster).values()} == before
+
+    def now():
+        return {e.id: e.pid for e in engines(cluster).values()}
+
+    wait_until(lambda: now() == before, 10, "the same ranks as before")
 
 
 def test_a_killed_hub_loses_no_variable_and_no_client(cluster):

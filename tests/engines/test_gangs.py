@@ -85,6 +85,24 @@ def test_each_rank_has_the_communicator_of_its_task(rc: Client) -> None:
     assert result(rc, 2, annotated) == [2, 2]
 
 
+def test_the_communicator_may_stand_anywhere_among_the_arguments(rc: Client) -> None:
+    """The task's own arguments go to the other parameters."""
+
+    def first(comm: Any, x: int, y: int) -> Any:
+        return comm.size, x, y
+
+    def between(x: int, comm: Any, y: int = 0) -> Any:
+        return comm.size, x, y
+
+    def by_name(x: int, *more: int, comm: Any) -> Any:
+        return comm.size, x, *more
+
+    assert result(rc, 2, first, 3, 4) == [(2, 3, 4)] * 2
+    assert result(rc, 2, between, 3) == [(2, 3, 0)] * 2
+    assert result(rc, 2, between, 3, 4) == [(2, 3, 4)] * 2
+    assert result(rc, 2, by_name, 3, 4) == [(2, 3, 4)] * 2
+
+
 def test_steer_comm_is_there_only_in_such_tasks(rc: Client) -> None:
     """Elsewhere it says what to do."""
     with pytest.raises(steer.UsageError, match="ranks=k"):
@@ -168,6 +186,44 @@ def test_cancel_ends_ranks_that_wait_for_each_other(rc: Client) -> None:
         future.result(SECONDS)
     assert result(rc, 3, lambda comm: comm.allreduce(1)) == [3, 3, 3]
     assert len(rc.ids) == 3
+
+
+def test_cancel_at_any_moment_of_its_start(rc: Client) -> None:
+    """Ranks begin together or not at all: none is left alone where nothing ends it."""
+
+    def work(comm: Any) -> None:
+        comm.recv(source=(comm.rank + 1) % comm.size)
+
+    pids = rc[:].apply_sync(os.getpid)
+    for moment in range(40):
+        future = submit(rc, 3, work)
+        begins = time.perf_counter() + moment * 1e-4
+        while time.perf_counter() < begins:
+            pass
+        future.cancel(running=True)
+        assert result(rc, 3, lambda comm: comm.allreduce(1)) == [3, 3, 3]
+    assert rc[:].apply_sync(os.getpid) == pids
+
+
+def test_a_rank_that_cannot_begin_does_not_keep_the_others(rc: Client) -> None:
+    """They are told at once, and none has to be killed."""
+
+    class OnlyOnFirst:
+        def __reduce__(self) -> Any:
+            return named_on_first, ()
+
+    def named_on_first() -> str:
+        from mpi4py import MPI
+
+        if MPI.COMM_WORLD.rank:
+            raise ValueError("not here")
+        return "here"
+
+    began = time.monotonic()
+    error = failure(submit(rc, 3, lambda comm, x: comm.rank, OnlyOnFirst()))
+    assert time.monotonic() - began < 4
+    assert "failed on ranks 1-2 of 3, for which rank 0 waited" in str(error)
+    assert result(rc, 3, lambda comm: comm.allreduce(1)) == [3, 3, 3]
 
 
 def test_cancel_of_a_task_whose_rank_is_busy(rc: Client) -> None:

@@ -61,6 +61,7 @@ def steer(*words, steps=STEPS, nap="0.001"):
     """Start a command that runs the simulation."""
     command = [sys.executable, "-m", "steer", *words, "sim.py", str(steps), nap]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    before = {found.connection for found in list_clusters()}
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **pipes)
     try:
         yield process
@@ -68,7 +69,9 @@ def steer(*words, steps=STEPS, nap="0.001"):
         if process.poll() is None:
             process.kill()  # its hub sees that, and ends with it
             process.communicate()
-            wait_until(lambda: not list(list_clusters()), 20, "its end")
+            wait_until(
+                lambda: {f.connection for f in list_clusters()} <= before, 20, "its end"
+            )
 
 
 def state_of(process, status=0):
