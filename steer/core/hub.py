@@ -560,11 +560,11 @@ class HubCore:
             text = (
                 f"The hub speaks version {VERSION}; install the same Steer everywhere."
             )
-            return [Send((peer_name("control", who),), Quit(text))]
+            return self._turn_away(who, text)
         if message.uuid != who:
             raise ProtocolError(f"Engine {who} registers as {message.uuid}.")
         if self.ending.step is not Step.RUNNING:
-            return [Send((peer_name("control", who),), Quit("The cluster stops."))]
+            return self._turn_away(who, "The cluster stops.")
         engine = self.registry.register(message, now)
         actions: list[Action] = []
         if self.registry.watchable(engine):
@@ -572,6 +572,10 @@ class HubCore:
         elif self.next_ping is None:
             self.next_ping = now + ASK_EVERY
         return actions + self._enrol(engine, now)
+
+    def _turn_away(self, who: str, why: str) -> list[Action]:
+        """Both of its threads have to hear it: main may already wait for work."""
+        return [Send((peer_name("work", who), peer_name("control", who)), Quit(why))]
 
     def _enrol(self, engine: Engine, now: float) -> list[Action]:
         """Tell an engine its id, and after a cut what it may have missed."""

@@ -163,20 +163,15 @@ def find_comm(function: Callable[..., Any]) -> tuple[str, int]:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # C functions may not tell
         return "", -1
-    names = list(parameters)
-    name = (
-        "comm"
-        if "comm" in parameters
-        else next(filter(None, map(_comm, parameters.values())), "")
-    )
+    annotated = [name for name, one in parameters.items() if _takes_comm(one)]
+    name = "comm" if "comm" in parameters else "".join(annotated[:1])
     if not name or parameters[name].kind is inspect.Parameter.KEYWORD_ONLY:
         return name, -1
-    return name, names.index(name)
+    return name, list(parameters).index(name)
 
 
-def _comm(parameter: inspect.Parameter) -> str:
-    """Its name if it is annotated as a communicator."""
+def _takes_comm(parameter: inspect.Parameter) -> bool:
+    """Whether it is annotated as a communicator."""
     note = parameter.annotation
     text = note if isinstance(note, str) else getattr(note, "__name__", "")
-    found = str(text).rpartition(".")[2] in ("Comm", "Intracomm")
-    return parameter.name if found else ""
+    return str(text).rpartition(".")[2] in ("Comm", "Intracomm")

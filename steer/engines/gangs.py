@@ -84,7 +84,7 @@ class Gangs:
         comm = self._make(job)
         name, place = callee.comm()
         if name and name not in kwargs:
-            if 0 <= place < len(args):
+            if 0 <= place <= len(args):
                 args = (*args[:place], comm, *args[place:])
             else:
                 kwargs = {**kwargs, name: comm}

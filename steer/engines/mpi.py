@@ -31,7 +31,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from steer.errors import LaunchError
-from steer.node.sweep import mapped_by
+from steer.node.sweep import mapped_by, remove
 
 own: Any = None
 """A communicator of all ranks for our own messages, once MPI is up."""
@@ -225,10 +225,18 @@ def leave(deadline: float, status: int = 0) -> NoReturn:
             stream.flush()
     MPI = sys.modules.get("mpi4py.MPI")
     if MPI is not None and MPI.Is_initialized() and not MPI.Is_finalized():
-        MPI.Finalize()
+        _finalize(MPI)
     # PyDLL keeps the GIL: no other thread of Python runs while libraries come down.
     ctypes.PyDLL(None).exit(status)
     os._exit(status)  # not reached, but exit() is not known to be the end
+
+
+def _finalize(MPI: Any) -> None:
+    """End MPI; a world of one that no mpiexec started leaves files in Open MPI 5."""
+    alone = MPI.COMM_WORLD.Get_size() == 1
+    segments = mapped_segments() if alone else []
+    MPI.Finalize()
+    remove(segments)
 
 
 def _end_after(seconds: float) -> None:

@@ -96,9 +96,11 @@ class Shell:
     def warm(self) -> SteerShell:
         """Have IPython ready."""
         if self._ipython is None:
-            # An interrupt waits: half an import of IPython would stay for ever.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            # An interrupt waits: half an import of IPython would stay for ever. The
+            # call that blocks raises one that came just before.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
             try:
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
                 from steer.engines.ipython import make
 
                 with self._namespace.program_first(_IPYTHONS):

@@ -132,13 +132,14 @@ class TaskRunner:
     def _call(self, job: Job) -> Value:
         """Do it. An interrupt that comes while this is on the stack is the task's."""
         callee, args, kwargs = self._prepare(job)
-        self._began = time.monotonic()  # an import is not how long its call takes
+        began = time.monotonic()  # an import is not how long its call takes
         try:
             if job.engines:
                 value = self.gangs.run(job, callee, args, kwargs)
             else:
                 value = callee.call(*args, **kwargs)
         finally:
+            self._began = began  # tasks may have run on top of this one
             if self._runner.forked:
                 os._exit(0)  # a child of the task is not another engine
         return self._pack(job, callee, value)

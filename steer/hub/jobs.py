@@ -41,6 +41,9 @@ class Jobs:
         self._ended: dict[str, str] = {}
         self._how: dict[str, _How] = {}
         """How jobs were started, to start more of the same."""
+        self._mapped: dict[str, set[str]] = {}
+        """MPI's files of ranks that got a signal: one dies of it in MPI_Init, before it
+        can say what it maps."""
         self._loop: Loop | None = None
         self._feed: Callable[[Event], None] | None = None
         self.verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -137,8 +140,7 @@ class Jobs:
         ended = job.poll()
         how = describe(ended) if ended is not None else "ended"
         text = job.describe_failure()
-        mapped = job.mapped()
-        job.sweep(mapped)
+        job.sweep(self._mapped.pop(job.id, set()).union(job.mapped()))
         job.close()
         self._jobs.pop(job.id, None)
         self._ended[job.id] = how
@@ -149,6 +151,7 @@ class Jobs:
         """Signal one job or all; SIGKILL reaches its engines too."""
         for job in list(self._jobs.values()):
             if name in ("", job.id):
+                self._mapped.setdefault(job.id, set()).update(job.mapped())
                 if signum == signal.SIGKILL:
                     job.kill()
                 else:

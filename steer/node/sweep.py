@@ -1,7 +1,8 @@
 """Removing what a dead world left behind: files that its MPI made and nobody maps.
 
-Both MPIs remove their files when all ranks finalize, and no sooner. After a SIGKILL of
-a rank or of mpiexec there remain (seen with MPICH 5.0 and Open MPI 4.1 and 5.0):
+Both MPIs remove their files when all ranks finalize, and no sooner; Open MPI 5 does not
+do so in a process that no mpiexec started. After a SIGKILL of a rank or of mpiexec
+there remain (seen with MPICH 5.0 and Open MPI 4.1 and 5.0):
 
     /dev/shm/mpich_shm_<world>_0                   MPICH, one a host
     /dev/shm/sm_segment.<host>.<uid>.<world>.<n>   Open MPI 5, one a rank
@@ -29,7 +30,7 @@ from pathlib import Path
 
 from steer.node.processes import find_by_name, maps, pids
 
-__all__ = ["mapped_by", "remove_directory", "sweep", "sweep_topology"]
+__all__ = ["mapped_by", "remove", "remove_directory", "sweep", "sweep_topology"]
 
 _SHM = Path("/dev/shm")
 _PATTERNS = (
@@ -74,6 +75,12 @@ def sweep(names: Iterable[str]) -> list[str]:
     ours.update(path for path in _files_of_mpi() if _world(path) in worlds)
     in_use = _mapped_by_anyone(ours)
     return [str(path) for path in sorted(ours - in_use) if _remove(path)]
+
+
+def remove(names: Iterable[str]) -> list[str]:
+    """Remove these files of MPI's, also if they are still mapped: their world is ours,
+    and it is over."""
+    return [name for name in names if _is_of_mpi(Path(name)) and _remove(Path(name))]
 
 
 def sweep_topology(since: float, until: float) -> list[str]:

@@ -42,6 +42,19 @@ def test_a_tree_of_tasks_on_one_rank_is_walked_in_its_depth(rc, ex):
     assert ex.options(targets=[here]).submit(fibonacci_on, here, 11).result(50) == 89
 
 
+def nap_twice(here):
+    time.sleep(0.3)
+    ex = steer.get_executor().options(targets=[here])
+    ex.submit(time.sleep, 0.01).result()
+
+
+def test_a_task_that_waits_has_taken_its_own_time_too(rc, ex):
+    here = rc.ids[0]
+    future = ex.options(targets=[here]).submit(nap_twice, here)
+    future.result(30)
+    assert future.took > 0.3
+
+
 def parent(i):
     return steer.get_executor().submit(pow, i, 2).result()
 

@@ -166,7 +166,13 @@ def test_to_interrupt_a_waiting_cell_does_no_harm_to_the_one_that_runs(
 def test_to_interrupt_a_cell_is_for_the_ranks_that_run_it(
     rc: Client, gate: Path
 ) -> None:
-    held = cell(rc, f"wait_for({str(gate)!r}) if rank else ran.append(1)")
+    begun = [gate.with_name(f"begun-{rank}") for rank in range(4)]
+    held = cell(
+        rc,
+        f"open({str(gate.with_name('begun-'))!r} + str(rank), 'w').close()\n"
+        f"wait_for({str(gate)!r}) if rank else ran.append(1)",
+    )
+    wait_until(lambda: all(map(Path.exists, begun)), LONG, "all to begin")
     wait_until(lambda: held.progress == 1, LONG, "rank 0")
     assert held.interrupt() == RankSet([1, 2, 3])
     with pytest.raises(CompositeError) as raised:

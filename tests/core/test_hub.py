@@ -58,7 +58,7 @@ def test_it_is_here_when_mpi_is_up(ready):
 def test_another_version_is_told_to_quit(hub):
     actions = hub.register("e0", version=VERSION + 1)
     ((peers, quit_),) = sent(actions, wire.Quit)
-    assert peers == (b"ce0",)
+    assert peers == (b"we0", b"ce0")
     assert "install the same Steer" in quit_.why
     assert not hub.core.registry.engines
 
@@ -285,7 +285,8 @@ def test_shutdown_of_engines_and_of_all(ready):
     actions = ready.hear("oa", wire.Shutdown("q", "", hub=True))
     assert sent(actions, wire.Answer)
     assert len(sent(actions, wire.Quit)[0][0]) == 4
-    ((_, quit_),) = sent(ready.register("new"), wire.Quit)
+    ((peers, quit_),) = sent(ready.register("new"), wire.Quit)
+    assert peers == (b"wnew", b"cnew")  # its main thread may wait for work by now
     assert quit_.why == "The cluster stops."
 
 

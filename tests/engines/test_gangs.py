@@ -97,6 +97,10 @@ def test_the_communicator_may_stand_anywhere_among_the_arguments(rc: Client) -> 
     def by_name(x: int, *more: int, comm: Any) -> Any:
         return comm.size, x, *more
 
+    def by_place(x: int, comm: Any, /) -> Any:
+        return comm.size, x
+
+    assert result(rc, 2, by_place, 3) == [(2, 3)] * 2
     assert result(rc, 2, first, 3, 4) == [(2, 3, 4)] * 2
     assert result(rc, 2, between, 3) == [(2, 3, 0)] * 2
     assert result(rc, 2, between, 3, 4) == [(2, 3, 4)] * 2

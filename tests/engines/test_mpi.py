@@ -168,6 +168,18 @@ def test_leaving_is_clean_again_and_again():
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+@apply(*needs_mpi, pytest.mark.either_mpi)
+def test_a_world_of_one_without_an_mpiexec_leaves_nothing():
+    """Open MPI 5 does not remove its file then."""
+    script = PREAMBLE + "mpi.init()\nprint(*mpi.mapped_segments())\nmpi.leave(5.0)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 0, done.stderr
+    mapped = [path for path in done.stdout.split() if path.startswith("/dev/shm/")]
+    assert [path for path in mapped if Path(path).exists()] == []
+
+
 @apply(*needs_mpi)
 def test_leaving_calls_atexit_and_keeps_output():
     done = ranks(
