@@ -11,6 +11,7 @@ it was switched on, waits for requests, and calls that libraries make in C.
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import time
 from collections import deque
@@ -22,12 +23,11 @@ from mpi4py import MPI
 
 from steer.core.mpiops import OPS
 from steer.core.tracerows import KEPT, Row
-from steer.engines import here, mpi
+from steer.engines import here, mpi, waitsnoted
 from steer.engines.comms import Members, as_number
 
 ring: deque[tuple[Any, ...]] = deque(maxlen=KEPT)
 
-_now = time.time_ns
 _MAKING = (
     "Split",
     "Split_type",
@@ -37,10 +37,8 @@ _MAKING = (
     "Dup",
     "Clone",
 )
-_STARTING = {
-    **dict.fromkeys(("Isend", "isend", "Issend", "issend"), ("data", "dest", "tag")),
-    **dict.fromkeys(("Irecv", "irecv"), ("buf", "source", "tag")),
-}
+_STARTING = ("Isend", "isend", "Issend", "issend", "Irecv", "irecv")
+_DATA = ("buf", "obj", "sendbuf", "sendobj")
 _JOINT = """
     Barrier barrier Bcast bcast Gather gather Gatherv Scatter scatter Scatterv Allgather
     allgather Allgatherv Alltoall alltoall Alltoallv Reduce reduce Allreduce allreduce
@@ -68,32 +66,63 @@ def traced(comm: Any) -> Any:
     return made
 
 
-def _noting(name: str, parameters: tuple[str, ...]) -> Callable[..., Any]:
+_CALL = """
+def call({taken}):
+    began = now()
+    try:
+        result = original({given})
+    except BaseException:
+        frame = frame_of(1)
+        note((name, began, now(), {peer}, {tag}, {size}, self, frame.f_code,
+              frame.f_lasti))
+        raise
+    ended = now()
+    frame = frame_of(1)
+    note((name, began, ended, {peer}, {tag}, {size}, self, frame.f_code, frame.f_lasti))
+    return result
+"""
+"""Written out for each method: gathering arguments of any kind, and looking for some
+among them, would take longer than all the rest. What can be made of a note later is
+made then."""
+
+
+def _noting(name: str) -> Callable[..., Any]:
     original = getattr(MPI.Intracomm, name)
-    peer_at, peer_name = _place(parameters, "dest", "source")
-    tag_at, tag_name = _place(parameters, "tag", "sendtag")
-    note = ring.append
-    frame_of = sys._getframe
-
-    @functools.wraps(original)
-    def call(self: Traced, *args: Any, **named: Any) -> Any:
-        began = _now()
-        try:
-            return original(self, *args, **named)
-        finally:
-            ended = _now()
-            peer = args[peer_at] if 0 <= peer_at < len(args) else named.get(peer_name)
-            tag = args[tag_at] if 0 <= tag_at < len(args) else named.get(tag_name)
-            frame = frame_of(1)
-            # What can be made of it later is made then.
-            note(
-                (
-                    name, began, ended, peer, tag, _size(args[0]) if args else -1,
-                    self.__dict__, frame.f_code, frame.f_lasti,
-                )
-            )  # fmt: skip
-
+    parameters = list(inspect.signature(original).parameters.values())
+    names = [parameter.name for parameter in parameters]
+    defaults = {
+        f"_{parameter.name}": parameter.default
+        for parameter in parameters
+        if parameter.default is not parameter.empty
+    }
+    taken = (f"{n}=_{n}" if f"_{n}" in defaults else n for n in names)
+    data = names[1] if len(names) > 1 and names[1] in _DATA else ""
+    text = _CALL.format(
+        taken=", ".join(taken), given=", ".join(names),
+        peer=_first(names, "dest", "source"), tag=_first(names, "tag", "sendtag"),
+        size=f"{data}.nbytes if type({data}) is array else size({data})"
+        if data else "-1",
+    )  # fmt: skip
+    known = defaults | {
+        "original": original, "name": name, "note": ring.append, "now": time.time_ns,
+        "frame_of": sys._getframe, "size": _size, "array": _array(),
+    }  # fmt: skip
+    # A file that is not there: nobody shall read the lines of this one instead.
+    exec(compile(text, f"{__file__}:{name}", "exec"), known)
+    call: Callable[..., Any] = functools.wraps(original)(known["call"])
     return call
+
+
+def _first(names: list[str], *wanted: str) -> str:
+    return next((name for name in wanted if name in names), "None")
+
+
+def _array() -> Any:
+    try:
+        from numpy import ndarray
+    except ImportError:
+        return None
+    return ndarray
 
 
 def rows() -> list[Row]:
@@ -108,27 +137,20 @@ def _row(
     peer: Any,
     tag: Any,
     size: int,
-    about: dict[str, Any],
+    comm: Traced | None,
     code: CodeType,
     at: int,
 ) -> Row:
-    world, other = about["world"], as_number(peer)
-    known = other is not None and 0 <= other < len(world)
+    world, other = [] if comm is None else comm.world, as_number(peer)
+    whom = world[other] if other is not None and 0 <= other < len(world) else -1
     lines = (line for start, end, line in code.co_lines() if start <= at < end)
     number = as_number(tag)
     return (
-        name, began, ended, world[other] if known else -1,
-        -1 if number is None else number, size, about["key"], code.co_filename,
+        name, began, ended, whom,
+        -1 if number is None else number, size, "" if comm is None else comm.key,
+        code.co_filename,
         next(lines, 0) or 0,
     )  # fmt: skip
-
-
-def _place(parameters: tuple[str, ...], *names: str) -> tuple[int, str]:
-    """Where an argument stands, and how it is called."""
-    for name in names:
-        if name in parameters:
-            return parameters.index(name), name
-    return -1, ""
 
 
 def _size(data: Any) -> int:
@@ -155,11 +177,9 @@ def _fill() -> None:
         if op.parameters[:1] in (("data",), ("buf",), ("source",)) and hasattr(
             MPI.Intracomm, name
         ):
-            setattr(Traced, name, _noting(name, op.parameters))
-    for name in _JOINT:
-        setattr(Traced, name, _noting(name, OPS[name].parameters))
-    for name, parameters in _STARTING.items():
-        setattr(Traced, name, _noting(name, parameters))
+            setattr(Traced, name, _noting(name))
+    for name in (*_JOINT, *_STARTING):
+        setattr(Traced, name, _noting(name))
     for name in _MAKING:
         setattr(Traced, name, _making(name))
 
@@ -181,6 +201,7 @@ def switch(on: bool) -> int:
                 count += 1
     if on:
         ring.clear()
+    waitsnoted.switch(on, ring.append)
     return count
 
 
