@@ -2,7 +2,7 @@
 
 A handle is a local matter, and so is a rank in a communicator. What all ranks agree
 about: the ranks of the world that a communicator has, the name that the user gave it,
-and, if its making was observed, its number among those of the same ranks.
+and, if it is a duplicate, the how manyth of which.
 
 All calls of MPI here are local by the standard (Group_translate_ranks and its like do
 not communicate), so that another thread than main may make them while main is blocked,
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import operator
 import re
-import sys
 from typing import Any
 
 from steer.core.rankstates import ANY, UNKNOWN, Comm, Message
@@ -55,11 +54,11 @@ class Members:
             return "WORLD", True
         if self._comm == MPI.COMM_SELF:
             return "SELF", True
-        number = number_of(self._comm)
         own = self._comm.Get_name()
         if own and not _DEFAULT_NAME.match(own):
             return own, True
-        return (f"#{number}", True) if number else ("", False)
+        number = name_of(self._comm)
+        return number, bool(number)
 
     def rank(self, peer: int) -> int:
         """A peer's rank in the world."""
@@ -97,26 +96,36 @@ def _tag(MPI: Any, tag: Any) -> int:
 _keyval: int | None = None
 
 
-def observe(comm: Any) -> None:
-    """Number a communicator that was just made; all its ranks must do so, in the order
-    in which they made those of the same ranks (as the standard has them made in).
+class Origin:
+    """How a communicator came to be: `#2` is the second duplicate of the world, `#2.1`
+    the first of that.
 
-    The number is kept with the communicator, by MPI: it ends with it, and a later one
-    of the same handle does not inherit it.
+    Kept with the communicator, by MPI: it ends with it, and a later one of the same
+    handle does not inherit it.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self._duplicates = 0
+
+    def copied(self) -> Origin:
+        """That of the next duplicate; MPI has all ranks make them in one order."""
+        self._duplicates += 1
+        return Origin(f"{self.name}{'.' if self.name else '#'}{self._duplicates}")
+
+
+def name_duplicates(MPI: Any) -> None:
+    """Number the duplicates of the world from now on, on all ranks.
+
+    MPI calls us when it copies attributes, which it does for duplicates only: of what
+    is made by Split and its kind the ranks have to tell enough.
     """
     global _keyval
-    MPI = sys.modules["mpi4py.MPI"]
-    if _keyval is None:
-        _keyval = MPI.Comm.Create_keyval()
-    members = Members(MPI, comm).describe("").ranks
-    _made[members] = _made.get(members, 0) + 1
-    comm.Set_attr(_keyval, _made[members])
+    _keyval = MPI.Comm.Create_keyval(lambda comm, keyval, origin: origin.copied())
+    MPI.COMM_WORLD.Set_attr(_keyval, Origin())
 
 
-_made: dict[str, int] = {}
-
-
-def number_of(comm: Any) -> int:
-    """The number that `observe` gave it; 0 if it gave none."""
-    number = None if _keyval is None else comm.Get_attr(_keyval)
-    return int(number or 0)
+def name_of(comm: Any) -> str:
+    """The name that it has as a duplicate; empty if it is none, or nobody counted."""
+    origin = None if _keyval is None else comm.Get_attr(_keyval)
+    return origin.name if isinstance(origin, Origin) else ""

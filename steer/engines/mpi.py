@@ -30,6 +30,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from steer.engines import comms
 from steer.errors import LaunchError
 from steer.node.sweep import mapped_by, remove
 
@@ -123,6 +124,7 @@ def init() -> World:
     MPI.COMM_WORLD.allreduce(0)
     global own
     own = MPI.COMM_WORLD.Dup()
+    comms.name_duplicates(MPI)
     return _describe(MPI)
 
 

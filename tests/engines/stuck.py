@@ -128,7 +128,6 @@ def gil_holding_collective():
 
 def nested():
     rows = comm.Split(rank // 2)
-    comms.observe(rows)
     pair = MPI.COMM_WORLD.Create_group(comm.Get_group().Incl([0, 2]))
     if rank == 2:
         pair.Barrier()
@@ -136,6 +135,11 @@ def nested():
         rows.Barrier()
     elif rank == 1:
         rows.Allreduce(MPI.IN_PLACE, np.zeros(3), op=MPI.SUM)
+
+
+def duplicates():
+    mine, yours = comm.Dup(), comm.Dup().Dup()
+    (mine if rank == 0 else yours).Barrier()
 
 
 def requests():
@@ -182,6 +186,7 @@ class Beside(threading.Thread):
 
 def main(program, folder):
     comm.allreduce(0)
+    comms.name_duplicates(MPI)
     beside = Beside(Path(folder))
     outside = (Path(folder) / f"{rank}.outside").open("w")
     faulthandler.register(SHOW, file=outside, all_threads=False)

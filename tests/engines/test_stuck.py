@@ -174,11 +174,18 @@ def test_a_wrong_tag_with_a_victim(tmp_path):
 def test_nested_communicators(tmp_path):
     seen = see("nested", tmp_path)
     names = [seen[rank].call.comm for rank in range(3)]
-    assert names[0].key == names[1].key == ("0-1", "#1")
+    assert names[0].key == names[1].key == ("0-1", "")
     assert names[2].ranks == "0,2"
     assert seen.found.head.kind in (Kind.MISMATCH, Kind.QUIET), text(seen.found)
     shown = text(seen.found)
-    assert shown.count("#1 of 0-1") + shown.count("comm of 0-1#1") == 2, shown
+    assert shown.count("comm of 0-1") + shown.count("comm rows") == 2, shown
+
+
+def test_duplicates_of_a_communicator_are_told_apart(tmp_path):
+    seen = see("duplicates", tmp_path)
+    assert [seen[rank].call.comm.name for rank in range(3)] == ["#1", "#2.1", "#2.1"]
+    assert seen.found.head.kind is Kind.DEADLOCK, text(seen.found)
+    assert "comm mine#1" in text(seen.found)
 
 
 def test_requests_that_nobody_fulfils(tmp_path):
