@@ -11,7 +11,6 @@ import linecache
 import logging
 from collections.abc import Callable
 
-from steer.core.cellname import cell_name
 from steer.core.events import Event
 from steer.core.hub import HubCore
 from steer.core.outside import read_faulthandler, where_it_died
@@ -105,20 +104,15 @@ class Outsight:
             self._await(engine, before, pause * 2)
             return
         frames = read_faulthandler(text)
-        source = self._line(engine, frames[-1]) if frames else ""
+        source = self._line(frames[-1]) if frames else ""
         self._feed(SeenOutside(engine.id, text, source))
 
-    def _line(self, engine: Engine, frame: tuple[str, int, str]) -> str:
-        """The source of a line: of a file, or of a cell that runs there."""
+    def _line(self, frame: tuple[str, int, str]) -> str:
+        """The source of a line: of a file, or of a cell."""
         file, number, _ = frame
-        if not file.startswith("<cell"):
-            return linecache.getline(file, number)
-        for request in self._core.fanout.sent_to(engine):
-            if request.submit.kind == "execute":
-                code = bytes(request.frames[0]).decode(errors="replace")
-                if cell_name(code) == file:
-                    return code.splitlines()[number - 1]
-        return ""
+        if file.startswith("<cell"):
+            return self._core.sight.cells.line(file, number)
+        return linecache.getline(file, number)
 
 
 def _is_whole(text: str) -> bool:
