@@ -12,7 +12,8 @@ KeyboardInterrupt before the next bytecode, and nothing of the program sees the 
 message. So all calls must be known exactly, and must be made by a frame of the user's.
 
 When it is refused
-    Somebody computes: what others wait for may still come, and would then find nobody.
+    Somebody computes, or is held, for whom others wait: what they wait for may still
+    come, and would then find nobody.
     A call is unknown, or of a kind that only who began it could end (requests, windows,
     files). A rank's host, its I/O thread or its MPI cannot help. In a rooted collective
     nobody can tell, if several are missing, which of them have already done their part:
@@ -28,6 +29,7 @@ import msgspec
 
 from steer.core.mpiops import OPS, Need, matches_as
 from steer.core.rankstates import ANY, UNKNOWN, Call, Comm, Doing, RankState
+from steer.core.waits import graph
 from steer.ranks import RankSet, describe
 
 
@@ -82,9 +84,6 @@ class Plan:
             acts.append(act)
 
 
-_ALIVE = (Doing.MPI, Doing.FINISHED, Doing.POST_MORTEM, Doing.HELD)
-
-
 def plan(states: Mapping[int, RankState], recipes: Mapping[int, Recipe]) -> Plan:
     """How to free all blocked ranks of a world."""
     made = Plan()
@@ -125,6 +124,7 @@ def _cannot_help(states: Mapping[int, RankState]) -> Iterator[str]:
             f"{_upper(describe(RankSet(holding)))}: native code holds the GIL, so "
             "nothing can be done there"
         )
+    yield from _for_held(states)
     gone = [
         rank
         for rank, state in states.items()
@@ -132,6 +132,20 @@ def _cannot_help(states: Mapping[int, RankState]) -> Iterator[str]:
     ]
     if gone:
         yield f"{_upper(describe(RankSet(gone)))} cannot help: {states[gone[0]].doing}"
+
+
+def _for_held(states: Mapping[int, RankState]) -> Iterator[str]:
+    """What ranks that are held owe comes when they go on."""
+    held = RankSet(r for r, state in states.items() if state.doing is Doing.HELD)
+    found = graph(states)
+    reached = RankSet.from_mask(found.released(held.mask)) if held else held
+    waiting = RankSet(found.waits) & reached
+    if waiting:
+        wait = "waits" if len(waiting) == 1 else "wait"
+        yield (
+            f"{_upper(describe(waiting))} {wait} for {describe(held)}, held at a point:"
+            " what it owes comes when it goes on, with %pxgo"
+        )
 
 
 def _problem(

@@ -36,6 +36,14 @@ def test_a_receive_gets_a_message_from_whom_it_waits_for():
     assert not made.refusals
 
 
+def test_who_waits_for_one_that_is_held_waits_for_the_user():
+    held = doing(Doing.HELD, "point 5 'step'")
+    (why,) = planned(blocked(recv(1)), held, FINISHED).refusals
+    assert why.startswith("Rank 0 waits for rank 1, held at a point")
+    assert "%pxgo" in why
+    assert not planned(blocked(recv(2)), held, FINISHED).refusals
+
+
 def test_an_object_is_sent_to_who_waits_for_one():
     call = msgspec.structs.replace(recv(2, ANY), op="recv")
     made = planned(blocked(call), FINISHED, FINISHED)
