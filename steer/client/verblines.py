@@ -16,9 +16,12 @@ import shlex
 import textwrap
 from typing import Any
 
+from steer.client import sightverbs
 from steer.client.verbs import REQUIRED, VERBS, Argument, Form, Verb
 from steer.errors import UsageError
 
+ALL = dict(VERBS) | {n: v for n, v in sightverbs.VERBS.items() if n not in VERBS}
+"""What may be said to a run: the verbs of steering, and those of sight."""
 HELP = ("-h", "--help")
 WIDTH = 80
 _WORD = re.compile(r"""\s*((?:[^\s"']|"(?:[^"\\]|\\.)*"|'[^']*')+)(?=\s|$)""")
@@ -176,9 +179,9 @@ def spoken(line: str) -> tuple[Verb, str] | None:
     `step 10` and `watch -x` are verbs; `step = 10`, `step.real` and `at(3)` are Python.
     """
     found = _SPOKEN.fullmatch(line.strip())
-    if found is None or found[1] not in VERBS:
+    if found is None or found[1] not in ALL:
         return None
-    verb, rest = VERBS[found[1]], found[2] or ""
+    verb, rest = ALL[found[1]], found[2] or ""
     return None if _PYTHON.match(rest) else (verb, rest)
 
 
@@ -213,9 +216,17 @@ def usage(verb: Verb, prefix: str = "") -> str:
 
 def all_verbs() -> str:
     """A line for each verb."""
-    width = max(map(len, VERBS)) + 2
-    lines = [f"  {v.name:<{width}}{v.help.rstrip('.')}" for v in VERBS.values()]
+    width = max(map(len, ALL)) + 2
+    lines = [f"  {v.name:<{width}}{v.help.rstrip('.')}" for v in ALL.values()]
     return "\n".join(["verbs (`help VERB` says more):", *lines, ""])
+
+
+def verb(name: str) -> Verb:
+    """The verb of that name; UsageError if there is none."""
+    found = ALL.get(name)
+    if found is None:
+        raise UsageError(f"There is no verb {name!r}; there are {', '.join(ALL)}.")
+    return found
 
 
 def help_of(verb: Verb, prefix: str = "") -> str:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from steer.errors import UsageError
 from steer.wire.messages import News
 
 REQUIRED: Any = object()
@@ -304,19 +303,11 @@ _TABLE = (
 VERBS: Mapping[str, Verb] = {verb.name: verb for verb in _TABLE}
 
 
-def verb(name: str) -> Verb:
-    """The verb of that name; UsageError if there is none."""
-    found = VERBS.get(name)
-    if found is None:
-        raise UsageError(f"There is no verb {name!r}; there are {', '.join(VERBS)}.")
-    return found
-
-
 def perform(run: Any, name: str, arguments: Mapping[str, Any]) -> Any:
     """Do it to a run: call its method with what a line has said."""
     named = dict(arguments)
     positional: list[Any] = []
-    for argument in verb(name).arguments:
+    for argument in VERBS[name].arguments:
         if argument.form is Form.PAIRS:
             named |= named.pop(argument.name, {})
         elif argument.form is Form.WORDS:

@@ -16,7 +16,7 @@ from IPython.core.completer import (
 )
 
 from steer.client.frontend import complete
-from steer.client.verbs import VERBS
+from steer.client.verblines import ALL
 
 if TYPE_CHECKING:
     from steer.client.run import Run
@@ -29,7 +29,7 @@ def add_to(shell: Any, run: Run, telling: Telling) -> None:
     @context_matcher()  # type: ignore[untyped-decorator]
     def verbs(context: CompletionContext) -> SimpleMatcherResult:
         first = context.full_text.lstrip() == context.token
-        found = [name for name in VERBS if first and name.startswith(context.token)]
+        found = [name for name in ALL if first and name.startswith(context.token)]
         return _result(found, context.token)
 
     @context_matcher()  # type: ignore[untyped-decorator]

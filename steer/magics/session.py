@@ -11,14 +11,25 @@ from __future__ import annotations
 import codeop
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from steer.client.verblines import all_verbs, asks_for_help, help_of, read, spoken
-from steer.client.verbs import perform, said, verb
+from steer.client import sightverbs
+from steer.client.verblines import (
+    all_verbs,
+    asks_for_help,
+    help_of,
+    read,
+    spoken,
+    verb,
+)
+from steer.client.verbs import VERBS, Verb, perform, said
 from steer.errors import AlreadyDisplayedError, RemoteError, SteerError
-from steer.magics import running
+from steer.magics import running, targets
 from steer.magics.mistakes import as_sentences
 from steer.magics.options import Options
+
+if TYPE_CHECKING:
+    from steer.client.debugging import Debugger
 
 WHOLE = Options(stream=False)
 """Nobody looks on: what ranks say is shown when they have ended, folded as a whole."""
@@ -54,6 +65,7 @@ class Session:
 
     def __init__(self, run: Any) -> None:
         self._run = run
+        self._debugger: Debugger | None = None
 
     def all(self, lines: Iterable[str]) -> int:
         """Do them; the exit status."""
@@ -87,12 +99,28 @@ class Session:
             if asks_for_help(rest):
                 sys.stdout.write(help_of(meant))
                 return
-            self._show(perform(self._run, meant.name, read(meant, rest)))
+            self._show(self._perform(meant, read(meant, rest)))
+
+    def _perform(self, meant: Verb, arguments: dict[str, Any]) -> Any:
+        if meant.name in VERBS:
+            return perform(self._run, meant.name, arguments)
+        view = self._run.view
+        client = view.client
+
+        def ranks(text: str) -> targets.Targets:
+            return targets.parse(text, client.ids, client.groups, client.link.gone)
+
+        if meant.name != "debug":
+            return sightverbs.perform(view, meant.name, arguments, ranks)
+        named = arguments.get("ranks")
+        if self._debugger is None or named is not None:
+            self._debugger = view.debug(None if named is None else ranks(named))
+        return self._debugger.do(arguments.get("command") or "where")
 
     def _show(self, value: Any) -> None:
         text = said(value) or repr(value)
         if value is not None:
-            sys.stdout.write(f"{text}\n")
+            sys.stdout.write(text.removesuffix("\n") + "\n")
             sys.stdout.flush()
 
 

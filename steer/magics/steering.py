@@ -13,8 +13,8 @@ from typing import Any
 
 from IPython.core.magic import no_var_expand
 
-from steer.client.verblines import all_verbs, asks_for_help, help_of, read
-from steer.client.verbs import VERBS, Verb, perform, said, verb
+from steer.client.verblines import all_verbs, asks_for_help, help_of, read, verb
+from steer.client.verbs import VERBS, Verb, perform, said
 from steer.errors import UsageError
 from steer.magics.mistakes import as_sentences
 

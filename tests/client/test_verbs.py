@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from steer.client.run import Run
-from steer.client.verbs import REQUIRED, VERBS, Form, perform, place, verb
+from steer.client.verblines import verb
+from steer.client.verbs import REQUIRED, VERBS, Form, perform, place
 from steer.errors import UsageError
 
 PAGE_MAKER = Path(__file__).parents[2] / "docs" / "reference" / "list_verbs.py"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from steer.client.client import Client
-from steer.client.verbs import VERBS
+from steer.client.verblines import ALL
 from steer.errors import UsageError
 from steer.magics.session import Session, blocks, overview
 from steer.wire.messages import News
@@ -34,7 +34,7 @@ def test_lines_make_statements(text: str, whole: list[str]):
 
 
 def test_the_overview_names_every_verb():
-    for verb in VERBS:
+    for verb in ALL:
         assert f"  {verb} " in overview()
 
 
@@ -79,6 +79,26 @@ def test_help_is_said(capsys: Any):
     assert "Anything else is Python" in out
     assert Session(Fake(None)).all(["help nothing"]) == 1
     assert "There is no verb 'nothing'" in capsys.readouterr().err
+
+
+@pytest.mark.mpi
+@pytest.mark.either_mpi
+def test_verbs_of_sight_work_on_all_ranks(rc: Client, capsys: Any):
+    run = Fake(rc.direct_view(block=True))
+    lines = ["x = 3", "where", "stuck", "peek --ranks 0-1 x + 1", "mpi last 2"]
+
+    assert Session(run).all(lines) == 0
+    out = capsys.readouterr().out
+    assert "NOBODY WAITS" in out
+    assert "[0-1]  4\nracy:" in out
+    assert "No call was noted" in out
+    assert Session(run).all(["1 / 0"]) == 1
+    capsys.readouterr()
+    assert Session(run).all(["debug", "debug p x + 2"]) == 0
+    out = capsys.readouterr().out
+    assert "ZeroDivisionError" in out
+    assert out.endswith("[0-3]  5\n")
+    assert Session(run).all(["peek --ranks 99 x"]) == 1
 
 
 @pytest.mark.mpi
