@@ -256,6 +256,8 @@ class _Pilot:
                 self._go_on_without_hub()
             if what == "program":
                 self._on_program(content)
+            if what == "stuck":
+                self._on_stuck(content)
 
     def _exit_status(self) -> int:
         """That of the first rank that did not end well, else the launcher's."""
@@ -275,8 +277,8 @@ class _Pilot:
         if what == "job_ended":
             self._status = int(content.get("status", 0))
             self._events.put(("ended", None))
-        elif what == "program":
-            self._events.put(("program", content))
+        elif what in ("program", "stuck"):
+            self._events.put((what, content))
 
     def _on_program(self, run: Mapping[str, Any]) -> None:
         """It has begun, has ended, or has failed on a rank."""
@@ -298,6 +300,17 @@ class _Pilot:
                 f"rank {rank} {how}, and stays to be looked into with `steer attach "
                 f"{name}`; the others go on. Ctrl-C ends all."
             )
+
+    def _on_stuck(self, told: Mapping[str, Any]) -> None:
+        """Its ranks wait, and it is proved why. That one is slow is for those who look
+        at it: all programs are a little out of balance."""
+        if told["run"] != self._script.run or told["verdict"] == "IMBALANCE":
+            return
+        name = shlex.quote(self._script.run)
+        self._say(
+            f"{self._script.run} does not go on.\n{told['text']}\n"
+            f" `steer attach {name} -c unstick` brings its ranks back, Ctrl-C ends it."
+        )
 
     def _on_signal(self, signum: int) -> bool:
         """Send it to the ranks; says whether this is the end of it all."""

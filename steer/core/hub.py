@@ -46,6 +46,7 @@ from steer.core.events import (
 from steer.core.fanout import Fanout
 from steer.core.farm import Farm, is_of_task
 from steer.core.occupied import told_to_wait
+from steer.core.programvigil import ProgramVigil
 from steer.core.refound import Found
 from steer.core.registry import ASK_EVERY, SILENCE, Engine, Registry
 from steer.core.sight import SeenOutside, Sight
@@ -194,6 +195,7 @@ class HubCore:
             not self.wheel.programs or self.wheel.order.may_run(engines, ticket)
         )
         self.sight = Sight(self.registry, self.fanout)
+        ProgramVigil(self.sight, self.wheel, self.fanout.clients)
         self._on_message |= self.farm.handlers() | self.wheel.handlers()
         self._on_message |= self.sight.handlers()
         self._on_event: dict[type, Callable[[Any, float], list[Action]]] = {

@@ -29,12 +29,15 @@ from typing import Any
 
 import msgspec
 
+from steer.core.cellsources import CellSources
 from steer.core.events import Action, Event, Send
 from steer.core.fanout import Fanout, Request
 from steer.core.outside import look_from_outside, read_faulthandler
 from steer.core.rankstates import Evidence, Look, RankState, tell
 from steer.core.registry import Engine, Registry
 from steer.core.sightings import (
+    SILENT_AFTER,
+    UNASKED,
     Frame,
     LookWish,
     Peeked,
@@ -65,7 +68,6 @@ PEEKING = 1.5
 STARVED = 2.0
 """Seconds of silence that prove nothing: on a machine with too many ranks a thread may
 wait that long for a core."""
-SILENT_AFTER = 10.0
 AGAIN_AFTER = 2.0
 """Seconds until the first question again if nothing was proved; each takes longer."""
 UNHURRIED = 5.0
@@ -139,6 +141,7 @@ class Sight:
     def __init__(self, registry: Registry, fanout: Fanout) -> None:
         self.registry = registry
         self._fanout = fanout
+        self.cells = CellSources()
         self._rounds: dict[int, Round] = {}
         self._count = 0
         self._silent: dict[str, float] = {}
@@ -149,6 +152,9 @@ class Sight:
         self._hasty: list[tuple[float, str, int]] = []
         """When to look at the others of a request in which ranks failed."""
         self._later: list[tuple[float, Callable[[float], list[Action]]]] = []
+        self.stands_still: Callable[[Engine, float], list[Action]]
+        self.stands_still = lambda engine, now: []
+        """Called when a rank says that its program has been in one call for long."""
         self._dead: dict[str, dict[int, tuple[str, float]]] = {}
         """Ranks of worlds that others live of."""
 
@@ -222,6 +228,8 @@ class Sight:
         self._silent.pop(who, None)
         round_ = self._rounds.get(message.number)
         engine = self.registry.engines.get(who)
+        if message.number == UNASKED and engine is not None:
+            return self.stands_still(engine, now)
         if round_ is None or engine is None or engine.id not in round_.asked:
             return []
         round_.answers[engine.id] = now, unpack(message.body, type=round_.form)
@@ -397,6 +405,8 @@ class Sight:
 
     def sent(self, request: Request, now: float) -> None:
         """A request is with its engines."""
+        if request.submit.kind == "execute" and request.frames:
+            self.cells.add(bytes(request.frames[0]))
         if request.submit.kind in ("execute", "apply"):
             # Coarsely: of a thousand requests a second nearly all are over by then.
             due = math.ceil((now + WATCHED_AFTER) / COARSE) * COARSE
@@ -455,7 +465,7 @@ class Sight:
             shown = self.snapshot(round_, now)
             if vigil is None:
                 return []
-            fresh = {key for key in map(_worth_saying, diagnosed(shown)) if key}
+            fresh = {key for key in map(worth_saying, diagnosed(shown)) if key}
             if not fresh - vigil.said:
                 return []
             vigil.said |= fresh
@@ -500,7 +510,7 @@ def diagnosed(shown: Snapshot) -> list[Diagnosis]:
     ]
 
 
-def _worth_saying(found: Diagnosis) -> str:
+def worth_saying(found: Diagnosis) -> str:
     """What a verdict says, if it is to be said unasked; the same for the same."""
     head = found.head
     if not found.proved:

@@ -17,6 +17,10 @@ Frame = tuple[str, int, str]
 """File, line, function."""
 LONGEST = 60.0
 """Seconds of sampling."""
+SILENT_AFTER = 10.0
+"""Seconds of silence after which ranks are asked why."""
+UNASKED = 0
+"""The number of an answer to no question: main stands still."""
 Samples = tuple[tuple[int, tuple[Frame, ...]], ...]
 """Stacks, each with how often it was seen."""
 

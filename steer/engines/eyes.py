@@ -21,7 +21,7 @@ import msgspec
 
 from steer.core.freeing import Act, Recipe
 from steer.core.rankstates import Look, Spot
-from steer.core.sightings import Frame, LookWish, Report
+from steer.core.sightings import SILENT_AFTER, UNASKED, Frame, LookWish, Report
 from steer.core.verdicttext import call_text
 from steer.engines.looking import NATIVE_AFTER, Watcher, users_frame
 from steer.wire.frames import pack, unpack
@@ -51,6 +51,8 @@ class Eyes:
         self.held: Callable[[], str] = lambda: ""
         """Says at which point it is held, if it can be."""
         self._beating = False
+        self._patience = SILENT_AFTER
+        """Seconds of stillness after which a program's rank says so."""
         self._answers: dict[str, Callable[[Glance], None]] = {
             "look": self._look,
             "watch": self._watch,
@@ -109,6 +111,7 @@ class Eyes:
         if not busy:
             return self._idle_report(wish)
         look = self.watcher.look(deep=wish.deep)
+        self.witness.note(_seen(look))
         age = max(0.0, time.time() - runner.started) if runner.started else None
         stacks = ((1, self.stack()),) if wish.stacks else ()
         return Report(busy, age, look, self.held(), stacks=stacks)
@@ -136,10 +139,14 @@ class Eyes:
 
     # -- watching
 
-    def _watch(self, message: Glance) -> None:
+    def attend(self) -> None:
+        """A program begins: nobody waits for its answer, so watch it by ourselves."""
         if not self._beating:
             self._beating = True
             self._beat()
+
+    def _watch(self, message: Glance) -> None:
+        self.attend()
 
     def _beat(self) -> None:
         busy = self._busy()
@@ -147,8 +154,18 @@ class Eyes:
             self._beating = False
             self.witness.note("")
             return
-        self.witness.note(_seen(self.watcher.look()))
+        look = self.watcher.look()
+        self.witness.note(_seen(look))
+        if self._wire.occupied:
+            self._say_if_still(look)
         self._wire.loop.call_later(BEAT, self._beat)
+
+    def _say_if_still(self, look: Look) -> None:
+        if look.call is None or look.still < BEAT:
+            self._patience = SILENT_AFTER
+        elif look.still >= self._patience:
+            self._patience *= 2
+            self._say(UNASKED, pack(look.still))
 
     # -- peeking
 

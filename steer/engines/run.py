@@ -168,6 +168,7 @@ class Runner:
         self.wire.occupied = self.namespace.in_use = True
         self.started = time.time()
         self._shell.surroundings.for_program()
+        self.wire.loop.call_soon(self.eyes.attend)
         try:
             with self._user_code(asked=False):
                 yield

@@ -898,6 +898,7 @@ class Glanced(Message, frozen=True):
     """The answer."""
 
     number: int
+    """0: nobody asked; main has been in one call of MPI for long (`core/sight.py`)."""
     body: bytes = b""
 
 

@@ -13,12 +13,18 @@ from steer.core.sight import (
     HASTE,
     OUTSIDE,
     PATIENCE,
-    SILENT_AFTER,
     Outside,
     SeenOutside,
     diagnosed,
 )
-from steer.core.sightings import Freed, LookWish, Peeked, Report, Snapshot
+from steer.core.sightings import (
+    SILENT_AFTER,
+    Freed,
+    LookWish,
+    Peeked,
+    Report,
+    Snapshot,
+)
 from steer.core.verdict import Kind
 from steer.wire import messages as wire
 from steer.wire.frames import pack, unpack

@@ -94,13 +94,11 @@ def native_with_gil():
         sum(range(10**8))
     comm.Barrier()
 
+mine = comm.Dup()
+
 def gil_holding_collective():
-    mine = comm.Dup()
     if rank != 0:
-        mine.allreduce(1)
-    else:
-        time.sleep(4)
-        mine.allreduce(1)
+        mine.allreduce(1)  # the first on a communicator
 
 def nested():
     rows = comm.Split(rank // 2)
@@ -112,7 +110,15 @@ def nested():
     elif rank == 1:
         rows.Allreduce(MPI.IN_PLACE, np.zeros(3), op=MPI.SUM)
 
+def duplicates():
+    first, second = comm.Dup(), comm.Dup()
+    (first if rank == 0 else second).Barrier()
+
 def requests():
     request = comm.Irecv(np.zeros(8), source=(rank + 1) % size, tag=5)
     MPI.Request.Waitall([request])
+
+def one_request():
+    request = comm.Irecv(np.zeros(8), source=(rank + 1) % size, tag=5)
+    request.Wait()
 """

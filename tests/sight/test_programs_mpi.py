@@ -55,6 +55,7 @@ PROGRAMS = {
     "python_loop": Expected("IMBALANCE", "0", "comm.Bcast", "interrupt"),
     "sleeper": Expected("IMBALANCE", "0", "comm.allgather", "interrupt"),
     "c_loop": Expected("IMBALANCE", "0", "comm.Barrier()", "interrupt"),
+    "duplicates": Expected("DEADLOCK", "", ".Barrier()", said=["comm "]),
     "nested": Expected("MISMATCH QUIET"),
 }
 

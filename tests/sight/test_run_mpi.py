@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from steer.testing.waiting import wait_until
+from steer.wire.messages import News
 from tests.steering.runs import running
 
 pytestmark = pytest.mark.mpi
@@ -47,6 +48,50 @@ def test_a_program_that_hangs_is_seen_and_comes_back_to_be_looked_into(tmp_path)
         assert run.debug().p("step").said == {0: "12", 1: "12", 2: "12"}
         run.execute("total = comm.allreduce(1)")
         assert run["total"] == [3] * 3
+
+
+def test_it_is_told_unasked_why_a_program_does_not_go_on(tmp_path):
+    with running(tmp_path, HANGS, n=3, points=5) as run:
+        news: list[News] = []
+        notices: list[str] = []
+        run.client.link.steering.listeners.append(news.append)
+        run.client.link.listeners.append(lambda what, told: notices.append(what))
+        wait_until(lambda: any(n.kind == "stuck" for n in news), 40, "what is wrong")
+        (told,) = [n for n in news if n.kind == "stuck"]
+        assert told.facts == {"verdict": "DEADLOCK"}
+        assert "recv(source=0, tag=99, comm WORLD)" in told.text
+        wait_until(lambda: "stuck" in notices, 10, "whoever started it to hear of it")
+
+
+UNEQUAL = """
+    from mpi4py import MPI
+    import steer
+
+    comm = MPI.COMM_WORLD
+    while True:
+        steer.point()
+        if comm.rank == 0:
+            comm.ssend(1, 1)
+        else:
+            comm.recv(source=0)
+            comm.recv(source=0)
+"""
+
+
+def test_ranks_that_wait_for_one_that_is_held(tmp_path):
+    """The program does not let its ranks come to a point together."""
+    with running(tmp_path, UNEQUAL, n=2) as run:
+        run.ask("stop")
+        wait_until(lambda: run.stuck().verdict == "WAITING ON HELD", 30, "the verdict")
+        seen = run.stuck()
+        assert set(seen.causes) == {0}
+        assert "recv(source=0, comm WORLD)" in seen.text
+        assert "%pxgo" in seen.text
+        refused = run.unstick()
+        assert not refused.freed
+        assert "held" in refused.text
+        run.go()
+        wait_until(lambda: run.stuck().verdict != "WAITING ON HELD", 20, "it to go on")
 
 
 LOOPS = """

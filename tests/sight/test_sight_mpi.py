@@ -37,6 +37,26 @@ def test_a_rank_that_holds_the_gil_is_seen_from_outside(ranks: Client) -> None:
     works_again(ranks)
 
 
+def test_a_collective_that_holds_the_gil(ranks: Client) -> None:
+    """mpi4py 4.1.2 duplicates a communicator in its first reduction, under the GIL."""
+    result = ranks[:].execute("gil_holding_collective()", silent=False, block=False)
+    wait_until(lambda: set(ranks[:].stuck().blocked) == {1, 2}, LONG, "ranks that wait")
+    seen = ranks[:].stuck()
+    # Nobody can see from outside on which communicator.
+    assert seen.verdict == "QUIET", seen.text
+    assert "deadlock" not in seen.text.lower()
+    assert seen.text.count("allreduce(comm ?) (GIL held)") == 1
+    for rank in (1, 2):
+        line = SETUP.split("\n")[seen.states[rank].spot.line - 1]
+        assert "mine.allreduce(1)" in line
+    refused = ranks[:].unstick()
+    assert not refused.freed
+    assert "ranks 1-2: native code holds the gil" in refused.text.lower()
+    ranks[0].execute("mine.allreduce(1)", block=True)
+    result.get(LONG)
+    works_again(ranks)
+
+
 def test_calls_that_cannot_be_ended_are_refused_with_the_reason(ranks: Client) -> None:
     waits = (
         "end = comm.Ibarrier() if rank else MPI.REQUEST_NULL\n"
