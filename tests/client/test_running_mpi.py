@@ -348,6 +348,36 @@ def test_in_a_terminal_one_types_into_it_and_interrupts_it(here, terminal):
     assert child.wait(SECONDS) == 5
 
 
+@pytest.mark.slow
+@pytest.mark.either_mpi
+def test_a_program_that_hangs_says_why_and_is_brought_back(here):
+    here(
+        """
+        from mpi4py import MPI
+        comm = MPI.COMM_WORLD
+        try:
+            comm.recv(source=1 - comm.rank)
+        except KeyboardInterrupt:
+            print("back", comm.allreduce(1), flush=True)
+        """
+    )
+    with running("-n", 2, "sim.py") as child:
+        told = b""
+        while b"Ctrl-C ends it" not in told:
+            assert select.select([child.stderr], [], [], SECONDS)[0], told
+            told += os.read(child.stderr.fileno(), 65536)
+        said = told.decode()
+        assert said.startswith("steer: sim does not go on.\n2 ranks: 2 blocked")
+        assert "verdict: DEADLOCK" in said
+        assert "recv(source=1, comm WORLD)  sim.py:5" in said
+        attach = [sys.executable, "-P", "-m", "steer", "attach", "sim", "-c", "unstick"]
+        done = subprocess.run(attach, capture_output=True, timeout=SECONDS, check=True)
+        assert b"back, with KeyboardInterrupt at" in done.stdout
+        out, _ = child.communicate(timeout=SECONDS)
+        assert out.count(b"back 2") == 2
+        assert child.returncode == 0
+
+
 # -- attached and not
 
 

@@ -90,14 +90,14 @@ def test_verbs_of_sight_work_on_all_ranks(rc: Client, capsys: Any):
     assert Session(run).all(lines) == 0
     out = capsys.readouterr().out
     assert "NOBODY WAITS" in out
-    assert "[0-1]  4\nracy:" in out
+    assert "[0-1] (2)  4\nracy:" in out
     assert "No call was noted" in out
     assert Session(run).all(["1 / 0"]) == 1
     capsys.readouterr()
     assert Session(run).all(["debug", "debug p x + 2"]) == 0
     out = capsys.readouterr().out
     assert "ZeroDivisionError" in out
-    assert out.endswith("[0-3]  5\n")
+    assert out.endswith("[0-3] (4)  5\n")
     assert Session(run).all(["peek --ranks 99 x"]) == 1
 
 

@@ -130,9 +130,10 @@ def test_until_a_point_and_until_a_condition(wheel: Notebook, run: Run):
 
 def test_status_is_read_by_people(wheel: Notebook, run: Run):
     at = stopped_at(wheel.run("%pxstop").out)
-    text = repr(wheel.run("%pxstatus").value)
+    text = wheel.run("%pxstatus").out
 
     assert text.startswith(f"{run.name}: ")
+    assert "4 held" in text
     assert f"stopped at {at}" in text
     assert "ranks 0-3" in text
 

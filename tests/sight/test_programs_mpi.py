@@ -59,6 +59,14 @@ PROGRAMS = {
     "nested": Expected("MISMATCH QUIET"),
 }
 
+ALIKE = ("missing_participant", "early_return", "slow_rank", "python_loop", "c_loop",
+         "wildcard", "mismatch_of_buffers")  # fmt: skip
+"""What these show of MPI others show too."""
+CASES = [
+    pytest.param(name, marks=pytest.mark.either_mpi) if name in ALIKE else name
+    for name in PROGRAMS
+]
+
 
 def stuck(rc: Client, expected: Expected) -> Stuck:
     """The verdict, when it is one of those expected, and all ranks are where they end
@@ -120,7 +128,7 @@ def error_of(result: AsyncResult, rank: int) -> object:
 
 
 @pytest.mark.parametrize("ranks", SIZES, indirect=True, scope="module")
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", CASES)
 def test_a_program_that_hangs_is_explained_and_revived(
     ranks: Client, program: str
 ) -> None:

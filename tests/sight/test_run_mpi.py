@@ -50,6 +50,8 @@ def test_a_program_that_hangs_is_seen_and_comes_back_to_be_looked_into(tmp_path)
         assert run["total"] == [3] * 3
 
 
+@pytest.mark.slow
+@pytest.mark.either_mpi
 def test_it_is_told_unasked_why_a_program_does_not_go_on(tmp_path):
     with running(tmp_path, HANGS, n=3, points=5) as run:
         news: list[News] = []
@@ -78,6 +80,7 @@ UNEQUAL = """
 """
 
 
+@pytest.mark.either_mpi
 def test_ranks_that_wait_for_one_that_is_held(tmp_path):
     """The program does not let its ranks come to a point together."""
     with running(tmp_path, UNEQUAL, n=2) as run:
@@ -102,6 +105,7 @@ LOOPS = """
 """
 
 
+@pytest.mark.either_mpi
 def test_a_rank_that_is_held_is_told_with_its_point(tmp_path):
     with running(tmp_path, LOOPS, n=2) as run:
         news = run.stop(timeout=30)

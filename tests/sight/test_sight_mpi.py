@@ -18,6 +18,7 @@ pytestmark = pytest.mark.mpi
 LONG = 30.0
 
 
+@pytest.mark.either_mpi
 def test_a_rank_that_holds_the_gil_is_seen_from_outside(ranks: Client) -> None:
     result = ranks[:].execute("native_with_gil()", silent=False, block=False)
     try:
@@ -72,6 +73,7 @@ def test_calls_that_cannot_be_ended_are_refused_with_the_reason(ranks: Client) -
     works_again(ranks)
 
 
+@pytest.mark.either_mpi
 def test_an_error_is_shown_with_those_who_wait_for_it(ranks: Client) -> None:
     result = ranks[:].execute("dead_worker()", silent=False, block=False)
     began = time.monotonic()
@@ -86,6 +88,7 @@ def test_an_error_is_shown_with_those_who_wait_for_it(ranks: Client) -> None:
         result.get(LONG)
 
 
+@pytest.mark.either_mpi
 def test_peek_reads_beside_a_blocked_program(ranks: Client) -> None:
     result = ranks[:].execute("head_to_head()", silent=False, block=False)
     try:

@@ -59,6 +59,7 @@ def test_calls_are_noted_with_peer_tag_bytes_and_line(traced, tmp_path: Path):
     assert {e["tid"] for e in events if e["ph"] == "X"} == {0, 1, 2}
 
 
+@pytest.mark.either_mpi
 def test_off_puts_back_what_was_there(ranks: Client):
     view = ranks[:]
     kind = "type(comm).__name__, type(MPI.COMM_WORLD).__name__, comm == MPI.COMM_WORLD"
@@ -71,6 +72,7 @@ def test_off_puts_back_what_was_there(ranks: Client):
     assert len(view.mpi("last").rows[0]) == before
 
 
+@pytest.mark.either_mpi
 def test_ranks_that_hang_while_they_are_traced_come_back(traced, ranks: Client):
     result = traced.execute("comm.recv(source=(rank - 1) % size)", block=False)
     wait_until(lambda: traced.stuck().verdict == "DEADLOCK", 30, "a verdict")
@@ -123,6 +125,7 @@ noted = min(bcast(noting) for _ in range(30))
 """
 
 
+@pytest.mark.either_mpi
 def test_what_a_call_costs_while_it_is_noted(traced):
     traced.execute(COST, block=True)
     plain, noted = traced["plain"], traced["noted"]
