@@ -476,7 +476,7 @@ class HubCore:
     ) -> list[Action]:
         answer = self._answer(who, message.id, {})
         if message.hub:
-            return [answer, *self.ending.begin(now)]
+            return [answer, *self.sight.last_words(), *self.ending.begin(now)]
         engines = self._engines(message.targets)
         peers = tuple(p for e in engines for p in (e.work, e.control))
         return [Send(peers, Quit("A client asked for it.")), answer]

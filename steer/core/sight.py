@@ -142,6 +142,8 @@ class Sight:
         self.registry = registry
         self._fanout = fanout
         self.cells = CellSources()
+        self.unfinished: list[Callable[[], list[Action]]] = []
+        """What is said, if this hub ends, of what it is in the middle of."""
         self._rounds: dict[int, Round] = {}
         self._count = 0
         self._silent: dict[str, float] = {}
@@ -274,6 +276,10 @@ class Sight:
             if round_.asked.pop(engine.id, None) is not None and not round_.missing:
                 actions += self._close(round_, now)
         return actions
+
+    def last_words(self) -> list[Action]:
+        """This hub ends."""
+        return [action for say in list(self.unfinished) for action in say()]
 
     def later(self, due: float, job: Callable[[float], list[Action]]) -> list[Action]:
         """Go on at that time."""

@@ -51,6 +51,8 @@ class Unstick:
         self._freed: dict[str, RankSet] = {}
         """Ranks, by the calls that they came back from."""
         self._recipes: dict[int, Recipe] = {}
+        self._acted_at_all = False
+        sight.unfinished.append(self._cut_short)
 
     def begin(self, now: float) -> list[Action]:
         """Look."""
@@ -123,6 +125,7 @@ class Unstick:
             left = RankSet(i - self._first for i in round_.missing)
             told = [*problems, *([f"ranks {left} did not get done"] if left else [])]
             return self._end(left, [f"It did not come about: {t}" for t in told], now)
+        self._acted_at_all = True
         return self._sight.later(now + PAUSE, self.begin)
 
     def _drain(self, now: float) -> list[Action]:
@@ -136,9 +139,17 @@ class Unstick:
         dropped = sum(count for _, count in round_.answers.values())
         return self._end(RankSet(), [], now, dropped)
 
+    def _cut_short(self) -> list[Action]:
+        """The hub ends, as it does with a program that was brought back and ended."""
+        why = [] if self._acted_at_all else ["The cluster is being stopped"]
+        return self._end(RankSet(), why, 0.0)
+
     def _end(
         self, left: RankSet, refusals: list[str], now: float, dropped: int = 0
     ) -> list[Action]:
+        if self._cut_short not in self._sight.unfinished:
+            return []  # told already
+        self._sight.unfinished.remove(self._cut_short)
         freed = tuple(
             (str(RankSet(rank + self._first for rank in ranks)), call)
             for call, ranks in self._freed.items()

@@ -390,6 +390,25 @@ def test_unstick_goes_from_step_to_step(hub):
     assert not freed.refusals
 
 
+def test_what_was_brought_back_is_told_though_the_hub_ends(hub):
+    """As it does when a program that was brought back comes to its end at once."""
+    hub.submit(targets="0", joint=True, silent=False)
+    ((_, glance),) = asked(hub.ask("unstick", targets="0"))
+    waiting = (waits(recv(2, 7)), Recipe("Recv"))
+    for rank, said in enumerate((waiting, None, None)):
+        actions = say(hub, rank, glance.number, said)
+    for _ in range(2):  # flag, act
+        ((_, glance),) = asked(actions)
+        for rank in range(3):
+            actions = say(hub, rank, glance.number, "")
+    actions = hub.hear("oa", wire.Shutdown("a-9", "", True))
+    found = [a for a in actions if isinstance(a, ev.Send) and a.frames]
+    (freed,) = [unpack(a.frames[0]) for a in found if b"freed" in a.frames[0]]
+    assert freed["freed"][0][0] == "0"
+    assert not freed["refusals"]
+    assert not sent(tick(hub, 1.0), wire.Answer)
+
+
 def test_ranks_that_only_want_a_core_get_more_time(hub):
     """They do not hold the GIL: the machine is crowded."""
     hub.submit(targets="0-2")

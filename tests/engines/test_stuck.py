@@ -176,6 +176,7 @@ def test_a_wrong_tag_with_a_victim(tmp_path):
     assert "ssend(dest=1, tag=7, comm WORLD)" in said
 
 
+@pytest.mark.either_mpi
 def test_nested_communicators(tmp_path):
     seen = see("nested", tmp_path)
     names = [seen[rank].call.comm for rank in range(3)]
@@ -203,6 +204,7 @@ def test_requests_that_nobody_fulfils(tmp_path):
     assert seen.found.head.kind is Kind.DEADLOCK, text(seen.found)
 
 
+@pytest.mark.either_mpi
 def test_a_big_message_that_may_still_come_is_no_proof(tmp_path):
     seen = see("big_message_on_its_way", tmp_path)
     assert seen[0].open.size == 400_000_000

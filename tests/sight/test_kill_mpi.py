@@ -13,7 +13,7 @@ from steer.testing.waiting import wait_until
 from tests.sight.conftest import started
 from tests.sight.programs import SETUP
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.either_mpi]
 
 LONG = 30.0
 

@@ -60,7 +60,7 @@ PROGRAMS = {
 }
 
 ALIKE = ("missing_participant", "early_return", "slow_rank", "python_loop", "c_loop",
-         "wildcard", "mismatch_of_buffers")  # fmt: skip
+         "wildcard", "mismatch_of_buffers", "sleeper")  # fmt: skip
 """What these show of MPI others show too."""
 CASES = [
     pytest.param(name, marks=pytest.mark.either_mpi) if name in ALIKE else name
