@@ -81,6 +81,7 @@ class Runner:
         self._sock = work
         self._shell = Shell(namespace, self._on_display)
         self._interruptible = self._interrupted = False
+        self._begun = self._interrupted_early = False
         self._spoke = False
         self._kinds: dict[str, Callable[[Submit, list[Any]], list[Any]]] = {
             "apply": self._apply,
@@ -163,10 +164,12 @@ class Runner:
     def _on_sigint(self, signum: int, frame: FrameType | None) -> None:
         """Interrupt user code, and only that: our own steps are never cut in half.
 
-        Again too, if the user's code has caught the first one and goes on.
+        Again too, if the user's code has caught the first one and goes on. One that
+        comes before a request's code has begun is raised when it begins.
         """
         if self.tasks.on_sigint(frame):
             return
+        self._interrupted_early = self.core.running is not None and not self._begun
         if self._interruptible and (not self._interrupted or self._is_users(frame)):
             self._interrupted = True
             raise KeyboardInterrupt
@@ -185,7 +188,11 @@ class Runner:
     @contextlib.contextmanager
     def _user_code(self) -> Iterator[None]:
         self._interruptible, self._interrupted = True, False
+        self._begun = True
         try:
+            if self._interrupted_early:
+                self._interrupted = True
+                raise KeyboardInterrupt
             yield
         finally:
             self._interruptible = False
@@ -286,6 +293,7 @@ class Runner:
     def _answer(self, result: Result, frames: Sequence[Any]) -> None:
         with self.wire.lock:
             self.core.done(result, frames)
+        self._begun = self._interrupted_early = False
         self._send(result, frames)
 
     def _send(self, result: Result, frames: Sequence[Any]) -> None:
