@@ -169,7 +169,9 @@ class Runner:
         """
         if self.tasks.on_sigint(frame):
             return
-        self._interrupted_early = self.core.running is not None and not self._begun
+        if self.core.running is not None and not self._begun:
+            self._interrupted_early = True
+            return
         if self._interruptible and (not self._interrupted or self._is_users(frame)):
             self._interrupted = True
             raise KeyboardInterrupt
@@ -218,6 +220,7 @@ class Runner:
                 pass
 
     def _run(self, submit: Submit, frames: list[Any]) -> None:
+        outer, self._begun = self._begun, False
         self.begin(submit.id)
         started = time.time()
         status: Status = "ok"
@@ -236,6 +239,7 @@ class Runner:
         store, reply = self._share(reply)
         result = Result(submit.id, status, started, completed, count, store)
         self._answer(result, reply)
+        self._begun, self._interrupted_early = outer, False
 
     def begin(self, request: str) -> None:
         """What is printed and asked from now on belongs to this request."""
@@ -293,7 +297,6 @@ class Runner:
     def _answer(self, result: Result, frames: Sequence[Any]) -> None:
         with self.wire.lock:
             self.core.done(result, frames)
-        self._begun = self._interrupted_early = False
         self._send(result, frames)
 
     def _send(self, result: Result, frames: Sequence[Any]) -> None:
