@@ -24,6 +24,7 @@ from steer.errors import (
     RemoteError,
     TaskAborted,
 )
+from steer.reference import Reference
 from steer.testing.waiting import wait_until
 
 from .acting import raises_composite
@@ -65,6 +66,24 @@ def test_the_first_minutes_of_a_user(rc, capsys):
     )
     with raises_composite("[1:execute]ZeroDivisionError: division by zero"):
         view.execute("1/0", block=True)
+
+
+class Interrupts:
+    """What it is unpacked in is interrupted: before any code of the request begins."""
+
+    def __reduce__(self):
+        return signal.raise_signal, (signal.SIGINT,)
+
+
+def test_an_interrupt_just_before_the_code_begins_is_not_lost(rc):
+    rank = rc[0]
+    rank.execute("begun = []", block=True)
+    with pytest.raises(RemoteError, match="KeyboardInterrupt"):
+        rank.apply_sync(
+            lambda _, list: list.append(1), Interrupts(), Reference("begun")
+        )
+    assert rank["begun"] == []
+    assert rank.apply_sync(pow, 2, 3) == 8
 
 
 def test_large_arrays_come_back_writable_and_separate(rc):
