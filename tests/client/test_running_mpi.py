@@ -158,6 +158,7 @@ def test_an_error_on_one_rank_ends_all_and_is_shown_as_python_shows_it(here):
     assert b"registered" in done.stdout
 
 
+@pytest.mark.either_mpi
 def test_a_syntax_error_is_shown_as_by_python(here):
     done = run("-n", 1, here("def f(:\n"))
     assert done.returncode == 1
@@ -166,6 +167,7 @@ def test_a_syntax_error_is_shown_as_by_python(here):
     assert "Traceback" not in text
 
 
+@pytest.mark.either_mpi
 def test_a_module_and_its_threads_and_last_words(here):
     here("", "pack/__init__.py")
     here(
@@ -530,6 +532,7 @@ def test_a_point_that_is_nowhere_is_told(here):
 # -- without its hub
 
 
+@pytest.mark.either_mpi
 def test_a_killed_hub_is_replaced_and_the_program_does_not_notice(here):
     here(STEPS)
     with running("-n", 2, "sim.py", 1000) as child:

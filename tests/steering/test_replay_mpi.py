@@ -133,6 +133,7 @@ def do_all_kinds_of_things(run):
     run.go()
 
 
+@pytest.mark.either_mpi
 def test_a_replay_comes_to_the_same_state_bit_for_bit(here):
     with steer("run", "-n", "3", nap="0") as process:
         untouched, _ = state_of(process)
