@@ -165,6 +165,7 @@ def test_a_replay_comes_to_the_same_state_bit_for_bit(here):
         assert text in shown.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.either_mpi
 def test_a_replay_may_hold_at_the_last_deed_or_find_that_it_cannot_go_on(here):
     with steer("run", "-n", "2", "--stop-at", "0", "--name", "old") as process:
