@@ -568,11 +568,10 @@ def test_a_list_says_what_runs_and_how_far_it_is(here):
         assert f"sim.py {10**9} on ranks 0-1: stopped at {point}\n" in listed()
         wheel.go()
         wait_until(lambda: "runs, about point" in listed(), 10, "a rate")
-        # Clusters of other tests of this module may be listed while they go.
-        runs = [run for row in json.loads(listed("-o", "json")) for run in row["runs"]]
-        (ours,) = [run for run in runs if run["run"] == wheel.name]
-        assert ours["families"][0]["high"] >= point
-        assert row["cluster_id"] == "sim"
+        # Clusters that other tests have left to others may be listed too.
+        rows = json.loads(listed("-o", "json"))
+        (row,) = [row for row in rows if row["cluster_id"] == "sim"]
+        assert row["runs"][0]["families"][0]["high"] >= point
 
 
 @pytest.mark.slow
