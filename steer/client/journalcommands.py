@@ -66,7 +66,8 @@ def _list(arguments: argparse.Namespace) -> None:
 
 def _headline(journal: Journal) -> str:
     words = [str(journal.head.get("script", "")), *journal.head.get("arguments", [])]
-    return f"{journal.run}: {' '.join(words)}, {journal.ranks} ranks"
+    of = f", a replay of {journal.replay_of}" if journal.replay_of else ""
+    return f"{journal.run}: {' '.join(words)}, {journal.ranks} ranks{of}"
 
 
 def add_replay(
@@ -99,13 +100,22 @@ def replay(arguments: argparse.Namespace) -> int:
     from steer.client import journalfile, runcommand
     from steer.client.replaying import deeds_of
 
-    journal = journalfile.read(journalfile.find(arguments.journal, arguments.profile))
-    deeds_of(journal)
+    path = journalfile.find(arguments.journal, arguments.profile)
+    journal = journalfile.read(path)
+    deeds = deeds_of(journal)
     arguments.n = arguments.n or journal.ranks or None
     arguments.stop_at = 0
     player = _Player(journal, hold=arguments.hold, quiet=arguments.quiet)
-    status = runcommand.run(arguments, player.begin)
+    player.say(_what_is_replayed(journal, len(deeds)))
+    status = runcommand.run(arguments, player.begin, replay_of=path.stem)
     return 1 if player.failed else status
+
+
+def _what_is_replayed(journal: Journal, deeds: int) -> str:
+    of = f", itself the journal of a replay of {journal.replay_of}"
+    return (
+        f"repeating {deeds} deeds of {journal.path}{of if journal.replay_of else ''}."
+    )
 
 
 class _Player:
@@ -131,14 +141,15 @@ class _Player:
         with contextlib.closing(Client(str(cluster.cluster_file))) as client:
             try:
                 wait_for_begin(client.link)
-                Replay(Run.of(client), self._journal, self._say).play(hold=self._hold)
+                Replay(Run.of(client), self._journal, self.say).play(hold=self._hold)
             except SteerError as error:
                 self.failed = True
                 _complain(f"the replay failed: {error}")
                 with contextlib.suppress(SteerError):
                     client.link.wait(client.link.shutdown("", hub=True))
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Tell the user, unless that is not wanted."""
         if not self._quiet:
             _complain(text)
 

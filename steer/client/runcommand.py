@@ -98,8 +98,12 @@ def add_options(
     parser.add_argument("program", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
-def run(arguments: argparse.Namespace, begun: Begun = lambda cluster: None) -> int:
-    """Run it; the program's exit status."""
+def run(
+    arguments: argparse.Namespace,
+    begun: Begun = lambda cluster: None,
+    replay_of: str = "",
+) -> int:
+    """Run it, perhaps to replay a journal on it; the program's exit status."""
     program = list(arguments.program)
     if program[:1] == ["--"]:
         del program[0]
@@ -125,6 +129,7 @@ def run(arguments: argparse.Namespace, begun: Begun = lambda cluster: None) -> i
         wait=arguments.wait_for_client,
         stop_at=NO_STOP if arguments.stop_at is None else arguments.stop_at,
         points=tuple(arguments.point),
+        replay_of=replay_of,
     )
     settings = {
         "n": 1 if arguments.engines == "local" else arguments.n,

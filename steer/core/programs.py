@@ -40,6 +40,8 @@ class Program:
     """Its families, with their members."""
     families: int = 0
     """How many of them there are, at least."""
+    replay_of: str = ""
+    """The journal that is replayed on it."""
 
     @classmethod
     def begun(cls, engine: Engine, message: RunBegan) -> Self:
@@ -49,7 +51,7 @@ class Program:
         return cls(
             message.run, engine.world, RankSet(range(first, first + size)), first,
             message.script, message.arguments, message.began, kept=message.keep,
-            waits=message.waits, stop_at=message.stop_at,
+            waits=message.waits, stop_at=message.stop_at, replay_of=message.replay_of,
         )  # fmt: skip
 
     def members(self, message: FamilyBorn) -> RankSet:

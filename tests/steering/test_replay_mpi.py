@@ -151,6 +151,8 @@ def test_a_replay_comes_to_the_same_state_bit_for_bit(here):
     assert again == steered, said
     assert "deeds were repeated" in said
     assert "otherwise" not in said
+    assert f"deeds of {path}." in said
+    assert find("sim") == path  # and not the journal of the replay
     shown = subprocess.run(
         [sys.executable, "-m", "steer", "journal", path.stem],
         capture_output=True, text=True, timeout=20, check=True,
