@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from steer.client.journalfile import Journal
 
 
+REST = 1.0
+"""Seconds that a replay may need to say how it ended when its program has."""
+
+
 def add_journal(commands: Any) -> None:
     """Add `steer journal`."""
     parser = commands.add_parser(
@@ -108,6 +112,7 @@ def replay(arguments: argparse.Namespace) -> int:
     player = _Player(journal, hold=arguments.hold, quiet=arguments.quiet)
     player.say(_what_is_replayed(journal, len(deeds)))
     status = runcommand.run(arguments, player.begin, replay_of=path.stem)
+    player.finish()
     return 1 if player.failed else status
 
 
@@ -126,11 +131,18 @@ class _Player:
         self._hold = hold
         self._quiet = quiet
         self.failed = False
+        self._thread: threading.Thread | None = None
 
     def begin(self, cluster: Cluster) -> None:
         """The program is about to begin."""
         # A daemon: the command ends with the program, whatever we wait for.
-        threading.Thread(target=self._play, args=(cluster,), daemon=True).start()
+        self._thread = threading.Thread(target=self._play, args=(cluster,), daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """The program is over: let it say the rest."""
+        if self._thread is not None:
+            self._thread.join(REST)
 
     def _play(self, cluster: Cluster) -> None:
         from steer.client.client import Client

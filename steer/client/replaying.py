@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], object]
 
+ENDED = ("ending", "over")
+"""News that the program comes to no more points."""
+
+PATIENCE = 30.0
+"""Seconds until the last rank ends when the first one has."""
+
 
 def deeds_of(journal: Journal) -> list[Deed]:
     """Those that changed something; UsageError if one cannot be repeated."""
@@ -80,6 +86,7 @@ class Replay:
         """What plans of the journal are called now."""
         self._ahead: dict[int, int] = {}
         """Plans that are not done yet: their points; 0 if they recur."""
+        self._reports = run.reports()
 
     def play(self, *, hold: bool = False) -> None:
         """Do all of it, and let the run go on, or `hold` it where the last thing was
@@ -97,10 +104,13 @@ class Replay:
             else:
                 self._plan(deed, self._deeds[number:])
         # There, because it is over only when the last thing was done.
-        self._go_to(max([self._here, *self._ahead.values()]))
-        if not hold:
-            self._run.go()
-        self._say(f"{len(self._deeds)} deeds were repeated.")
+        last = max([self._here, *self._ahead.values()])
+        if self._comes_to(last):
+            if not hold:
+                self._run.go()
+            self._say(f"{len(self._deeds)} deeds were repeated.")
+        else:
+            self._tell_what_was_not_due(last)
 
     # -- plans
 
@@ -151,11 +161,33 @@ class Replay:
     def _go_to(self, point: int, deed: Deed | None = None) -> None:
         if point < self._here:
             raise UsageError(self._too_late(deed) if deed is not None else "")
+        if not self._comes_to(point):
+            raise UsageError(f"The run ended before it came to point {point}.")
+
+    def _comes_to(self, point: int) -> bool:
+        """Hold it there, or further than that if it is; false if it ends before."""
         if point > self._here:
             news = self._run.do("stop", point=point)
+            if news.kind in ENDED:
+                return False
             if news.kind != "stopped" or news.point != point:
                 raise UsageError(f"The run did not come to point {point}: {news.text}")
             self._here = point
+        return True
+
+    def _tell_what_was_not_due(self, last: int) -> None:
+        """The program ended before its last plans were due. So it may have done then: a
+        journal has what was planned, and not whether the program came to that."""
+        due = [number for number, point in self._ahead.items() if point]
+        self._reports.wait_for(due, PATIENCE)
+        ends = [news for n in due if (news := self._reports.over(n)) is not None]
+        left = [news for news in ends if news.kind == "dropped"]
+        for news in left:
+            self._say(news.text)
+        self._say(
+            f"{len(self._deeds) - len(left)} deeds were repeated; the program ended "
+            f"before point {last}."
+        )
 
     def _too_late(self, deed: Deed) -> str:
         return (

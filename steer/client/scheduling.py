@@ -131,6 +131,11 @@ class Reports:
         with self._changed:
             return self._changed.wait(seconds)
 
+    def wait_for(self, plans: Sequence[int], seconds: float) -> bool:
+        """Wait until these have ended; whether they have."""
+        with self._changed:
+            return self._changed.wait_for(lambda: all(map(self.over, plans)), seconds)
+
 
 class Scheduling:
     """What a `Run` has of this."""
@@ -213,7 +218,7 @@ class Scheduling:
                 self.unplan(each["plan"], timeout=timeout)
             return None
         numbers = plan.numbers if isinstance(plan, Plan) else [plan]
-        reports = self._listen()
+        reports = self.reports()
         for number in numbers:
             news = self.do("unplan", timeout, plan=number)
         return Plan(self, news, reports) if "plan" in news.facts else None
@@ -236,7 +241,7 @@ class Scheduling:
                 f"What is planned has {len(body):,} bytes, and may have {LARGEST:,}; "
                 "send large data before, with run.view.push at a stop."
             )
-        reports = self._listen()
+        reports = self.reports()
         news = self.do(
             "plan", timeout, verb=verb_of(deed), text=text, body=body, point=point,
             ahead=ahead, every=every,
@@ -245,8 +250,8 @@ class Scheduling:
             raise PlanError(news.text)
         return Plan(self, news, reports)
 
-    def _listen(self) -> Reports:
-        """Before the hub can say anything about what is planned."""
+    def reports(self) -> Reports:
+        """How plans end; asked for before the hub can say anything about them."""
         if self._reports is None:
             self._reports = Reports()
             self.client.link.steering.listeners.append(self._reports.heard)

@@ -8,15 +8,19 @@ import pytest
 
 from steer.client.journalfile import Deed, Journal
 from steer.client.replaying import Replay, deeds_of
+from steer.client.scheduling import Reports
 from steer.core.plans import SLOTS
 from steer.errors import UsageError
+from steer.wire.messages import News
 
 
 class Run:
     """A run that does what it is asked for, and keeps to the room on its pages."""
 
-    def __init__(self, ranks="0-3"):
+    def __init__(self, ranks="0-3", end=1 << 53):
         self.ranks = ranks
+        self.end = end
+        self.news = Reports()
         self.point = 1
         self.asked = []
         self.plans = {}
@@ -24,6 +28,9 @@ class Run:
 
     def status(self):
         return {"ranks": self.ranks}
+
+    def reports(self):
+        return self.news
 
     def stop(self):
         return SimpleNamespace(point=self.point)
@@ -34,6 +41,10 @@ class Run:
     def do(self, verb, /, **wanted):
         point = wanted["point"]
         assert point >= self.point
+        if verb == "stop" and point > self.end:
+            for number, due in self.plans.items():
+                self.tell_end(number, due)
+            return SimpleNamespace(kind="ending", point=point, text="The run ends.")
         if verb == "stop":
             self.point = point
             self.plans = {n: p for n, p in self.plans.items() if not p or p > point}
@@ -50,6 +61,11 @@ class Run:
         self.asked.append(f"{wanted['text']} at {point}")
         facts = {"plan": number}
         return SimpleNamespace(kind="planned", point=point, text="", facts=facts)
+
+    def tell_end(self, number, due):
+        kind, how = ("done", "done") if due <= self.end else ("dropped", "not done")
+        facts = {"plan": number, "over": True}
+        self.news.heard(News("sim", "sim/step", kind, f"{number}: {how}", facts=facts))
 
 
 class WithoutCells(Replay):
@@ -75,6 +91,13 @@ def play(*deeds, **options):
     run = Run()
     WithoutCells(run, journal(*deeds)).play(**options)
     return run
+
+
+def said_until(end, *deeds, **options):
+    """What is said if the program ends at a point."""
+    said = []
+    WithoutCells(Run(end=end), journal(*deeds), said.append).play(**options)
+    return [text for text in said if text]
 
 
 def test_cells_run_where_they_ran_and_plans_are_made_for_their_points():
@@ -113,6 +136,19 @@ def test_one_that_is_far_ahead_does_not_keep_the_others_from_being_done():
 def test_it_may_hold_where_the_last_thing_was_done():
     assert play(plan("a", 50), cell("b", 5), hold=True).asked[-1] == "to 50"
     assert play(cell("b", 5), hold=True).asked == ["to 5", "b here"]
+
+
+def test_plans_that_never_came_due_are_no_failure():
+    deeds = [cell("a", 5), plan("b", 50), plan("c", 5000), plan("d", 6000)]
+    for hold in (False, True):
+        *left, last = said_until(3000, *deeds, hold=hold)
+        assert [text.partition(": ")[2] for text in left] == ["not done"] * 2
+        assert last == "2 deeds were repeated; the program ended before point 6000."
+
+
+def test_a_program_that_ends_before_a_cell_is_a_failure():
+    with pytest.raises(UsageError, match="ended before it came to point 50"):
+        said_until(30, cell("a", 50))
 
 
 def test_watches_and_stops_change_nothing():

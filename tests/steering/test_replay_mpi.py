@@ -183,6 +183,10 @@ def test_a_replay_may_hold_at_the_last_deed_or_find_that_it_cannot_go_on(here):
         _, said = state_of(process)
         assert said == ""
     with steer("replay", "old", steps=25) as process:
+        _, said = state_of(process)
+        assert "u *= 2: not done, " in said
+        assert "3 deeds were repeated; the program ended before point 30." in said
+    with steer("replay", "old", steps=15) as process:
         _, said = state_of(process, status=1)
         assert "the replay failed: " in said
 
