@@ -57,6 +57,8 @@ class Deed:
     frames: tuple[bytes, ...] = ()
     large: bool = False
     """What was sent was too large to be kept."""
+    early: bool = False
+    """The program had not begun: it waited for somebody."""
     statuses: dict[str, str] = field(default_factory=dict)
     """How it ended, where not well."""
 

@@ -64,6 +64,8 @@ def _never_ran(deed: Deed) -> bool:
 
 
 def _problem(deed: Deed) -> str:
+    if deed.early:
+        return "it ran before the program had begun"
     if not deed.points:
         return "not all of its ranks were at one point"
     if deed.large:

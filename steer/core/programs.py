@@ -68,10 +68,14 @@ class Program:
         missing = self.ranks - self.here - self.ended - RankSet(self.lost)
         return not missing and len(self.labels) >= self.families
 
+    def has_left(self, ranks: RankSet) -> bool:
+        """Whether it is over on these, one way or another."""
+        return not (self.ranks - self.ended - RankSet(self.lost)) & ranks
+
     @property
     def over(self) -> bool:
         """Whether it has ended on all its ranks, one way or another."""
-        return not self.ranks - self.ended - RankSet(self.lost)
+        return self.has_left(self.ranks)
 
 
 class Programs(dict[str, Program]):

@@ -86,7 +86,7 @@ class SteerLog:
             "verb": note.kind,
             "points": {f.partition("/")[2]: at for f, at in note.places.items()},
             "ranks": self._ranks(note.run, note.ranks), "text": note.text,
-            "who": note.who, "id": note.id, "large": large,
+            "who": note.who, "id": note.id, "large": large, "early": note.early,
         }  # fmt: skip
         if note.kind != "execute" and not large:
             entry["frames"] = [base64.b64encode(frame).decode() for frame in frames]

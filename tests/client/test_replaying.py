@@ -170,6 +170,7 @@ def test_cells_that_never_ran_are_left_out():
     ("deeds", "what"),
     [
         ([Deed("execute", text="x", ranks="0")], "not all of its ranks were at one"),
+        ([Deed("execute", ranks="0", early=True)], "before the program had begun"),
         ([cell("x", 3, large=True)], "too large"),
         (
             [cell("x", 3), Deed("set", points={"solve": 3})],
