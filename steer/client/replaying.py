@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from steer.client.asyncresult import AsyncResult
 from steer.client.journalfile import CELLS, PLANS, Deed, Journal
+from steer.client.scheduling import Reports
 from steer.core.plans import SLOTS
 from steer.errors import UsageError
 from steer.ranks import RankSet, describe
+from steer.wire.plans import Changes, decode_deed, encode_deed
 
 if TYPE_CHECKING:
     from steer.client.run import Run
@@ -28,6 +30,9 @@ Say = Callable[[str], object]
 
 ENDED = ("ending", "over")
 """News that the program comes to no more points."""
+
+REPORTED_WITHIN = 2.0
+"""Seconds in which all ranks have said how a plan went that they have done."""
 
 PATIENCE = 30.0
 """Seconds until the last rank ends when the first one has."""
@@ -53,6 +58,16 @@ def deeds_of(journal: Journal) -> list[Deed]:
             "be read, but not replayed."
         )
     return deeds
+
+
+def _body_of(deed: Deed) -> bytes:
+    """What the ranks are to do. It is planned long before, when parameters still have
+    other values: whether they may be changed like that is seen where they are."""
+    if deed.verb != "set":
+        return deed.body
+    changes = decode_deed("set", deed.body)
+    assert isinstance(changes, Changes)
+    return encode_deed(Changes(changes.parts, unchecked=True))
 
 
 def _never_ran(deed: Deed) -> bool:
@@ -88,6 +103,8 @@ class Replay:
         """What plans of the journal are called now."""
         self._ahead: dict[int, int] = {}
         """Plans that are not done yet: their points; 0 if they recur."""
+        self._once: list[int] = []
+        """Those that do not recur."""
         self._reports = run.reports()
 
     def play(self, *, hold: bool = False) -> None:
@@ -108,6 +125,7 @@ class Replay:
         # There, because it is over only when the last thing was done.
         last = max([self._here, *self._ahead.values()])
         if self._comes_to(last):
+            self._tell_what_failed()
             if not hold:
                 self._run.go()
             self._say(f"{len(self._deeds)} deeds were repeated.")
@@ -129,14 +147,17 @@ class Replay:
                     f"{deed.what!r}: the journal does not say what that is."
                 )
             news = run.do("unplan", plan=number, point=point)
-            self._ahead.pop(number, None)
+            if self._ahead.pop(number, None):
+                self._once.remove(number)
         else:
             news = run.do(
-                "plan", verb=deed.verb, text=deed.text, body=deed.body, point=point,
-                every=deed.every,
+                "plan", verb=deed.verb, text=deed.text, body=_body_of(deed),
+                point=point, every=deed.every,
             )  # fmt: skip
             number = news.facts.get("plan", 0)
             self._plans[deed.plan] = number
+            if not deed.every:
+                self._once.append(number)
             self._ahead[number] = 0 if deed.every else point
         if news.kind != "planned" or news.point != point:
             raise UsageError(
@@ -157,6 +178,15 @@ class Replay:
     def _forget(self) -> None:
         """Plans that are done."""
         self._ahead = {n: p for n, p in self._ahead.items() if not p or p > self._here}
+
+    def _tell_what_failed(self) -> None:
+        """As it may have done then: a journal has what was planned."""
+        once = self._once[-Reports.KEPT :]
+        self._reports.wait_for(once, REPORTED_WITHIN)
+        for number in once:
+            news = self._reports.over(number)
+            if news is not None and news.facts.get("errors"):
+                self._say(news.text)
 
     # -- cells
 

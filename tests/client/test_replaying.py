@@ -10,17 +10,21 @@ from steer.client.journalfile import Deed, Journal
 from steer.client.replaying import Replay, deeds_of
 from steer.client.scheduling import Reports
 from steer.core.plans import SLOTS
+from steer.core.roundevents import FREE
 from steer.errors import UsageError
 from steer.wire.messages import News
+from steer.wire.plans import Change, Changes, encode_deed
 
 
 class Run:
     """A run that does what it is asked for, and keeps to the room on its pages."""
 
-    def __init__(self, ranks="0-3", end=1 << 53):
+    def __init__(self, ranks="0-3", end=FREE, errors=None):
         self.ranks = ranks
         self.end = end
+        self.errors = errors or {}
         self.news = Reports()
+        self.bodies = []
         self.point = 1
         self.asked = []
         self.plans = {}
@@ -42,30 +46,37 @@ class Run:
         point = wanted["point"]
         assert point >= self.point
         if verb == "stop" and point > self.end:
-            for number, due in self.plans.items():
-                self.tell_end(number, due)
+            self.tell_ends(FREE)
             return SimpleNamespace(kind="ending", point=point, text="The run ends.")
         if verb == "stop":
             self.point = point
-            self.plans = {n: p for n, p in self.plans.items() if not p or p > point}
+            self.tell_ends(point)
             self.asked.append(f"to {point}")
             return SimpleNamespace(kind="stopped", point=point, text="")
         if verb == "unplan":
             del self.plans[wanted["plan"]]
             self.asked.append(f"end {wanted['plan']} at {point}")
             return SimpleNamespace(kind="planned", point=point, text="", facts={})
+        self.bodies.append(wanted["body"])
         number = 100 + len(self.asked)
-        if point > self.point or wanted["every"]:
-            self.plans[number] = 0 if wanted["every"] else point
-        self.most = max(self.most, len(self.plans))
+        self.plans[number] = 0 if wanted["every"] else point
+        if point > self.point:
+            self.most = max(self.most, len(self.plans))
+        self.tell_ends(self.point)
         self.asked.append(f"{wanted['text']} at {point}")
         facts = {"plan": number}
         return SimpleNamespace(kind="planned", point=point, text="", facts=facts)
 
-    def tell_end(self, number, due):
-        kind, how = ("done", "done") if due <= self.end else ("dropped", "not done")
-        facts = {"plan": number, "over": True}
-        self.news.heard(News("sim", "sim/step", kind, f"{number}: {how}", facts=facts))
+    def tell_ends(self, until):
+        """Of what is due until that point, or never will be."""
+        for number, due in list(self.plans.items()):
+            if not 0 < due <= until:
+                continue
+            kind, how = ("done", "done") if due <= self.end else ("dropped", "not done")
+            facts = {"plan": number, "over": True, "errors": self.errors.get(due)}
+            text = f"{number}: {how}"
+            self.news.heard(News("sim", "sim/step", kind, text, facts=facts))
+            del self.plans[number]
 
 
 class WithoutCells(Replay):
@@ -75,8 +86,12 @@ class WithoutCells(Replay):
         self._run.asked.append(f"{deed.text} here")
 
 
+SET = encode_deed(Changes((Change({"dt": 0.1}),)))
+
+
 def plan(text, point, **fields):
-    return Deed("set", text=text, points={"step": point}, ranks="0-3", **fields)
+    fields = {"verb": "set", "body": SET} | fields
+    return Deed(text=text, points={"step": point}, ranks="0-3", **fields)
 
 
 def cell(text, point, **fields):
@@ -112,6 +127,14 @@ def test_cells_run_where_they_ran_and_plans_are_made_for_their_points():
     ]  # fmt: skip
 
 
+def test_parameters_are_checked_where_they_are_changed():
+    """And not where that is planned, with other values."""
+    run = play(plan("a", 50), plan("b", 60, verb="code", body=b"code"))
+    assert run.bodies == [
+        encode_deed(Changes((Change({"dt": 0.1}),), unchecked=True)), b"code"
+    ]  # fmt: skip
+
+
 def test_what_recurs_is_ended_at_the_same_point():
     end = Deed("end", points={"step": 40}, ranks="0-3", ends=77)
     run = play(plan("a", 5, plan=77, every=10), end)
@@ -144,6 +167,15 @@ def test_plans_that_never_came_due_are_no_failure():
         *left, last = said_until(3000, *deeds, hold=hold)
         assert [text.partition(": ")[2] for text in left] == ["not done"] * 2
         assert last == "2 deeds were repeated; the program ended before point 6000."
+
+
+def test_what_failed_is_told_though_it_may_have_failed_then():
+    said = []
+    run = Run(errors={60: {"ZeroDivisionError": "0-3"}})
+    deeds = plan("a", 50), plan("b", 60), plan("c", 70, plan=5)
+    end = Deed("end", points={"step": 65}, ends=5)
+    WithoutCells(run, journal(*deeds, end), said.append).play()
+    assert [text for text in said if text] == ["101: done", "4 deeds were repeated."]
 
 
 def test_a_program_that_ends_before_a_cell_is_a_failure():
