@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from steer.client import changes
 from steer.client.parameters import RunParameters
 from steer.client.runstate import plan_lines
@@ -110,17 +112,34 @@ class Reports:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._over: dict[int, News] = {}
+        self._planned: dict[int, News] = {}
 
     def heard(self, news: News) -> None:
         """In the I/O thread."""
-        if news.kind == "planned":  # perhaps a number that an earlier hub gave out
-            self._over.pop(news.facts["plan"], None)
-        elif news.facts.get("over"):
-            with self._changed:
-                self._over[news.facts["plan"]] = news
-                while len(self._over) > self.KEPT:
-                    del self._over[next(iter(self._over))]
-                self._changed.notify_all()
+        with self._changed:
+            if news.kind == "planned":
+                self._heard_plan(news.facts["plan"], news)
+            elif news.facts.get("over"):
+                self._ended(news.facts["plan"], news)
+
+    def _heard_plan(self, number: int, news: News) -> None:
+        self._over.pop(number, None)  # perhaps a number that an earlier hub gave out
+        _keep(self._planned, number, news, self.KEPT)
+        ends = news.facts.get("ends", 0)
+        if not ends:
+            return
+        self._ended(number, news)  # all there is to it is that all know of it
+        ended = self._planned.get(ends)
+        if ended is None or self.over(ends):
+            return
+        if ended.facts.get("every") or news.point <= ended.point:
+            text = f"{ended.text}; it was taken back"
+            told = msgspec.structs.replace(ended, kind="dropped", text=text)
+            self._ended(ends, told)
+
+    def _ended(self, number: int, news: News) -> None:
+        _keep(self._over, number, news, self.KEPT)
+        self._changed.notify_all()
 
     def over(self, plan: int) -> News | None:
         """How it ended."""
@@ -135,6 +154,13 @@ class Reports:
         """Wait until these have ended; whether they have."""
         with self._changed:
             return self._changed.wait_for(lambda: all(map(self.over, plans)), seconds)
+
+
+def _keep(kept: dict[int, News], number: int, news: News, most: int) -> None:
+    """Keep the latest."""
+    kept[number] = news
+    while len(kept) > most:
+        del kept[next(iter(kept))]
 
 
 class Scheduling:

@@ -77,6 +77,11 @@ class Snapshots:
         status = self.status()
         held = [f for f in status["families"] if f["phase"] == "stopped"]
         ranks = RankSet.parse(status["ranks"]) - RankSet(map(int, status["lost"]))
+        if not ranks:
+            raise UsageError(
+                "The program has failed on all ranks, and does not go on: look into it "
+                "with run.execute, or end it with `steer stop`."
+            )
         held_ranks = RankSet()
         for family in held:
             held_ranks |= RankSet.parse(family["ranks"])
