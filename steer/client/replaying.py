@@ -103,6 +103,8 @@ class Replay:
         """What plans of the journal are called now."""
         self._ahead: dict[int, int] = {}
         """Plans that are not done yet: their points; 0 if they recur."""
+        self._ending: dict[int, int] = {}
+        """Those that recur until a point ahead."""
         self._once: list[int] = []
         """Those that do not recur."""
         self._reports = run.reports()
@@ -147,12 +149,11 @@ class Replay:
                     f"{deed.what!r}: the journal does not say what that is."
                 )
             news = run.do("unplan", plan=number, point=point)
-            if self._ahead.pop(number, None):
-                self._once.remove(number)
+            self._end(number, point)
         else:
             news = run.do(
                 "plan", verb=deed.verb, text=deed.text, body=_body_of(deed),
-                point=point, every=deed.every,
+                point=point if point > self._here else 0, every=deed.every,
             )  # fmt: skip
             number = news.facts.get("plan", 0)
             self._plans[deed.plan] = number
@@ -168,16 +169,32 @@ class Replay:
     def _make_room(self, deed: Deed, rest: Sequence[Deed]) -> None:
         """Go on, without passing where something has yet to be done, until there is
         room on the ranks' pages for one more plan."""
-        self._forget()
-        if deed.verb == "end" or len(self._ahead) < SLOTS - 1:
+        if deed.verb == "end" or self._has_room():
             return
         # One point before: what is planned for it may have to come first.
-        self._go_to(max(self._here, min(later.point for later in rest) - 1))
-        self._forget()
+        first = min(later.point for later in rest)
+        self._go_to(max(self._here, first - 1))
+        alone = not any(d.verb == "end" and d.point == first for d in rest)
+        if not self._has_room() and deed.point == first and alone:
+            self._go_to(first)  # where there is room for what is done at once
 
-    def _forget(self) -> None:
-        """Plans that are done."""
-        self._ahead = {n: p for n, p in self._ahead.items() if not p or p > self._here}
+    def _has_room(self) -> bool:
+        """Whether one more may lie ahead."""
+        here = self._here
+        self._ahead = {n: p for n, p in self._ahead.items() if not p or p > here}
+        self._ending = {n: p for n, p in self._ending.items() if p > here}
+        return len(self._ahead) + len(self._ending) < SLOTS - 1
+
+    def _end(self, number: int, point: int) -> None:
+        """It is over from a point on, and has its place on the pages until then."""
+        due = self._ahead.get(number)
+        if due == 0:
+            self._ending[number] = point
+        elif due is None or due < point:
+            return  # it is done before
+        else:
+            self._once.remove(number)
+        del self._ahead[number]
 
     def _tell_what_failed(self) -> None:
         """As it may have done then: a journal has what was planned."""

@@ -28,6 +28,7 @@ class Run:
         self.point = 1
         self.asked = []
         self.plans = {}
+        self.ending = {}
         self.most = 0
 
     def status(self):
@@ -43,7 +44,7 @@ class Run:
         self.asked.append("go")
 
     def do(self, verb, /, **wanted):
-        point = wanted["point"]
+        point = wanted["point"] or self.point
         assert point >= self.point
         if verb == "stop" and point > self.end:
             self.tell_ends(FREE)
@@ -54,14 +55,18 @@ class Run:
             self.asked.append(f"to {point}")
             return SimpleNamespace(kind="stopped", point=point, text="")
         if verb == "unplan":
-            del self.plans[wanted["plan"]]
+            if self.plans.pop(wanted["plan"]) == 0:
+                self.ending[wanted["plan"]] = point
             self.asked.append(f"end {wanted['plan']} at {point}")
             return SimpleNamespace(kind="planned", point=point, text="", facts={})
         self.bodies.append(wanted["body"])
         number = 100 + len(self.asked)
         self.plans[number] = 0 if wanted["every"] else point
+        there = [*self.plans.values(), *self.ending.values()]
         if point > self.point:
-            self.most = max(self.most, len(self.plans))
+            self.most = max(
+                self.most, sum(not due or due > self.point for due in there)
+            )
         self.tell_ends(self.point)
         self.asked.append(f"{wanted['text']} at {point}")
         facts = {"plan": number}
@@ -147,6 +152,22 @@ def test_there_is_never_more_planned_than_a_page_has_room_for():
     assert run.most <= SLOTS
     made = [asked for asked in run.asked if " at " in asked]
     assert [asked.split()[0] for asked in made[1:]] == [str(n) for n in range(40)]
+
+
+def test_what_recurs_until_a_point_ahead_needs_its_room_until_then():
+    recurring = [plan(f"r{n}", 3, plan=n, every=5) for n in range(3)]
+    ends = [Deed("end", points={"step": 50 + n}, ends=n) for n in range(3)]
+    run = play(*recurring, *ends, *(plan(str(n), 100 + n) for n in range(6)))
+    assert run.most <= SLOTS
+    assert "to 102" in run.asked
+
+
+def test_what_is_done_at_once_has_room_though_others_recur():
+    recurring = [plan(f"r{n}", 3, plan=n, every=5) for n in range(SLOTS - 1)]
+    run = play(*recurring, plan("a", 50), cell("b", 60))
+    assert run.most == SLOTS - 1
+    asked = run.asked[SLOTS - 1 :]
+    assert asked == ["to 49", "to 50", "a at 50", "to 60", "b here", "go"]
 
 
 def test_one_that_is_far_ahead_does_not_keep_the_others_from_being_done():
