@@ -215,7 +215,9 @@ class HubCore:
         if self.fanout.gated:
             actions = actions + self.fanout.let_through()
         if self.wheel.cells.open or self.wheel.order.deferred:
-            actions = actions + self.wheel.cells.look(self.fanout.requests)
+            actions = actions + self.wheel.cells.look(
+                self.fanout.requests, self.wheel.programs
+            )
             actions += self.wheel.cells_ended(self.fanout.waiting(), now)
         self.story.add(now, event, actions)
         return actions
