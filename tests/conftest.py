@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from steer.testing.waiting import wait_until
 hypothesis.settings.register_profile("dev", max_examples=50, deadline=None)
 # What fails in CI shall fail at once for whoever looks; the night finds new examples.
 hypothesis.settings.register_profile(
-    "ci", max_examples=150, deadline=None, print_blob=True, derandomize=True
+    "ci", max_examples=60, deadline=None, print_blob=True, derandomize=True
 )
 hypothesis.settings.register_profile(
     "night", max_examples=10_000, deadline=None, print_blob=True
@@ -69,13 +70,17 @@ def no_leaks(
     private_home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[None]:
-    """Fail a test marked mpi that leaves a process, a segment, a socket or a zombie.
+    """Fail a test that leaves a zombie, and one marked mpi that leaves a process, a
+    segment or a socket.
 
     What a fixture of a wider scope holds was there before and is checked at the end of
     the session.
     """
     if request.node.get_closest_marker("mpi") is None:
         yield
+        if zombie := _wait_for_no_zombie():
+            os.waitpid(zombie, 0)  # the next test is not to be blamed for it
+            pytest.fail(f"The test never waited for its process {zombie}.", False)
         return
     tag = f"{_SESSION}.{next(_NUMBERS)}"
     monkeypatch.setenv(TAG, tag)
@@ -85,6 +90,25 @@ def no_leaks(
     if left:
         kill_tagged(tag)
         pytest.fail("The test left: " + "; ".join(left), pytrace=False)
+
+
+def _wait_for_no_zombie() -> int:
+    """The first of our ended children that nobody waits for in time; 0 if there is
+    none."""
+    ended = 0
+
+    def clean() -> bool:
+        nonlocal ended
+        with suppress(ChildProcessError):
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            ended = 0 if found is None else found.si_pid
+            return found is None
+        ended = 0
+        return True
+
+    with suppress(AssertionError):
+        wait_until(clean, _SECONDS_TO_GO, "children to be waited for")
+    return ended
 
 
 def _wait_for_clean(tag: str, home: Path, before: Traces) -> list[str]:

@@ -95,6 +95,7 @@ def test_the_waves_are_the_same_on_any_number_of_ranks(tmp_path: Path):
         np.testing.assert_array_equal(ponds[1], pond, err_msg=f"{ranks} ranks")
 
 
+@pytest.mark.either_mpi
 @pytest.mark.mpi
 def test_a_wave_goes_as_fast_as_it_should(tmp_path: Path):
     """In shallow water the square root of gravity times depth; a low round heap's."""
@@ -128,6 +129,7 @@ def test_waves_is_a_program(tmp_path: Path):
     assert np.load(file).shape == (30, 40)
 
 
+@pytest.mark.either_mpi
 @pytest.mark.mpi
 @pytest.mark.parametrize(
     ("words", "sentence"),
@@ -280,6 +282,7 @@ def test_the_notebook_of_the_kernel_runs(
     assert len(ran.errors()) == 1, ran.errors()
 
 
+@pytest.mark.either_mpi
 @pytest.mark.mpi
 @pytest.mark.timeout(120)
 def test_the_farm_runs(tmp_path: Path):

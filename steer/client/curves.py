@@ -54,6 +54,8 @@ class Curve:
     def __init__(self, name: str, most: int = MOST) -> None:
         self.name = name
         self.samples: list[Sample] = []
+        self.points = 0
+        """How many have come in all."""
         self.joined = 1
         """So many points, one after the other, are one sample now."""
         self._most = most
@@ -77,6 +79,7 @@ class Curve:
         if last is not None and sample.point <= last.point:
             return
         self._last = sample
+        self.points += 1
         if self.samples and self._open < self.joined:
             self.samples[-1] = _both(self.samples[-1], sample)
             self._open += 1

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from steer.client.journalfile import Journal
 
 
+REST = 1.0
+"""Seconds that a replay may need to say how it ended when its program has."""
+
+
 def add_journal(commands: Any) -> None:
     """Add `steer journal`."""
     parser = commands.add_parser(
@@ -66,7 +70,8 @@ def _list(arguments: argparse.Namespace) -> None:
 
 def _headline(journal: Journal) -> str:
     words = [str(journal.head.get("script", "")), *journal.head.get("arguments", [])]
-    return f"{journal.run}: {' '.join(words)}, {journal.ranks} ranks"
+    of = f", a replay of {journal.replay_of}" if journal.replay_of else ""
+    return f"{journal.run}: {' '.join(words)}, {journal.ranks} ranks{of}"
 
 
 def add_replay(
@@ -99,13 +104,23 @@ def replay(arguments: argparse.Namespace) -> int:
     from steer.client import journalfile, runcommand
     from steer.client.replaying import deeds_of
 
-    journal = journalfile.read(journalfile.find(arguments.journal, arguments.profile))
-    deeds_of(journal)
+    path = journalfile.find(arguments.journal, arguments.profile)
+    journal = journalfile.read(path)
+    deeds = deeds_of(journal)
     arguments.n = arguments.n or journal.ranks or None
     arguments.stop_at = 0
     player = _Player(journal, hold=arguments.hold, quiet=arguments.quiet)
-    status = runcommand.run(arguments, player.begin)
+    player.say(_what_is_replayed(journal, len(deeds)))
+    status = runcommand.run(arguments, player.begin, replay_of=path.stem)
+    player.finish()
     return 1 if player.failed else status
+
+
+def _what_is_replayed(journal: Journal, deeds: int) -> str:
+    of = f", itself the journal of a replay of {journal.replay_of}"
+    return (
+        f"repeating {deeds} deeds of {journal.path}{of if journal.replay_of else ''}."
+    )
 
 
 class _Player:
@@ -116,11 +131,18 @@ class _Player:
         self._hold = hold
         self._quiet = quiet
         self.failed = False
+        self._thread: threading.Thread | None = None
 
     def begin(self, cluster: Cluster) -> None:
         """The program is about to begin."""
         # A daemon: the command ends with the program, whatever we wait for.
-        threading.Thread(target=self._play, args=(cluster,), daemon=True).start()
+        self._thread = threading.Thread(target=self._play, args=(cluster,), daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """The program is over: let it say the rest."""
+        if self._thread is not None:
+            self._thread.join(REST)
 
     def _play(self, cluster: Cluster) -> None:
         from steer.client.client import Client
@@ -131,14 +153,15 @@ class _Player:
         with contextlib.closing(Client(str(cluster.cluster_file))) as client:
             try:
                 wait_for_begin(client.link)
-                Replay(Run.of(client), self._journal, self._say).play(hold=self._hold)
+                Replay(Run.of(client), self._journal, self.say).play(hold=self._hold)
             except SteerError as error:
                 self.failed = True
                 _complain(f"the replay failed: {error}")
                 with contextlib.suppress(SteerError):
                     client.link.wait(client.link.shutdown("", hub=True))
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Tell the user, unless that is not wanted."""
         if not self._quiet:
             _complain(text)
 

@@ -12,6 +12,7 @@ from the hub, or, also when the run is long over, from its file. `replaying` rep
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import time
 from collections.abc import Sequence
@@ -56,6 +57,8 @@ class Deed:
     frames: tuple[bytes, ...] = ()
     large: bool = False
     """What was sent was too large to be kept."""
+    early: bool = False
+    """The program had not begun: it waited for somebody."""
     statuses: dict[str, str] = field(default_factory=dict)
     """How it ended, where not well."""
 
@@ -110,6 +113,11 @@ class Journal:
     def ranks(self) -> int:
         """How many it had."""
         return int(self.head.get("ranks", 0))
+
+    @property
+    def replay_of(self) -> str:
+        """The journal that was replayed on it; empty if none was."""
+        return str(self.head.get("replay_of", ""))
 
     def last(self, n: int) -> Journal:
         """The same with no more than the last n deeds."""
@@ -200,14 +208,27 @@ def _deed(entry: dict[str, Any], statuses: dict[str, str]) -> Deed:
 
 
 def find(name: str, profile: str = "") -> Path:
-    """The journal of a run by its name, the latest, or by its file."""
+    """The journal of a run by its name, the latest, or by its file.
+
+    A name means what somebody has done, and a replay's own journal only if there is no
+    other: a replay that did not come to its end has repeated a part of the deeds.
+    """
     path = Path(name)
     if path.suffix == ".jsonl" and path.exists():
         return path
     if "/" not in name:
-        for path in reversed(list_files(profile or None)):
-            if name in (path.name, path.stem, run_of(path)):
-                return path
+        paths = list_files(profile or None)[::-1]
+        of_run = [path for path in paths if run_of(path) == name]
+        first = next(
+            itertools.chain(
+                (path for path in paths if name in (path.name, path.stem)),
+                (path for path in of_run if not is_of_replay(path)),
+                of_run,
+            ),
+            None,
+        )
+        if first is not None:
+            return first
     raise UsageError(
         f"There is no journal of {name}: no such file, and no run of that name was "
         "steered. `steer journal` lists those that there are."
@@ -227,6 +248,16 @@ def list_files(profile: str | None = None) -> list[Path]:
 def run_of(path: Path) -> str:
     """The name of the run: the file's without the time."""
     return path.stem.rpartition(".")[0]
+
+
+def is_of_replay(path: Path) -> bool:
+    """Whether it says what a replay did."""
+    try:
+        with path.open("rb") as file:
+            head = json.loads(file.readline())
+    except (OSError, ValueError):
+        return False
+    return isinstance(head, dict) and bool(head.get("replay_of"))
 
 
 def read(path: Path) -> Journal:

@@ -348,7 +348,7 @@ class Link:
                 self._shelf.drop(pending.submit.store)
         os.close(self._probe)
         self._context.term()
-        closed = HubUnreachable("This client was closed.")
+        self.trouble = closed = HubUnreachable("This client was closed.")
         self._fail_questions(closed)
         if self._steering is not None:
             self._steering.trouble(closed)

@@ -17,14 +17,25 @@ from typing import TYPE_CHECKING, Any
 
 from steer.client.asyncresult import AsyncResult
 from steer.client.journalfile import CELLS, PLANS, Deed, Journal
+from steer.client.scheduling import Reports
 from steer.core.plans import SLOTS
 from steer.errors import UsageError
 from steer.ranks import RankSet, describe
+from steer.wire.plans import Changes, decode_deed, encode_deed
 
 if TYPE_CHECKING:
     from steer.client.run import Run
 
 Say = Callable[[str], object]
+
+ENDED = ("ending", "over")
+"""News that the program comes to no more points."""
+
+REPORTED_WITHIN = 2.0
+"""Seconds in which all ranks have said how a plan went that they have done."""
+
+PATIENCE = 30.0
+"""Seconds until the last rank ends when the first one has."""
 
 
 def deeds_of(journal: Journal) -> list[Deed]:
@@ -49,6 +60,16 @@ def deeds_of(journal: Journal) -> list[Deed]:
     return deeds
 
 
+def _body_of(deed: Deed) -> bytes:
+    """What the ranks are to do. It is planned long before, when parameters still have
+    other values: whether they may be changed like that is seen where they are."""
+    if deed.verb != "set":
+        return deed.body
+    changes = decode_deed("set", deed.body)
+    assert isinstance(changes, Changes)
+    return encode_deed(Changes(changes.parts, unchecked=True))
+
+
 def _never_ran(deed: Deed) -> bool:
     ran = RankSet.parse(deed.ranks)
     for ranks, status in deed.statuses.items():
@@ -58,6 +79,8 @@ def _never_ran(deed: Deed) -> bool:
 
 
 def _problem(deed: Deed) -> str:
+    if deed.early:
+        return "it ran before the program had begun"
     if not deed.points:
         return "not all of its ranks were at one point"
     if deed.large:
@@ -80,6 +103,11 @@ class Replay:
         """What plans of the journal are called now."""
         self._ahead: dict[int, int] = {}
         """Plans that are not done yet: their points; 0 if they recur."""
+        self._ending: dict[int, int] = {}
+        """Those that recur until a point ahead."""
+        self._once: list[int] = []
+        """Those that do not recur."""
+        self._reports = run.reports()
 
     def play(self, *, hold: bool = False) -> None:
         """Do all of it, and let the run go on, or `hold` it where the last thing was
@@ -97,10 +125,14 @@ class Replay:
             else:
                 self._plan(deed, self._deeds[number:])
         # There, because it is over only when the last thing was done.
-        self._go_to(max([self._here, *self._ahead.values()]))
-        if not hold:
-            self._run.go()
-        self._say(f"{len(self._deeds)} deeds were repeated.")
+        last = max([self._here, *self._ahead.values()])
+        if self._comes_to(last):
+            self._tell_what_failed()
+            if not hold:
+                self._run.go()
+            self._say(f"{len(self._deeds)} deeds were repeated.")
+        else:
+            self._tell_what_was_not_due(last)
 
     # -- plans
 
@@ -117,14 +149,16 @@ class Replay:
                     f"{deed.what!r}: the journal does not say what that is."
                 )
             news = run.do("unplan", plan=number, point=point)
-            self._ahead.pop(number, None)
+            self._end(number, point)
         else:
             news = run.do(
-                "plan", verb=deed.verb, text=deed.text, body=deed.body, point=point,
-                every=deed.every,
+                "plan", verb=deed.verb, text=deed.text, body=_body_of(deed),
+                point=point if point > self._here else 0, every=deed.every,
             )  # fmt: skip
             number = news.facts.get("plan", 0)
             self._plans[deed.plan] = number
+            if not deed.every:
+                self._once.append(number)
             self._ahead[number] = 0 if deed.every else point
         if news.kind != "planned" or news.point != point:
             raise UsageError(
@@ -135,27 +169,74 @@ class Replay:
     def _make_room(self, deed: Deed, rest: Sequence[Deed]) -> None:
         """Go on, without passing where something has yet to be done, until there is
         room on the ranks' pages for one more plan."""
-        self._forget()
-        if deed.verb == "end" or len(self._ahead) < SLOTS - 1:
+        if deed.verb == "end" or self._has_room():
             return
         # One point before: what is planned for it may have to come first.
-        self._go_to(max(self._here, min(later.point for later in rest) - 1))
-        self._forget()
+        first = min(later.point for later in rest)
+        self._go_to(max(self._here, first - 1))
+        alone = not any(d.verb == "end" and d.point == first for d in rest)
+        if not self._has_room() and deed.point == first and alone:
+            self._go_to(first)  # where there is room for what is done at once
 
-    def _forget(self) -> None:
-        """Plans that are done."""
-        self._ahead = {n: p for n, p in self._ahead.items() if not p or p > self._here}
+    def _has_room(self) -> bool:
+        """Whether one more may lie ahead."""
+        here = self._here
+        self._ahead = {n: p for n, p in self._ahead.items() if not p or p > here}
+        self._ending = {n: p for n, p in self._ending.items() if p > here}
+        return len(self._ahead) + len(self._ending) < SLOTS - 1
+
+    def _end(self, number: int, point: int) -> None:
+        """It is over from a point on, and has its place on the pages until then."""
+        due = self._ahead.get(number)
+        if due == 0:
+            self._ending[number] = point
+        elif due is None or due < point:
+            return  # it is done before
+        else:
+            self._once.remove(number)
+        del self._ahead[number]
+
+    def _tell_what_failed(self) -> None:
+        """As it may have done then: a journal has what was planned."""
+        once = self._once[-Reports.KEPT :]
+        self._reports.wait_for(once, REPORTED_WITHIN)
+        for number in once:
+            news = self._reports.over(number)
+            if news is not None and news.facts.get("errors"):
+                self._say(news.text)
 
     # -- cells
 
     def _go_to(self, point: int, deed: Deed | None = None) -> None:
         if point < self._here:
             raise UsageError(self._too_late(deed) if deed is not None else "")
+        if not self._comes_to(point):
+            raise UsageError(f"The run ended before it came to point {point}.")
+
+    def _comes_to(self, point: int) -> bool:
+        """Hold it there, or further than that if it is; false if it ends before."""
         if point > self._here:
             news = self._run.do("stop", point=point)
+            if news.kind in ENDED:
+                return False
             if news.kind != "stopped" or news.point != point:
                 raise UsageError(f"The run did not come to point {point}: {news.text}")
             self._here = point
+        return True
+
+    def _tell_what_was_not_due(self, last: int) -> None:
+        """The program ended before its last plans were due. So it may have done then: a
+        journal has what was planned, and not whether the program came to that."""
+        due = [number for number, point in self._ahead.items() if point]
+        self._reports.wait_for(due, PATIENCE)
+        ends = [news for n in due if (news := self._reports.over(n)) is not None]
+        left = [news for news in ends if news.kind == "dropped"]
+        for news in left:
+            self._say(news.text)
+        self._say(
+            f"{len(self._deeds) - len(left)} deeds were repeated; the program ended "
+            f"before point {last}."
+        )
 
     def _too_late(self, deed: Deed) -> str:
         return (

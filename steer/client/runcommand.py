@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steer.errors import UsageError
@@ -98,8 +99,12 @@ def add_options(
     parser.add_argument("program", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
-def run(arguments: argparse.Namespace, begun: Begun = lambda cluster: None) -> int:
-    """Run it; the program's exit status."""
+def run(
+    arguments: argparse.Namespace,
+    begun: Begun = lambda cluster: None,
+    replay_of: str = "",
+) -> int:
+    """Run it, perhaps to replay a journal on it; the program's exit status."""
     program = list(arguments.program)
     if program[:1] == ["--"]:
         del program[0]
@@ -110,9 +115,10 @@ def run(arguments: argparse.Namespace, begun: Begun = lambda cluster: None) -> i
             'Without MPI a program runs as one process: leave out "-n", or leave out '
             '"--engines local".'
         )
+    folder = _folder(arguments)
     if not arguments.module:
-        _check_readable(program[0])
-        _check_points(arguments.point)
+        _check_readable(os.path.join(folder, program[0]))
+    _check_points(arguments.point, folder)
     from steer.client.running import run_program
     from steer.launch.script import NO_STOP, Script
 
@@ -125,6 +131,7 @@ def run(arguments: argparse.Namespace, begun: Begun = lambda cluster: None) -> i
         wait=arguments.wait_for_client,
         stop_at=NO_STOP if arguments.stop_at is None else arguments.stop_at,
         points=tuple(arguments.point),
+        replay_of=replay_of,
     )
     settings = {
         "n": 1 if arguments.engines == "local" else arguments.n,
@@ -168,7 +175,18 @@ def _check_readable(path: str) -> None:
         raise UsageError(f"can't open file {path!r}: {error.strerror}") from None
 
 
-def _check_points(places: list[str]) -> None:
+def _folder(arguments: argparse.Namespace) -> str:
+    """Where the program will run; empty if here."""
+    from steer.settings import load
+
+    if arguments.cwd:
+        return str(arguments.cwd)
+    folder = arguments.profile_dir
+    settings = load(arguments.profile, Path(folder) if folder else None)
+    return str(settings.get("cwd") or "")
+
+
+def _check_points(places: list[str], folder: str) -> None:
     """Refuse what cannot be, as far as it can be seen from here."""
     import ast
 
@@ -176,11 +194,12 @@ def _check_points(places: list[str]) -> None:
 
     for text in places:
         spot = parse(text)
-        if spot.line and os.path.isfile(spot.file):
-            with open(spot.file, "rb") as file:
+        path = os.path.join(folder, spot.file)
+        if spot.line and os.path.isfile(path):
+            with open(path, "rb") as file:
                 source = file.read()
             try:
-                tree = ast.parse(source, spot.file)
+                tree = ast.parse(source, path)
             except SyntaxError:
                 continue  # Python will tell
             place(tree, "__main__", spot)

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from steer.client import changes
 from steer.client.parameters import RunParameters
 from steer.client.runstate import plan_lines
@@ -110,17 +112,34 @@ class Reports:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._over: dict[int, News] = {}
+        self._planned: dict[int, News] = {}
 
     def heard(self, news: News) -> None:
         """In the I/O thread."""
-        if news.kind == "planned":  # perhaps a number that an earlier hub gave out
-            self._over.pop(news.facts["plan"], None)
-        elif news.facts.get("over"):
-            with self._changed:
-                self._over[news.facts["plan"]] = news
-                while len(self._over) > self.KEPT:
-                    del self._over[next(iter(self._over))]
-                self._changed.notify_all()
+        with self._changed:
+            if news.kind == "planned":
+                self._heard_plan(news.facts["plan"], news)
+            elif news.facts.get("over"):
+                self._ended(news.facts["plan"], news)
+
+    def _heard_plan(self, number: int, news: News) -> None:
+        self._over.pop(number, None)  # perhaps a number that an earlier hub gave out
+        _keep(self._planned, number, news, self.KEPT)
+        ends = news.facts.get("ends", 0)
+        if not ends:
+            return
+        self._ended(number, news)  # all there is to it is that all know of it
+        ended = self._planned.get(ends)
+        if ended is None or self.over(ends):
+            return
+        if ended.facts.get("every") or news.point <= ended.point:
+            text = f"{ended.text}; it was taken back"
+            told = msgspec.structs.replace(ended, kind="dropped", text=text)
+            self._ended(ends, told)
+
+    def _ended(self, number: int, news: News) -> None:
+        _keep(self._over, number, news, self.KEPT)
+        self._changed.notify_all()
 
     def over(self, plan: int) -> News | None:
         """How it ended."""
@@ -130,6 +149,18 @@ class Reports:
         """Wait until there is another one."""
         with self._changed:
             return self._changed.wait(seconds)
+
+    def wait_for(self, plans: Sequence[int], seconds: float) -> bool:
+        """Wait until these have ended; whether they have."""
+        with self._changed:
+            return self._changed.wait_for(lambda: all(map(self.over, plans)), seconds)
+
+
+def _keep(kept: dict[int, News], number: int, news: News, most: int) -> None:
+    """Keep the latest."""
+    kept[number] = news
+    while len(kept) > most:
+        del kept[next(iter(kept))]
 
 
 class Scheduling:
@@ -213,7 +244,7 @@ class Scheduling:
                 self.unplan(each["plan"], timeout=timeout)
             return None
         numbers = plan.numbers if isinstance(plan, Plan) else [plan]
-        reports = self._listen()
+        reports = self.reports()
         for number in numbers:
             news = self.do("unplan", timeout, plan=number)
         return Plan(self, news, reports) if "plan" in news.facts else None
@@ -236,7 +267,7 @@ class Scheduling:
                 f"What is planned has {len(body):,} bytes, and may have {LARGEST:,}; "
                 "send large data before, with run.view.push at a stop."
             )
-        reports = self._listen()
+        reports = self.reports()
         news = self.do(
             "plan", timeout, verb=verb_of(deed), text=text, body=body, point=point,
             ahead=ahead, every=every,
@@ -245,8 +276,8 @@ class Scheduling:
             raise PlanError(news.text)
         return Plan(self, news, reports)
 
-    def _listen(self) -> Reports:
-        """Before the hub can say anything about what is planned."""
+    def reports(self) -> Reports:
+        """How plans end; asked for before the hub can say anything about them."""
         if self._reports is None:
             self._reports = Reports()
             self.client.link.steering.listeners.append(self._reports.heard)

@@ -38,13 +38,16 @@ class Snapshots:
 
     def snapshot(self, *names: Any) -> Sentence:
         """Keep what these variables of the loop hold, or all that can be kept, on every
-        rank. A later snapshot takes the place of this one."""
+        rank. A later snapshot takes the place of this one, unless it is refused."""
         for name in names:
             if not isinstance(name, str) or not name.isidentifier():
                 raise UsageError(
                     f"A snapshot is of variables by name, not of {name!r}."
                 )
         ids, point = self._stopped()
+        told = self._told_by_all(ids, f"check({names!r})")
+        if any(one["refused"] for one in told):
+            raise UsageError(_refusal("snapshot", ids, told))
         text = " ".join(("snapshot", *names))
         told = self._on_all(ids, text, "take", names, point)
         if any(one["refused"] for one in told):
@@ -57,8 +60,7 @@ class Snapshots:
     def rewind(self) -> Sentence:
         """Put back what the last snapshot has kept, on every rank."""
         ids, point = self._stopped()
-        # A question, which is none of the journal's.
-        told = self.client[ids].pull(f"{_THERE}.look()", block=True)
+        told = self._told_by_all(ids, "look()")
         if any(one["refused"] for one in told):
             raise UsageError(_refusal("rewind", ids, told))
         then = {one["point"] for one in told}
@@ -77,12 +79,22 @@ class Snapshots:
         status = self.status()
         held = [f for f in status["families"] if f["phase"] == "stopped"]
         ranks = RankSet.parse(status["ranks"]) - RankSet(map(int, status["lost"]))
+        if not ranks:
+            raise UsageError(
+                "The program has failed on all ranks, and does not go on: look into it "
+                "with run.execute, or end it with `steer stop`."
+            )
         held_ranks = RankSet()
         for family in held:
             held_ranks |= RankSet.parse(family["ranks"])
         if not ranks <= held_ranks:
             raise UsageError("The run is not stopped: stop it first.")
         return list(ranks), held[0]["point"]
+
+    def _told_by_all(self, ids: list[int], question: str) -> list[Any]:
+        """A question, which is none of the journal's."""
+        told: list[Any] = self.client[ids].pull(f"{_THERE}.{question}", block=True)
+        return told
 
     def _on_all(
         self, ids: list[int], name: str, function: str, *args: Any

@@ -49,6 +49,8 @@ class Steering:
         """Called in the I/O thread with each piece of news."""
         self.takers: list[Taker] = []
         """Called in the I/O thread with each sample of a watch."""
+        self.mourners: list[Callable[[], object]] = []
+        """Called when the hub is gone, which the link's `trouble` tells by then."""
         self.who = f"{_user()}@{host_name()}"
 
     # -- from any thread
@@ -143,6 +145,8 @@ class Steering:
         for future in waiting:
             if not future.done():
                 future.set_exception(error)
+        for mourner in list(self.mourners):
+            mourner()
 
 
 def _user() -> str:

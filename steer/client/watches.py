@@ -63,18 +63,38 @@ class Watch:
         return self.curve.last
 
     def wait(self, n: int = 1, timeout: float | None = None) -> Watch:
-        """Wait until there are numbers of n points."""
+        """Wait until numbers of n points have come; PlanError if the watch, or the run,
+        ends before."""
+        link, curve = self._run.client.link, self.curve
+
+        def there_is_no_more_to_wait_for() -> bool:
+            return curve.points >= n or self.ended or link.trouble is not None
+
         with self.changed:
-            if not self.changed.wait_for(lambda: len(self.curve) >= n, timeout):
-                raise NotYet(
-                    f"{self.text}: numbers of {len(self.curve)} points have come in "
-                    f"{timeout:g} s, not {n}."
-                )
-        return self
+            came = self.changed.wait_for(there_is_no_more_to_wait_for, timeout)
+        if curve.points >= n:
+            return self
+        had = f"{self.text}: numbers of {curve.points} points have come"
+        if not came:
+            raise NotYet(f"{had} in {timeout:g} s, not {n}.")
+        if self.ended:
+            raise PlanError(f"{had}, and not {n}: it is not watched any more.")
+        assert link.trouble is not None
+        raise link.trouble.with_traceback(None)
 
     def end(self) -> None:
         """Watch it no more; what was seen stays here."""
         self._run.unwatch(self.number)
+
+    def end_here(self) -> None:
+        """It is over: no more numbers will come. In the I/O thread."""
+        self.ended = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Have those who wait look whether they still should."""
+        with self.changed:
+            self.changed.notify_all()
 
     def took(self, rows: list[tuple[int, float, float, float, int, int]]) -> None:
         """New numbers; in the I/O thread."""
@@ -221,6 +241,7 @@ class Watching:
             self._watches = {}
             self.client.link.steering.takers.append(self._took)
             self.client.link.steering.listeners.append(self._told)
+            self.client.link.steering.mourners.append(self._hub_is_gone)
         return self._watches
 
     def watched(self) -> list[Watch]:
@@ -239,7 +260,11 @@ class Watching:
                 ends.append(news.facts.get("plan"))
             doomed = [watch for number, watch in watches.items() if number in ends]
         for watch in doomed:
-            watch.ended = True
+            watch.end_here()
+
+    def _hub_is_gone(self) -> None:
+        for watch in list((self._watches or {}).values()):
+            watch.wake()
 
     def _took(self, message: Message, body: bytes) -> None:
         """Numbers have come; in the I/O thread."""

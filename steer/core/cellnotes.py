@@ -3,7 +3,8 @@
 They may have changed anything, so a replay has to run them again, at the same point. A
 cell is noted when it is sent, which is when all its ranks hold (`cellorder`), and
 before anything that comes behind it. How it ended is noted if it did not end well on
-all.
+all. What was still waiting when the program ended on its ranks has changed nothing of
+it, and is not noted.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from steer.core.events import Action
 from steer.core.fanout import Request
+from steer.core.programs import Program
 from steer.core.round import Phase
 from steer.core.roundevents import NOBODY
 from steer.core.rounds import Rounds
@@ -38,6 +40,8 @@ class NoteCell(Action, frozen=True):
     who: str
     frames: Sequence[Any] = ()
     store: Store | None = None
+    early: bool = False
+    """The program had not begun: it waited for somebody."""
 
 
 class NoteEnd(Action, frozen=True):
@@ -83,13 +87,19 @@ class CellNotes:
             cell = _Cell(request, RankSet(request.uuids), run)
             self.open[request.submit.id] = cell
 
-    def look(self, requests: Mapping[str, Request]) -> list[Action]:
+    def look(
+        self, requests: Mapping[str, Request], programs: Mapping[str, Program]
+    ) -> list[Action]:
         """See what was sent, and what has ended."""
         actions: list[Action] = []
         for id, cell in list(self.open.items()):
             request = cell.request
             if not cell.noted and not request.held_for:
-                actions.append(self._note(cell, self._places(cell)))
+                program = programs.get(cell.run)
+                if program is None or program.has_left(cell.ranks):
+                    del self.open[id]
+                    continue
+                actions.append(self._note(cell, self._places(cell), program.waits))
             if requests.get(id) is request and request.pending:
                 continue
             del self.open[id]
@@ -116,7 +126,7 @@ class CellNotes:
                 held |= round_.ranks
         return places if cell.ranks <= held else {}
 
-    def _note(self, cell: _Cell, places: dict[str, int]) -> NoteCell:
+    def _note(self, cell: _Cell, places: dict[str, int], early: bool) -> NoteCell:
         cell.noted, cell.at_a_stop = True, bool(places)
         request, submit = cell.request, cell.request.submit
         text = submit.name
@@ -124,7 +134,7 @@ class CellNotes:
             text = bytes(request.frames[0]).decode(errors="replace")
         return NoteCell(
             cell.run, places, cell.ranks, submit.id, submit.kind, text,
-            self._who(request.client), request.frames, submit.store,
+            self._who(request.client), request.frames, submit.store, early,
         )  # fmt: skip
 
 

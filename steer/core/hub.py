@@ -136,6 +136,7 @@ class HubCore:
         self.cluster = cluster
         self.probe = probe
         self.respawn = respawn
+        self.restoring_until = restoring_until
         self.registry = Registry(boot)
         self.fanout = Fanout()
         self.jobs: dict[str, int] = {}
@@ -222,7 +223,9 @@ class HubCore:
         if self.fanout.gated:
             actions = actions + self.fanout.let_through()
         if self.wheel.cells.open or self.wheel.order.deferred:
-            actions = actions + self.wheel.cells.look(self.fanout.requests)
+            actions = actions + self.wheel.cells.look(
+                self.fanout.requests, self.wheel.programs
+            )
             actions += self.wheel.cells_ended(self.fanout.waiting(), now)
         self.story.add(now, event, actions)
         return actions
@@ -337,7 +340,23 @@ class HubCore:
         if message.resent:
             self.early[message.id] = []
             return [Recall(who, message, frames)]
+        if self._may_come_back(message, now):
+            self.early[message.id] = []
+            return self._recalled(Recalled(who, message, frames, ()), now)
         return self._open(who, message, frames, now)
+
+    def _may_come_back(self, message: Submit, now: float) -> bool:
+        """Whether it names ranks of an old hub that this new one has not heard yet."""
+        if self.restoring_until is None or now >= self.restoring_until:
+            return False
+        absent = self._not_here(message.targets)
+        return bool(absent) and absent[-1] < sum(self.jobs.values())
+
+    def _not_here(self, targets: str) -> list[int]:
+        by_id = self.registry.by_id
+        return [
+            i for i in RankSet.parse(targets) if i not in by_id or not by_id[i].here
+        ]
 
     def _ask_name(self, who: str, number: int) -> list[Action]:
         """Ask once: the answer brings all that the client has sent so far."""
@@ -823,12 +842,7 @@ class HubCore:
 
     def _absent(self, event: Recalled) -> list[int]:
         done = self._done(event)
-        by_id = self.registry.by_id
-        return [
-            i
-            for i in RankSet.parse(event.submit.targets)
-            if i not in done and (i not in by_id or not by_id[i].here)
-        ]
+        return [i for i in self._not_here(event.submit.targets) if i not in done]
 
     def _reopen(self, event: Recalled, now: float) -> list[Action]:
         submit = event.submit

@@ -40,6 +40,8 @@ class Program:
     """Its families, with their members."""
     families: int = 0
     """How many of them there are, at least."""
+    replay_of: str = ""
+    """The journal that is replayed on it."""
 
     @classmethod
     def begun(cls, engine: Engine, message: RunBegan) -> Self:
@@ -49,7 +51,7 @@ class Program:
         return cls(
             message.run, engine.world, RankSet(range(first, first + size)), first,
             message.script, message.arguments, message.began, kept=message.keep,
-            waits=message.waits, stop_at=message.stop_at,
+            waits=message.waits, stop_at=message.stop_at, replay_of=message.replay_of,
         )  # fmt: skip
 
     def members(self, message: FamilyBorn) -> RankSet:
@@ -66,10 +68,14 @@ class Program:
         missing = self.ranks - self.here - self.ended - RankSet(self.lost)
         return not missing and len(self.labels) >= self.families
 
+    def has_left(self, ranks: RankSet) -> bool:
+        """Whether it is over on these, one way or another."""
+        return not (self.ranks - self.ended - RankSet(self.lost)) & ranks
+
     @property
     def over(self) -> bool:
         """Whether it has ended on all its ranks, one way or another."""
-        return not self.ranks - self.ended - RankSet(self.lost)
+        return self.has_left(self.ranks)
 
 
 class Programs(dict[str, Program]):

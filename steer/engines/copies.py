@@ -76,6 +76,20 @@ class Copies:
             yield f"{path}{name}", value
 
 
+def unseen(thing: Any) -> str:
+    """The type of something that has a state which cannot be seen; empty if it can.
+    Copies no data."""
+    libraries = sys.modules.get("numpy"), sys.modules.get("torch")
+    arrays = [
+        getattr(library, name)
+        for library, name in zip(libraries, ("ndarray", "Tensor"), strict=True)
+        if library is not None
+    ]
+    if isinstance(thing, (*_CONSTANT, *_KINDS, *arrays)):
+        return ""
+    return "" if _look_into(thing) is not None else type(thing).__qualname__
+
+
 def _look_into(thing: Any) -> Found | None:
     """None if it has a state that cannot be seen."""
     for kind, look in _KINDS.items():

@@ -85,6 +85,9 @@ class Planned:
 
     def _try(self, body: bytes) -> str:
         try:
+            changes = decode_deed("set", body)
+            if isinstance(changes, Changes) and changes.unchecked:
+                return ""
             return declared.try_change(self._changes(body))
         except SteerError as error:
             return str(error)

@@ -89,6 +89,7 @@ class Runner:
         self._sock = work
         self._shell = Shell(namespace, self._on_display)
         self._interruptible = self._interrupted = self._asked = False
+        self._begun = self._interrupted_early = False
         self._spoke = False
         self._kinds: dict[str, Callable[[Submit, list[Any]], list[Any]]] = {
             "apply": self._apply,
@@ -212,11 +213,15 @@ class Runner:
     def _on_sigint(self, signum: int, frame: FrameType | None) -> None:
         """Interrupt user code, and only that: our own steps are never cut in half.
 
-        Again too, if the user's code has caught the first one and goes on.
+        Again too, if the user's code has caught the first one and goes on. One that
+        comes before a request's code has begun is raised when it begins.
         """
         if self.tasks.on_sigint(frame):
             return
         by_client, self.wire.by_client = self.wire.by_client, False
+        if self.core.running is not None and not self._begun:
+            self._interrupted_early = True
+            return
         if by_client and not self._asked:
             return
         if self._interruptible and (not self._interrupted or self._is_users(frame)):
@@ -240,7 +245,11 @@ class Runner:
     def _user_code(self, asked: bool = True) -> Iterator[None]:
         outer = self._interruptible, self._asked  # a program that holds meanwhile
         self._interruptible, self._asked, self._interrupted = True, asked, False
+        self._begun = True
         try:
+            if self._interrupted_early:
+                self._interrupted = True
+                raise KeyboardInterrupt
             yield
         finally:
             self._interruptible, self._asked = outer
@@ -267,6 +276,7 @@ class Runner:
                 pass
 
     def _run(self, submit: Submit, frames: list[Any]) -> None:
+        outer, self._begun = self._begun, False
         self.begin(submit.id)
         outer = self.started
         started = self.started = time.time()
@@ -289,6 +299,7 @@ class Runner:
         store, reply = self._share(reply)
         result = Result(submit.id, status, started, completed, count, store)
         self._answer(result, reply)
+        self._begun, self._interrupted_early = outer, False
 
     def begin(self, request: str) -> None:
         """What is printed and asked from now on belongs to this request."""

@@ -15,7 +15,7 @@ import sys
 import sysconfig
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from types import CodeType, FrameType
@@ -25,6 +25,7 @@ from steer.engines.inserted import Inserter
 from steer.engines.mpi import environment_rank
 from steer.engines.namespace import Namespace
 from steer.engines.tracebacks import users_part
+from steer.errors import UsageError
 from steer.launch.script import Script
 
 INTERRUPTED = 130
@@ -52,16 +53,16 @@ class Ending(NamedTuple):
 
 
 class _Unreadable(Exception):
-    """There is no such program."""
+    """There is no such program, or not as it is wanted."""
 
 
 def execute(script: Script, namespace: Namespace, quits: Callable[[], bool]) -> Ending:
     """Run it to its end, whatever that is; `quits` says whether it is to end now."""
     if quits():  # it has waited for somebody, and who came has ended it
         return Ending(STOPPED)
-    inserter = Inserter(script.points)
-    inserter.install()
+    inserter: Inserter | None = None
     try:
+        inserter = _inserter(script.points)
         code, spec = _code(script, inserter)
         ending = _run(script, code, spec, namespace, quits)
     except _Unreadable as error:
@@ -69,7 +70,7 @@ def execute(script: Script, namespace: Namespace, quits: Callable[[], bool]) -> 
         ending = Ending(UNREADABLE)
     except BaseException as error:  # noqa: BLE001  syntax errors, broken packages
         ending = _failed(error)
-    if environment_rank().rank <= 0:  # what all would say
+    if inserter is not None and environment_rank().rank <= 0:  # what all would say
         for sentence in (*inserter.problems, *inserter.missing()):
             sys.stderr.write(f"steer: {sentence}\n")
     stays = script.keep or (script.post_mortem and ending.error is not None)
@@ -79,6 +80,15 @@ def execute(script: Script, namespace: Namespace, quits: Callable[[], bool]) -> 
         with suppress(OSError, ValueError, AttributeError):  # closed, or None
             stream.flush()
     return ending
+
+
+def _inserter(places: Sequence[str]) -> Inserter:
+    try:
+        inserter = Inserter(places)
+    except UsageError as error:
+        raise _Unreadable(f"steer: {error}") from None
+    inserter.install()
+    return inserter
 
 
 def _code(script: Script, inserter: Inserter) -> tuple[CodeType, ModuleSpec | None]:

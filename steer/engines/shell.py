@@ -15,6 +15,7 @@ from __future__ import annotations
 import __future__
 
 import builtins
+import contextlib
 import functools
 import keyword
 import linecache
@@ -22,8 +23,9 @@ import operator
 import re
 import signal
 import sys
+import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -96,18 +98,12 @@ class Shell:
     def warm(self) -> SteerShell:
         """Have IPython ready."""
         if self._ipython is None:
-            # An interrupt waits: half an import of IPython would stay for ever. The
-            # call that blocks raises one that came just before.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-            try:
-                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            with _no_interrupts():  # half an import of IPython would stay for ever
                 from steer.engines.ipython import make
 
                 with self._namespace.program_first(_IPYTHONS):
                     self._ipython = make(self._namespace, self._on_display)
                 self._ipython.compile.flags |= self._flags
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._ipython.follow(self._namespace.variables)
         return self._ipython
 
@@ -227,6 +223,26 @@ class Shell:
         sys.last_traceback = error.__traceback__
         if sys.version_info >= (3, 12):
             sys.last_exc = error
+
+
+@contextlib.contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """An interrupt in here comes at the end.
+
+    To block the signal would not do: the kernel then gives it to any other thread that
+    does not block it, and Python raises it in the main thread all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda signum, _: came.append(signum))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 class _Leave:

@@ -1,8 +1,8 @@
 """Snapshots of a program's variables, taken and put back where it holds.
 
 These functions run on main, in a hold, on every rank, because `client/snapshots.py` has
-them run. A snapshot is only of use if all ranks have it: so `take` says why it cannot
-be, and the client has the others drop theirs. How values are kept is in `copies`.
+them run. A snapshot is only of use if all ranks have it: so all `check` whether it can
+be before any of them gives up the one before it. How values are kept is in `copies`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from typing import Any
 
 from steer.engines import here, inframe
 from steer.engines.caution import caution
-from steer.engines.copies import Copies
-
-KEPT = 1
-"""Snapshots: a simulation may fill half of the memory."""
+from steer.engines.copies import Copies, unseen
 
 Told = dict[str, Any]
 """What the client is told: plain data."""
@@ -32,31 +29,39 @@ class _Snapshot:
 
 
 _snapshots: list[_Snapshot] = []
+"""One or none: a simulation may fill half of the memory."""
 
 
-def take(names: tuple[str, ...], point: int) -> Told:
-    """Keep what these variables hold, or all of the loop's that can be kept."""
+def check(names: tuple[str, ...]) -> Told:
+    """Whether these variables could be kept now, or all of the loop's that can be."""
     if refusal := _unsafe():
         return {"refused": refusal}
     variables = _variables()
     missing = [name for name in names if name not in variables]
     if missing:
         return {"refused": f"the loop has no variable {missing[0]}"}
-    chosen = {name: variables[name] for name in names} if names else _own(variables)
-    if not chosen:
+    if not names and not _own(variables):
         return {"refused": "the loop has no variables yet"}
+    for name in sorted(names):
+        if what := unseen(variables[name]):
+            return {"refused": f"{name} is of type {what}, whose state cannot be seen"}
+    return {"refused": ""}
+
+
+def take(names: tuple[str, ...], point: int) -> Told:
+    """Keep what these variables hold, or all of the loop's that can be kept."""
+    told = check(names)
+    if told["refused"]:
+        return told
+    variables = _variables()
+    chosen = {name: variables[name] for name in names} if names else _own(variables)
+    _snapshots.clear()  # before: there may be no room for two
     copies = Copies(chosen)
-    left = {path for path in copies.left_out if path in chosen}
-    if names and left:
-        name = min(left)
-        what = copies.left_out[name]
-        return {"refused": f"{name} is of type {what}, whose state cannot be seen"}
-    for name in left:
+    for name in copies.left_out.keys() & chosen.keys():
         del chosen[name]
     _snapshots.append(_Snapshot(point, chosen, copies))
-    del _snapshots[:-KEPT]
-    told = {"names": sorted(chosen), "size": copies.size, "left_out": copies.left_out}
-    return {"refused": ""} | told
+    size, left_out = copies.size, copies.left_out
+    return told | {"names": sorted(chosen), "size": size, "left_out": left_out}
 
 
 def drop() -> None:

@@ -123,7 +123,7 @@ class Steered:
         script, (name, *arguments) = self.script, self.script.argv
         return RunBegan(
             script.run, name, tuple(arguments), time.time(), script.keep, script.wait,
-            script.stop_at,
+            script.stop_at, replay_of=script.replay_of,
         )  # fmt: skip
 
     def _wait_for_somebody(self) -> None:

@@ -11,6 +11,8 @@ The first line says what was run:
     {"format": 1, "run": "sim", "ranks": 4, "script": "/home/ann/sim.py", "arguments":
      ["--n", "100"], "began": 1795273501.2}
 
+(that of a replay has "replay_of" besides, the journal that is repeated,)
+
 and each of the others what was done, `steer/client/journalfile.py` says how to read it:
 
     {"at": 1795273527.1, "who": "ann@login1", "verb": "set", "points": {"step": 413},
@@ -84,7 +86,7 @@ class SteerLog:
             "verb": note.kind,
             "points": {f.partition("/")[2]: at for f, at in note.places.items()},
             "ranks": self._ranks(note.run, note.ranks), "text": note.text,
-            "who": note.who, "id": note.id, "large": large,
+            "who": note.who, "id": note.id, "large": large, "early": note.early,
         }  # fmt: skip
         if note.kind != "execute" and not large:
             entry["frames"] = [base64.b64encode(frame).decode() for frame in frames]
@@ -120,6 +122,8 @@ class SteerLog:
                 "ranks": len(program.ranks), "script": program.script,
                 "arguments": list(program.arguments), "began": program.began,
             }  # fmt: skip
+            if program.replay_of:
+                head["replay_of"] = program.replay_of
         return json.dumps(head).encode() + b"\n"
 
     def read(self, run: str, found: Callable[[bytes], object], failed: Failed) -> None:

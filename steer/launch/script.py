@@ -33,6 +33,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     """It stops there by itself; 0: at its first point."""
     points: tuple[str, ...] = ()
     """Where to put points that its source does not have: `sim.py:40`."""
+    replay_of: str = ""
+    """The journal that is replayed on it."""
 
     def to_arguments(self) -> tuple[str, ...]:
         """The command line of its engines."""
@@ -47,6 +49,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
             *(flag for flag, wanted in flags.items() if wanted),
             *([f"--stop-at={self.stop_at}"] if self.stop_at != NO_STOP else []),
             *(f"--point={point}" for point in self.points),
+            *([f"--replay-of={self.replay_of}"] if self.replay_of else []),
             "--",
             *self.argv,
         )
@@ -66,6 +69,7 @@ def from_arguments(argv: Sequence[str]) -> Script | None:
     parser.add_argument("--wait", action="store_true")
     parser.add_argument("--stop-at", type=int, default=NO_STOP)
     parser.add_argument("--point", action="append", default=[])
+    parser.add_argument("--replay-of", default="")
     parser.add_argument("argv", nargs=argparse.REMAINDER)
     told = parser.parse_args(list(argv))
     program = told.argv[1:] if told.argv[:1] == ["--"] else told.argv
@@ -78,4 +82,5 @@ def from_arguments(argv: Sequence[str]) -> Script | None:
         wait=told.wait,
         stop_at=told.stop_at,
         points=tuple(told.point),
+        replay_of=told.replay_of,
     )

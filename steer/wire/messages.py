@@ -718,6 +718,8 @@ class RunBegan(Message, frozen=True):
     """It is to be stopped there; 0: at its first point; -1: not at all."""
     families: int = 0
     """So many FamilyBorn follow: a new hub asks for no more patience."""
+    replay_of: str = ""
+    """The journal that is replayed on it."""
 
 
 class Begin(Message, frozen=True):

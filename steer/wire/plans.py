@@ -29,6 +29,9 @@ class Changes(msgspec.Struct, frozen=True, array_like=True):
     """What `set` does: all of it at once on a rank, or nothing."""
 
     parts: tuple[Change, ...]
+    unchecked: bool = False
+    """Whether it may be done is only seen where it is done: what is planned before it
+    decides about that, as in a replay."""
 
     def on(self, rank: int) -> dict[str, Any]:
         """The values that this rank gets."""

@@ -69,7 +69,7 @@ class FakeRun(Scheduling):
         facts["missing"] = str(self.silent)
         return News("sim", "", "answer", "", (), 0, "", facts)
 
-    def tell(self, kind, text, **facts):
-        news = News("sim", "sim/step", kind, text, (), 413, "0-3", facts)
+    def tell(self, kind, text, point=413, **facts):
+        news = News("sim", "sim/step", kind, text, (), point, "0-3", facts)
         for listener in list(self.listeners):
             listener(news)

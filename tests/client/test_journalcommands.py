@@ -75,6 +75,19 @@ def test_mistakes_are_said_before_anything_is_started(journal, capsys, words, sa
     assert error.startswith("steer: ")
 
 
+def test_the_journal_of_a_replay_is_told_by_its_headline(journal, capsys):
+    head = HEAD | {"replay_of": "sim.20261121-120000"}
+    (journal.parent / "sim.20261121-130000.jsonl").write_text(json.dumps(head) + "\n")
+    assert main(["journal"]) == 0
+    assert "4 ranks, a replay of sim.20261121-120000\n" in capsys.readouterr().out
+
+
+def test_it_is_said_which_journal_is_replayed(journal, capsys):
+    journal.write_text(json.dumps(HEAD) + "\n")
+    assert main(["replay", "sim", "sim.py"]) == 1  # there is no such program
+    assert f"steer: repeating 0 deeds of {journal}.\n" in capsys.readouterr().err
+
+
 def test_a_replay_needs_a_program(journal, capsys):
     journal.write_text(json.dumps(HEAD) + "\n")
     assert main(["replay", "sim"]) == 1

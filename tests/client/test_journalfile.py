@@ -116,5 +116,25 @@ def test_journals_are_found_by_name_and_by_file(tmp_path, monkeypatch):
     assert [p.stem for p in journalfile.list_files()] == names
     with pytest.raises(UsageError, match="no journal of other"):
         journalfile.find("other")
+
+
+def test_a_runs_name_does_not_mean_the_journal_of_its_replay(tmp_path, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    folder = tmp_path / "profile_default" / "steer-journals"
+    folder.mkdir(parents=True)
+    mine, replay, again = (
+        folder / f"{name}.jsonl" for name in ("sim.1", "sim.2", "again.3")
+    )
+    mine.write_bytes(written(at(1, verb="stop")))
+    for number, path in enumerate((replay, again)):
+        path.write_bytes(written(head=HEAD | {"replay_of": "sim.1"}))
+        os.utime(path, (number + 1e10, number + 1e10))
+    assert journalfile.find("sim") == mine
+    assert journalfile.find("sim.2") == replay
+    assert journalfile.find("again") == again  # it means nothing else
+    assert journalfile.read(replay).replay_of == "sim.1"
+
+
+def test_a_file_that_is_gone_is_said_to_be(tmp_path):
     with pytest.raises(UsageError, match="cannot be read"):
-        journalfile.read(folder / "gone.jsonl")
+        journalfile.read(tmp_path / "gone.jsonl")

@@ -24,6 +24,7 @@ from steer.errors import (
     RemoteError,
     TaskAborted,
 )
+from steer.reference import Reference
 from steer.testing.waiting import wait_until
 
 from .acting import raises_composite
@@ -67,6 +68,26 @@ def test_the_first_minutes_of_a_user(rc, capsys):
         view.execute("1/0", block=True)
 
 
+class Interrupts:
+    """What it is unpacked in is interrupted: before any code of the request begins."""
+
+    def __reduce__(self):
+        return signal.raise_signal, (signal.SIGINT,)
+
+
+@pytest.mark.either_mpi
+def test_an_interrupt_just_before_the_code_begins_is_not_lost(rc):
+    rank = rc[0]
+    rank.execute("begun = []", block=True)
+    with pytest.raises(RemoteError, match="KeyboardInterrupt"):
+        rank.apply_sync(
+            lambda _, list: list.append(1), Interrupts(), Reference("begun")
+        )
+    assert rank["begun"] == []
+    assert rank.apply_sync(pow, 2, 3) == 8
+
+
+@pytest.mark.either_mpi
 def test_large_arrays_come_back_writable_and_separate(rc):
     field = numpy.arange(500_000.0)
     rc[:].push({"field": field}, block=True)
@@ -98,6 +119,7 @@ def test_output_and_data_come_while_it_runs(rc):
         result.get(5)
 
 
+@pytest.mark.either_mpi
 def test_functions_with_needs(rc):
     @rc[:].remote(block=True)
     @steer.require("colorsys", number=4)
@@ -116,6 +138,7 @@ def test_imports_on_all_ranks(rc, capsys):
     assert rc[:]["float(np.sqrt(4))"] == [np.sqrt(4)] * N
 
 
+@pytest.mark.either_mpi
 def test_awaiting_many(rc):
     async def main():
         return await asyncio.gather(*(view.apply_async(abs, -1) for view in rc))
@@ -123,6 +146,7 @@ def test_awaiting_many(rc):
     assert asyncio.run(main()) == [1] * N
 
 
+@pytest.mark.either_mpi
 def test_what_has_not_started_can_be_aborted(rc):
     running = rc[:].apply_async(time.sleep, 0.5)
     waiting = rc[:].apply_async(abs, 1)
@@ -133,6 +157,7 @@ def test_what_has_not_started_can_be_aborted(rc):
     assert rc.queue_status()[0]["queue"] == 0
 
 
+@pytest.mark.either_mpi
 def test_another_client_gets_the_result(rc, cluster):
     result = rc[:].apply_async(time.sleep, 0.3)
     with Client(cluster.cluster_file) as other:
@@ -150,6 +175,7 @@ def test_another_client_gets_the_result(rc, cluster):
         assert not set(result.msg_ids) & set(other.hub_history())
 
 
+@pytest.mark.either_mpi
 def test_work_of_a_killed_client_goes_on(rc, cluster):
     program = (
         "import sys, time, steer\n"
@@ -191,6 +217,7 @@ def test_a_restart_can_be_waited_for(rc, cluster):
     assert not before & set(rc[:].apply_sync(os.getpid))
 
 
+@pytest.mark.either_mpi
 def test_a_lost_hub_is_said_and_its_return_is_enough(rc, cluster):
     rc[:].push({"kept": 7}, block=True)
     result = rc[:].apply_async(

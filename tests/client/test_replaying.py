@@ -8,22 +8,34 @@ import pytest
 
 from steer.client.journalfile import Deed, Journal
 from steer.client.replaying import Replay, deeds_of
+from steer.client.scheduling import Reports
 from steer.core.plans import SLOTS
+from steer.core.roundevents import FREE
 from steer.errors import UsageError
+from steer.wire.messages import News
+from steer.wire.plans import Change, Changes, encode_deed
 
 
 class Run:
     """A run that does what it is asked for, and keeps to the room on its pages."""
 
-    def __init__(self, ranks="0-3"):
+    def __init__(self, ranks="0-3", end=FREE, errors=None):
         self.ranks = ranks
+        self.end = end
+        self.errors = errors or {}
+        self.news = Reports()
+        self.bodies = []
         self.point = 1
         self.asked = []
         self.plans = {}
+        self.ending = {}
         self.most = 0
 
     def status(self):
         return {"ranks": self.ranks}
+
+    def reports(self):
+        return self.news
 
     def stop(self):
         return SimpleNamespace(point=self.point)
@@ -32,24 +44,44 @@ class Run:
         self.asked.append("go")
 
     def do(self, verb, /, **wanted):
-        point = wanted["point"]
+        point = wanted["point"] or self.point
         assert point >= self.point
+        if verb == "stop" and point > self.end:
+            self.tell_ends(FREE)
+            return SimpleNamespace(kind="ending", point=point, text="The run ends.")
         if verb == "stop":
             self.point = point
-            self.plans = {n: p for n, p in self.plans.items() if not p or p > point}
+            self.tell_ends(point)
             self.asked.append(f"to {point}")
             return SimpleNamespace(kind="stopped", point=point, text="")
         if verb == "unplan":
-            del self.plans[wanted["plan"]]
+            if self.plans.pop(wanted["plan"]) == 0:
+                self.ending[wanted["plan"]] = point
             self.asked.append(f"end {wanted['plan']} at {point}")
             return SimpleNamespace(kind="planned", point=point, text="", facts={})
+        self.bodies.append(wanted["body"])
         number = 100 + len(self.asked)
-        if point > self.point or wanted["every"]:
-            self.plans[number] = 0 if wanted["every"] else point
-        self.most = max(self.most, len(self.plans))
+        self.plans[number] = 0 if wanted["every"] else point
+        there = [*self.plans.values(), *self.ending.values()]
+        if point > self.point:
+            self.most = max(
+                self.most, sum(not due or due > self.point for due in there)
+            )
+        self.tell_ends(self.point)
         self.asked.append(f"{wanted['text']} at {point}")
         facts = {"plan": number}
         return SimpleNamespace(kind="planned", point=point, text="", facts=facts)
+
+    def tell_ends(self, until):
+        """Of what is due until that point, or never will be."""
+        for number, due in list(self.plans.items()):
+            if not 0 < due <= until:
+                continue
+            kind, how = ("done", "done") if due <= self.end else ("dropped", "not done")
+            facts = {"plan": number, "over": True, "errors": self.errors.get(due)}
+            text = f"{number}: {how}"
+            self.news.heard(News("sim", "sim/step", kind, text, facts=facts))
+            del self.plans[number]
 
 
 class WithoutCells(Replay):
@@ -59,8 +91,12 @@ class WithoutCells(Replay):
         self._run.asked.append(f"{deed.text} here")
 
 
+SET = encode_deed(Changes((Change({"dt": 0.1}),)))
+
+
 def plan(text, point, **fields):
-    return Deed("set", text=text, points={"step": point}, ranks="0-3", **fields)
+    fields = {"verb": "set", "body": SET} | fields
+    return Deed(text=text, points={"step": point}, ranks="0-3", **fields)
 
 
 def cell(text, point, **fields):
@@ -77,6 +113,13 @@ def play(*deeds, **options):
     return run
 
 
+def said_until(end, *deeds, **options):
+    """What is said if the program ends at a point."""
+    said = []
+    WithoutCells(Run(end=end), journal(*deeds), said.append).play(**options)
+    return [text for text in said if text]
+
+
 def test_cells_run_where_they_ran_and_plans_are_made_for_their_points():
     run = play(
         Deed("stop", points={"step": 5}, ranks="0-3"),
@@ -86,6 +129,14 @@ def test_cells_run_where_they_ran_and_plans_are_made_for_their_points():
     assert run.asked == [
         "a at 5", "to 5", "b here", "c at 50", "d here", "e at 7", "to 8", "f here",
         "g at 60", "to 60", "go",
+    ]  # fmt: skip
+
+
+def test_parameters_are_checked_where_they_are_changed():
+    """And not where that is planned, with other values."""
+    run = play(plan("a", 50), plan("b", 60, verb="code", body=b"code"))
+    assert run.bodies == [
+        encode_deed(Changes((Change({"dt": 0.1}),), unchecked=True)), b"code"
     ]  # fmt: skip
 
 
@@ -103,6 +154,22 @@ def test_there_is_never_more_planned_than_a_page_has_room_for():
     assert [asked.split()[0] for asked in made[1:]] == [str(n) for n in range(40)]
 
 
+def test_what_recurs_until_a_point_ahead_needs_its_room_until_then():
+    recurring = [plan(f"r{n}", 3, plan=n, every=5) for n in range(3)]
+    ends = [Deed("end", points={"step": 50 + n}, ends=n) for n in range(3)]
+    run = play(*recurring, *ends, *(plan(str(n), 100 + n) for n in range(6)))
+    assert run.most <= SLOTS
+    assert "to 102" in run.asked
+
+
+def test_what_is_done_at_once_has_room_though_others_recur():
+    recurring = [plan(f"r{n}", 3, plan=n, every=5) for n in range(SLOTS - 1)]
+    run = play(*recurring, plan("a", 50), cell("b", 60))
+    assert run.most == SLOTS - 1
+    asked = run.asked[SLOTS - 1 :]
+    assert asked == ["to 49", "to 50", "a at 50", "to 60", "b here", "go"]
+
+
 def test_one_that_is_far_ahead_does_not_keep_the_others_from_being_done():
     far = [plan("far", 10_000 + n) for n in range(3)]
     run = play(*far, *(plan("near", 10 + n) for n in range(20)))
@@ -113,6 +180,28 @@ def test_one_that_is_far_ahead_does_not_keep_the_others_from_being_done():
 def test_it_may_hold_where_the_last_thing_was_done():
     assert play(plan("a", 50), cell("b", 5), hold=True).asked[-1] == "to 50"
     assert play(cell("b", 5), hold=True).asked == ["to 5", "b here"]
+
+
+def test_plans_that_never_came_due_are_no_failure():
+    deeds = [cell("a", 5), plan("b", 50), plan("c", 5000), plan("d", 6000)]
+    for hold in (False, True):
+        *left, last = said_until(3000, *deeds, hold=hold)
+        assert [text.partition(": ")[2] for text in left] == ["not done"] * 2
+        assert last == "2 deeds were repeated; the program ended before point 6000."
+
+
+def test_what_failed_is_told_though_it_may_have_failed_then():
+    said = []
+    run = Run(errors={60: {"ZeroDivisionError": "0-3"}})
+    deeds = plan("a", 50), plan("b", 60), plan("c", 70, plan=5)
+    end = Deed("end", points={"step": 65}, ends=5)
+    WithoutCells(run, journal(*deeds, end), said.append).play()
+    assert [text for text in said if text] == ["101: done", "4 deeds were repeated."]
+
+
+def test_a_program_that_ends_before_a_cell_is_a_failure():
+    with pytest.raises(UsageError, match="ended before it came to point 50"):
+        said_until(30, cell("a", 50))
 
 
 def test_watches_and_stops_change_nothing():
@@ -134,6 +223,7 @@ def test_cells_that_never_ran_are_left_out():
     ("deeds", "what"),
     [
         ([Deed("execute", text="x", ranks="0")], "not all of its ranks were at one"),
+        ([Deed("execute", ranks="0", early=True)], "before the program had begun"),
         ([cell("x", 3, large=True)], "too large"),
         (
             [cell("x", 3), Deed("set", points={"solve": 3})],

@@ -158,6 +158,7 @@ def test_an_error_on_one_rank_ends_all_and_is_shown_as_python_shows_it(here):
     assert b"registered" in done.stdout
 
 
+@pytest.mark.either_mpi
 def test_a_syntax_error_is_shown_as_by_python(here):
     done = run("-n", 1, here("def f(:\n"))
     assert done.returncode == 1
@@ -166,6 +167,7 @@ def test_a_syntax_error_is_shown_as_by_python(here):
     assert "Traceback" not in text
 
 
+@pytest.mark.either_mpi
 def test_a_module_and_its_threads_and_last_words(here):
     here("", "pack/__init__.py")
     here(
@@ -561,6 +563,7 @@ def test_a_point_that_is_nowhere_is_told(here):
 # -- without its hub
 
 
+@pytest.mark.either_mpi
 def test_a_killed_hub_is_replaced_and_the_program_does_not_notice(here):
     here(STEPS)
     with running("-n", 2, "sim.py", 1000) as child:
@@ -596,9 +599,10 @@ def test_a_list_says_what_runs_and_how_far_it_is(here):
         assert f"sim.py {10**9} on ranks 0-1: stopped at {point}\n" in listed()
         wheel.go()
         wait_until(lambda: "runs, about point" in listed(), 10, "a rate")
-        (row,) = json.loads(listed("-o", "json"))
+        # Clusters that other tests have left to others may be listed too.
+        rows = json.loads(listed("-o", "json"))
+        (row,) = [row for row in rows if row["cluster_id"] == "sim"]
         assert row["runs"][0]["families"][0]["high"] >= point
-        assert row["cluster_id"] == "sim"
 
 
 @pytest.mark.slow

@@ -98,6 +98,26 @@ def test_a_plan_waits_until_it_is_done(run):
     assert plan.done
 
 
+def test_a_plan_that_is_taken_back_is_over(run):
+    plan = run.at("+50", "save()")
+    run.tell("planned", plan.text, plan=plan.number, every=0, ends=0)
+    ended = run.unplan(2)
+    run.tell("planned", ended.text, plan=ended.number, every=0, ends=plan.number)
+    assert plan.done
+    with pytest.raises(PlanError, match=r"save.*: at point 413; it was taken back"):
+        plan.wait(10)
+    assert ended.wait(10).done
+
+
+def test_a_plan_that_is_taken_back_too_late_is_still_waited_for(run):
+    plan = run.at("+50", "save()")
+    run.tell("planned", plan.text, plan=plan.number, every=0, ends=0)
+    run.tell("planned", "no more", point=414, plan=9, every=0, ends=plan.number)
+    assert not plan.done
+    run.tell("done", "save(): done", plan=plan.number, over=True)
+    assert plan.wait(10).text == "save(): done"
+
+
 @pytest.mark.parametrize(
     ("kind", "facts"), [("dropped", {}), ("done", {"errors": {"NameError": "0"}})]
 )

@@ -75,8 +75,12 @@ class World:
     # -- time
 
     def later(self, delay, call):
+        self.at(self.now + delay, call)
+
+    def at(self, time, call):
+        """In the order in which it was asked for, if at the same time."""
         self.count += 1
-        heapq.heappush(self.heap, (self.now + delay, self.count, call))
+        heapq.heappush(self.heap, (time, self.count, call))
 
     def run(self, seconds, until=lambda: False):
         """Let time go by."""
@@ -170,12 +174,12 @@ class World:
         """What a rank's controller says arrives in the order in which it was said."""
         at = max(self.now + self.trip(), rank.up)
         rank.up = at
-        self.later(at - self.now, lambda: rank.dead or self.feed(event))
+        self.at(at, lambda: rank.dead or self.feed(event))
 
     def order(self, rank, call):
         at = max(self.now + self.trip(), rank.down)
         rank.down = at
-        self.later(at - self.now, lambda: rank.dead or (call(), self.wake(rank)))
+        self.at(at, lambda: rank.dead or (call(), self.wake(rank)))
 
     def die(self, number, how="was killed by SIGKILL"):
         rank = self.ranks[number]

@@ -6,6 +6,7 @@ from steer.core import roundevents as ev
 from steer.core.cellnotes import CellNotes
 from steer.core.cellorder import CellOrder
 from steer.core.fanout import Request
+from steer.core.programs import Program
 from steer.core.roundevents import Asker
 from steer.core.rounds import Rounds
 from steer.ranks import RankSet
@@ -24,6 +25,7 @@ class StoppedRun:
         self.feed(ev.RunHere("sim", ALL))
         self.feed(ev.FamilyHere("sim", STEP, RankSet([0, 1])))
         self.feed(ev.FamilyHere("sim", ATMOSPHERE, RankSet([2, 3])))
+        self.program = Program("sim", "w", ALL, 0, "sim.py", (), 0.0, here=ALL)
         run_of = {True: "sim", False: ""}
         self.notes = CellNotes(
             self.rounds, lambda ranks: run_of[ranks <= ALL], {"c": "ann@x"}.get
@@ -32,6 +34,10 @@ class StoppedRun:
 
     def feed(self, event):
         return self.rounds.handle(event, 0.0)
+
+    def look(self):
+        """What is noted of cells now."""
+        return self.notes.look(self.requests, {"sim": self.program})
 
     def stop(self, family, point):
         """All its ranks hold there."""

@@ -23,11 +23,11 @@ def hub():
 def run_cell(hub, id="c-1", ranks=range(2)):
     """A cell is sent; how to end it."""
     request = hub.cell(id, ranks=ranks)
-    hub.notes.look(hub.requests)
+    hub.look()
 
     def end():
         request.pending.clear()
-        hub.notes.look(hub.requests)
+        hub.look()
 
     return end
 

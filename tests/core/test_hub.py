@@ -476,6 +476,31 @@ def test_a_new_hub_waits_for_engines(hub):
     assert [p for p, _ in sent(actions, Submit)] == [(b"we0", b"we1")]
 
 
+def restored(n):
+    """A new hub of n ranks, of which the first is back."""
+    hub = Hub(restoring_until=RETURN_WITHIN)
+    hub.feed(ev.JobBegan("j", n, "mpiexec"))
+    hub.hello()
+    hub.register("e0", 0, n, engine=0, ready=True)
+    return hub
+
+
+def test_a_request_made_before_all_ranks_are_back_waits_for_them():
+    hub = restored(2)
+    assert sent(hub.submit(targets="0-1"), wire.Refused) == []
+    actions = hub.register("e1", 1, 2, engine=1, ready=True)
+    assert [p for p, _ in sent(actions, Submit)] == [(b"we0", b"we1")]
+    actions = hub.submit("a-2", targets="0-1")
+    assert [p for p, _ in sent(actions, Submit)] == [(b"we0", b"we1")]
+
+
+def test_a_rank_that_never_was_is_not_waited_for():
+    hub = restored(2)
+    assert sent(hub.submit(targets="0-2"), wire.Refused)
+    hub.now = RETURN_WITHIN
+    assert sent(hub.submit("a-2", targets="0-1"), wire.Refused)
+
+
 def test_but_not_for_ever(hub):
     hub.hello()
     hub.register("e0", 0, 2, engine=0, ready=True)

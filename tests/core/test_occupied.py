@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from steer.core import roundevents as rv
+from steer.core.cellnotes import NoteCell
 from steer.core.roundevents import Asker
 from steer.ranks import RankSet
 from steer.wire import messages as wire
@@ -70,3 +71,25 @@ def test_without_a_program_nothing_is_said():
     hub.join(2)
     hub.hello()
     assert news(hub.submit("a-1")) == []
+
+
+def noted(actions):
+    return [action for action in actions if isinstance(action, NoteCell)]
+
+
+def test_what_has_waited_until_the_end_is_sent_and_is_none_of_the_journals(hub):
+    hub.submit("a-1", "0-3")
+    *before, last = (hub.hear(f"ce{rank}", wire.RunEnded("sim")) for rank in range(4))
+    assert [sent(actions, wire.Submit) for actions in before] == [[], [], []]
+    assert sent(last, wire.Submit)
+    assert not noted(last)
+
+
+def test_what_is_sent_before_the_beginning_is_noted_as_such():
+    hub = Hub()
+    hub.join(2, run="sim")
+    for rank in range(2):
+        hub.hear(f"ce{rank}", wire.RunBegan("sim", "sim.py", waits=True))
+    hub.hello()
+    (note,) = noted(hub.submit("a-1", "0-1"))
+    assert note.early

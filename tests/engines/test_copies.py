@@ -14,7 +14,8 @@ import re
 import pytest
 
 from steer.core.params import Float, Parameters
-from steer.engines.copies import Copies
+from steer.engines import copies
+from steer.engines.copies import Copies, unseen
 
 
 class Plain:
@@ -176,6 +177,15 @@ def test_what_cannot_be_seen_is_named():
         "steps": "generator",
         "file": "StringIO",
     }
+    said = {name: unseen(thing) for name, thing in things.items() if unseen(thing)}
+    assert said == {"steps": "generator", "file": "StringIO"}
+
+
+def test_no_data_are_copied_to_see_whether_they_can_be(monkeypatch):
+    np = pytest.importorskip("numpy")
+    monkeypatch.setattr(copies, "_look_into", lambda thing: pytest.fail("looked"))
+    for thing in (np.zeros(3), [1], {"a": 1}, bytearray(3), Listed([1]), 3):
+        assert unseen(thing) == ""
 
 
 def test_a_list_of_a_class_of_its_own_keeps_its_attributes():

@@ -11,6 +11,7 @@ import weakref
 import pytest
 
 from steer.engines import inframe
+from steer.engines.ipython import SteerShell
 from steer.engines.namespace import Namespace
 from steer.engines.shell import Shell
 from steer.errors import UsageError
@@ -48,7 +49,9 @@ class Rank:
 @pytest.fixture
 def rank(monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-    return Rank()
+    yield Rank()
+    # What other tests show depends on whether there is an IPython.
+    SteerShell.clear_instance()
 
 
 LOOP = """

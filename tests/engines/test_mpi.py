@@ -168,7 +168,7 @@ def test_leaving_is_clean_again_and_again():
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@apply(*needs_mpi, pytest.mark.either_mpi)
+@apply(*needs_mpi)
 def test_a_world_of_one_without_an_mpiexec_leaves_nothing():
     """Open MPI 5 does not remove its file then."""
     script = PREAMBLE + "mpi.init()\nprint(*mpi.mapped_segments())\nmpi.leave(5.0)"

@@ -69,6 +69,25 @@ def test_what_may_not_be_is_told_and_changes_nothing(rank):
     assert p.dt == 0.1
 
 
+def test_what_is_not_to_be_checked_is_looked_at_where_it_is_done(rank):
+    """A replay plans it before what makes it possible is done."""
+    p = steer.params(
+        dt=steer.Float(0.1, depends=lambda p: p.dt * p.speed <= 1 or "too fast"),
+        speed=steer.Float(1.0),
+    )
+    changes = (Change({"speed": 500.0}),)
+    refused = rank.planned.take(1, "set", encode_deed(Changes(changes)))
+    assert refused == "dt may not be so: too fast"
+    unchecked = encode_deed(Changes(changes, unchecked=True))
+    assert rank.planned.take(2, "set", unchecked) == ""
+    rank.planned.apply(2, 50)
+    assert rank.told[-1] == (2, 50, refused)
+    assert rank.planned.take(3, "set", unchecked) == ""
+    assert rank.do(4, Changes((Change({"dt": 0.001}),)), 51) == (4, 51, "")
+    rank.planned.apply(3, 51)
+    assert (rank.told[-1], p.speed) == ((3, 51, ""), 500.0)
+
+
 def test_code_runs_in_the_frame_of_the_loop(rank):
     u = 3
     rank.take(1, Code("u = u * 2\nv = [u for _ in range(2)]"))

@@ -57,6 +57,13 @@ def test_the_status_is_that_which_python_would_give(run, program, status, told, 
     assert "steer" not in done.stderr
 
 
+def test_what_is_no_place_for_a_point_is_one_sentence(run):
+    done = run("x = 1", options=["--point=Solver step"])
+    assert done.stdout == "[2 ended with status 2]"
+    assert done.stderr.startswith("steer: --point Solver step is no place")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_traceback_begins_with_the_program_and_its_excepthook_is_asked(run, tmp_path):
     done = run("def f():\n    a = 1\n    g()\ndef g():\n    b = 2\n    1 / 0\nf()\n")
     lines = done.stderr.splitlines()

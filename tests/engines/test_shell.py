@@ -393,7 +393,7 @@ def test_reset_forgets_variables_and_keeps_the_shell(rank):
 
 
 INTERRUPTED = """
-import os, signal, sys
+import os, signal, sys, threading
 from steer.engines.namespace import Namespace
 from steer.engines.shell import Shell
 
@@ -402,6 +402,8 @@ class CtrlC:
         if name == "IPython.core.displayhook":
             os.kill(os.getpid(), signal.SIGINT)
 
+# Whatever main may do with its mask, this one gets the signal.
+threading.Thread(target=threading.Event().wait, daemon=True).start()
 shell = Shell(Namespace(), lambda *_: None)
 sys.meta_path.insert(0, CtrlC())
 try:

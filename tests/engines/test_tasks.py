@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 
 from steer import shm
+from steer.core.taskoutput import SHOWN
+from steer.engines.output import LIMIT
 from steer.errors import UnmetDependency
 from steer.reference import Reference
 from steer.wire import payload
@@ -345,14 +347,17 @@ def print_much() -> None:
 
 
 def test_a_task_may_print_as_much_as_it_likes(hub: FakeHub) -> None:
-    """What does not arrive is counted; how much that is depends on who is faster."""
+    """What does not arrive is counted, up to what is shown at most: a fast engine
+    stops there, and of a slow one most is dropped."""
     one(hub, print_much)
     said = [bytes(f[0]).decode() for _, m, f in hub.heard if isinstance(m, Output)]
     hub.heard.clear()
     sentence = re.compile(r"\n\[steer dropped ([\d,]+) characters here: [^]]+\]\n")
     text = "".join(said)
     dropped = sum(int(n.replace(",", "")) for n in sentence.findall(text))
-    assert dropped + len(sentence.sub("", text)) == 200 * ((1 << 20) + 1)
+    printed = dropped + len(sentence.sub("", text))
+    assert len(text) < SHOWN + 2 * LIMIT  # what ran over, and what was left at the end
+    assert printed == 200 * ((1 << 20) + 1) or len(text) > SHOWN
 
 
 # -- the queue

@@ -66,6 +66,7 @@ def test_a_killed_rank_is_named_in_what_it_owed(cluster):
     assert took < 1, f"it took {took:.2f} s"
 
 
+@pytest.mark.either_mpi
 def test_a_restarted_hub_has_lost_nothing(cluster):
     link = cluster.link(N)
     run(link, "execute", [b"x = 42"]).wait(15)
@@ -114,6 +115,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.either_mpi
 def test_the_results_of_a_killed_client_are_in_the_journal(cluster):
     link = cluster.link(N)
     big = np.arange(100_000.0)
@@ -171,6 +173,7 @@ def test_large_arrays_leave_no_memory_behind(cluster):
     wait_until(lambda: held() == before, 5, "the hub to let go of its memory")
 
 
+@pytest.mark.either_mpi
 @pytest.mark.parametrize("text", [r"'\udcff'", r"'\0'", r"'\U0001f40d'"])
 def test_text_that_is_hard_to_encode(cluster, text):
     link = cluster.link(N)
@@ -185,6 +188,7 @@ def test_text_that_is_hard_to_encode(cluster, text):
     assert list(value(link, "x").values()) == [eval(text)]
 
 
+@pytest.mark.either_mpi
 def test_the_connection_file_tells_of_the_hub(cluster):
     cluster.link(N)
     connection = Connection.read(cluster.files.connection)

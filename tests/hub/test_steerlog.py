@@ -24,7 +24,7 @@ ALL = RankSet(range(8, 12))
 class Hub:
     """A hub whose run has the engines 8 to 11."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, replay_of=""):
         folder.mkdir(parents=True, exist_ok=True)
         self.errors = []
         self.journal = Journal(
@@ -36,6 +36,7 @@ class Hub:
             script="/home/ann/sim.py",
             arguments=("-n", "3"),
             began=1.5,
+            replay_of=replay_of,
         )
         self.log = SteerLog(folder, self.journal, {"sim": program}.get)
 
@@ -86,6 +87,15 @@ def test_what_was_done_is_read_again(hub):
     assert (deed.verb, deed.points, deed.ranks) == ("set", {"step": 413}, "0-3")
     assert (deed.text, deed.who, deed.body) == ("dt=0.01", "ann@x", b"\x00body")
     assert (deed.plan, deed.every, deed.ends) == (5, 10, 0)
+
+
+def test_that_of_a_replay_says_so(hub, folder):
+    hub.log.note(plan())
+    assert hub.read().replay_of == ""
+    other = Hub(folder.parent / "sim-2", replay_of="sim.20261121-120000")
+    other.log.note(plan())
+    assert other.read().replay_of == "sim.20261121-120000"
+    other.journal.close(SECONDS)
 
 
 def test_cells_and_how_they_ended(hub):

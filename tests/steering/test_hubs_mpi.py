@@ -170,6 +170,7 @@ def test_plans_outlive_their_hub(tmp_path):
         run.go()
 
 
+@pytest.mark.slow
 def test_updates_without_shared_pages(tmp_path):
     source = PROGRAM.replace(
         "for step", "p = steer.params(n=steer.Int(0))\n    for step"

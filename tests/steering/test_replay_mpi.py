@@ -25,7 +25,11 @@ SIMULATION = """
 
     comm = MPI.COMM_WORLD
     right, left = (comm.rank + 1) % comm.size, (comm.rank - 1) % comm.size
-    p = steer.params(dt=steer.Float(0.1, 1e-6, 1.0), scheme=steer.Choice("a", "b"))
+    slow_enough = lambda p: p.dt * p.speed <= 1 or "dt * speed is above 1"
+    p = steer.params(
+        dt=steer.Float(0.1, 1e-6, 1.0, depends=slow_enough),
+        speed=steer.Float(1.0), scheme=steer.Choice("a", "b"),
+    )
 
     def simulate(steps):
         u = np.random.default_rng(comm.rank).random(64)
@@ -37,7 +41,7 @@ SIMULATION = """
             u[0] += p.dt * (halo[0] - u[0])
             if p.scheme == "b":
                 u *= 1.0 + 1e-3 * np.sin(step)
-            total = comm.allreduce(u.sum())
+            total = comm.allreduce(u.sum()) * p.speed
             trace = np.sin(trace + total)
             time.sleep(float(sys.argv[2]))
         return u.tobytes() + np.float64(trace).tobytes()
@@ -120,7 +124,8 @@ def do_all_kinds_of_things(run):
     run.at(first + 900, "u[4] *= 2 * gain")  # long after all the others
     every = run.every(10, "u[5] += 0.125")
     run.go()
-    run.set(scheme="b")
+    run.set(scheme="b", dt=0.001).wait(20)
+    run.set(speed=500.0)  # which it could not be before
     run.at("+3", lambda by: globals().update(gain=gain + by), 0.25)  # noqa: F821
     run.until(f"step={first + 300}", timeout=20)
     every.end()
@@ -133,6 +138,7 @@ def do_all_kinds_of_things(run):
     run.go()
 
 
+@pytest.mark.either_mpi
 def test_a_replay_comes_to_the_same_state_bit_for_bit(here):
     with steer("run", "-n", "3", nap="0") as process:
         untouched, _ = state_of(process)
@@ -151,6 +157,8 @@ def test_a_replay_comes_to_the_same_state_bit_for_bit(here):
     assert again == steered, said
     assert "deeds were repeated" in said
     assert "otherwise" not in said
+    assert f"deeds of {path}." in said
+    assert find("sim") == path  # and not the journal of the replay
     shown = subprocess.run(
         [sys.executable, "-m", "steer", "journal", path.stem],
         capture_output=True, text=True, timeout=20, check=True,
@@ -164,6 +172,7 @@ def test_a_replay_comes_to_the_same_state_bit_for_bit(here):
         assert text in shown.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.either_mpi
 def test_a_replay_may_hold_at_the_last_deed_or_find_that_it_cannot_go_on(here):
     with steer("run", "-n", "2", "--stop-at", "0", "--name", "old") as process:
@@ -181,6 +190,10 @@ def test_a_replay_may_hold_at_the_last_deed_or_find_that_it_cannot_go_on(here):
         _, said = state_of(process)
         assert said == ""
     with steer("replay", "old", steps=25) as process:
+        _, said = state_of(process)
+        assert "u *= 2: not done, " in said
+        assert "2 deeds were repeated; the program ended before point 30." in said
+    with steer("replay", "old", steps=15) as process:
         _, said = state_of(process, status=1)
         assert "the replay failed: " in said
 
