@@ -278,7 +278,7 @@ class Runner:
     def _run(self, submit: Submit, frames: list[Any]) -> None:
         outer, self._begun = self._begun, False
         self.begin(submit.id)
-        outer = self.started
+        since = self.started  # of what runs meanwhile: this may be inside of it
         started = self.started = time.time()
         self.failure = None
         status: Status = "ok"
@@ -294,7 +294,7 @@ class Runner:
             status, reply = "error", [pack(self.describe(error))]
         self.namespace.settle()
         completed = time.time()
-        self.started = outer
+        self.started = since
         self.finish()
         store, reply = self._share(reply)
         result = Result(submit.id, status, started, completed, count, store)
