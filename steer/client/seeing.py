@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from steer.client.client import Client
     from steer.client.debugging import Debugger
     from steer.client.rungs import Interrupted, Killed, Unstuck
+    from steer.client.shrinking import Shrunk
     from steer.client.sight import Peek, Status, Stuck, Where
     from steer.client.views import DirectView
 
@@ -119,6 +120,14 @@ class Seeing:
 
         return rungs.kill(self.client, self._ids(targets)[0])
 
+    def shrink(self, targets: Any = None, replace: bool = False) -> Shrunk:
+        """Have a world that has lost ranks go on with the others, or with new processes
+        in their places, if its MPI can."""
+        from steer.client import shrinking
+
+        view = cast("DirectView", self)
+        return shrinking.shrink(view, self._ids(targets)[0], replace)
+
     def debug(self, targets: Any = None) -> Debugger:
         """Walk the frames of the error that ended the last request of these ranks, or
         of those of them that failed."""
@@ -169,6 +178,11 @@ class SeeingRun:
     def kill(self, targets: Any = None) -> Killed:
         """End ranks at once."""
         return self.view.kill(targets)
+
+    def shrink(self, replace: bool = False) -> Shrunk:
+        """Have a run that has lost ranks go on with the others, or with new processes
+        in their places, if its MPI can."""
+        return self.view.shrink(replace=replace)
 
     def debug(self, targets: Any = None) -> Debugger:
         """Walk the frames of the error that ended its program."""

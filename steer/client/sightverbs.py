@@ -96,6 +96,17 @@ _TABLE = (
         "reason, where it is not safe: then `kill` is the next rung.",
     ),
     Verb(
+        "shrink",
+        "Have a world that has lost ranks go on, if its MPI can.",
+        (
+            _RANKS,
+            Argument("replace", "start new processes in the places of the dead",
+                     Form.FLAG, default=False),
+        ),
+        more="The others keep what they have; MPI.COMM_WORLD becomes a world of them. "
+        'It takes Open MPI 5, and a cluster with options={"survivors": "ulfm"}.',
+    ),
+    Verb(
         "kill",
         "End ranks at once, by SIGKILL.",
         (_RANKS,),

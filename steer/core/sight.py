@@ -305,6 +305,14 @@ class Sight:
             body = wish.expression.encode()
             patience = PATIENCE + PEEKING
             return self.ask(engines, "peek", body, Peeked, told, now, patience)
+        if wish.view == "revoke":
+
+            def revoked(round_: Round, now: float) -> list[Action]:
+                said = {i: why for i, (_, why) in round_.answers.items()}
+                return [answer(who, id, said)]
+
+            patience = PATIENCE + PEEKING
+            return self.ask(engines, "revoke", b"", str, revoked, now, patience)
         if wish.view == "trace":
 
             def noted(round_: Round, now: float) -> list[Action]:

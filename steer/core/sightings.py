@@ -87,7 +87,7 @@ class Peeked(msgspec.Struct, frozen=True, array_like=True):
 class Wish(msgspec.Struct, frozen=True):
     """What a client wants to see."""
 
-    view: Literal["states", "stacks", "peek", "trace"]
+    view: Literal["states", "stacks", "peek", "trace", "revoke"]
     targets: str = ""
     deep: bool = False
     world: bool = False

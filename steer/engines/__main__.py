@@ -20,7 +20,7 @@ import zmq
 
 from steer import importpath, sockets
 from steer.config import Connection
-from steer.engines import here, mpi
+from steer.engines import here, mpi, shrinking
 from steer.engines.io import Wire
 from steer.engines.namespace import Namespace
 from steer.engines.output import Capture
@@ -51,7 +51,11 @@ class Life:
         self.asked = int(os.environ.get("STEER_SIZE") or 1)
         self.place = mpi.environment_rank()
         self.ready = False
-        script = from_arguments(sys.argv[1:])
+        self.replaces = shrinking.place_of(sys.argv[1:])
+        if self.replaces is not None:
+            rank, self.asked = self.replaces
+            self.place = mpi.Place(rank, self.asked)
+        script = None if self.replaces else from_arguments(sys.argv[1:])
         self.steered = _steered(script) if script is not None else None
         self.passing = Passing()
         url, keys = connection.endpoint()
@@ -152,6 +156,9 @@ class Life:
         ready = Ready(self.uuid, 0, 1)
         if not self.local:
             world = mpi.init()
+            if self.replaces is not None:
+                shrinking.join(self.place.rank)
+                world = mpi.describe()
             ready = Ready(
                 self.uuid,
                 world.rank,

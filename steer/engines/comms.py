@@ -30,7 +30,7 @@ class Members:
         between = comm.Is_inter()
         self._peers = comm.Get_remote_group() if between else local
         all_of_it = MPI.Group.Union(local, self._peers) if between else local
-        world = MPI.COMM_WORLD.Get_group()
+        world = numbering(MPI).Get_group()
         self._all = MPI.Group.Translate_ranks(all_of_it, None, world)
         self._to = MPI.Group.Translate_ranks(self._peers, None, world)
         groups = [local, world]
@@ -94,6 +94,20 @@ def _tag(MPI: Any, tag: Any) -> int:
 
 
 _keyval: int | None = None
+_numbering: Any = None
+"""The communicator whose ranks are those of the world, if COMM_WORLD has become another
+since (`shrinking.py`)."""
+
+
+def numbering(MPI: Any) -> Any:
+    """The communicator whose ranks are those by which the hub knows this world's."""
+    return MPI.COMM_WORLD if _numbering is None else _numbering
+
+
+def number_by(comm: Any) -> None:
+    """From now on it is this one."""
+    global _numbering
+    _numbering = comm
 
 
 class Origin:

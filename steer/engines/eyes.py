@@ -62,6 +62,7 @@ class Eyes:
             "flag": self._flag,
             "act": self._act,
             "drain": self._drain,
+            "revoke": self._revoke,
         }
 
     def install(self) -> None:
@@ -222,6 +223,21 @@ class Eyes:
         from steer.engines.freeing import drain
 
         self._wire.post(Glanced(number, pack(drain(members, self.watcher))))
+
+    def _revoke(self, message: Glance) -> None:
+        from steer.engines.shrinking import why_not
+
+        why = why_not()
+        if why or not self._busy():
+            self._say(message.number, pack(why))
+            return
+        self._beside("steer-revoke", lambda: self._revoked(message.number))
+
+    def _revoked(self, number: int) -> None:
+        from steer.engines.freeing import revoke
+
+        revoke(self.watcher)
+        self._wire.post(Glanced(number, pack("")))
 
     def _beside(self, name: str, job: Callable[[], None]) -> None:
         threading.Thread(target=job, name=name, daemon=True).start()

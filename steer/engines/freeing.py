@@ -25,7 +25,7 @@ from typing import Any
 from steer.core.freeing import Act, Recipe
 from steer.engines import mpi
 from steer.engines.blocked import LONGEST_LOOK, call_node
-from steer.engines.comms import Members, as_number
+from steer.engines.comms import Members, as_number, numbering
 from steer.engines.evaluating import CannotEvaluate, Evaluator
 from steer.engines.looking import Watcher
 from steer.engines.peeking import check_call
@@ -291,7 +291,7 @@ def _find(MPI: Any, members: str, name: str, main: FrameType | None) -> Any:
 def _local(MPI: Any, comm: Any, rank: int) -> int:
     """A rank of the world in a communicator, or in the other group of one between
     two."""
-    world = MPI.COMM_WORLD.Get_group()
+    world = numbering(MPI).Get_group()
     group = comm.Get_remote_group() if comm.Is_inter() else comm.Get_group()
     try:
         return int(MPI.Group.Translate_ranks(world, [rank], group)[0])
@@ -399,6 +399,15 @@ def _join_with_buffers(MPI: Any, comm: Any, recipe: Recipe, call: Any) -> None:
             call(room(), room(), op=getattr(MPI, recipe.reduction))
 
 
+def revoke(watcher: Watcher) -> None:
+    """End all calls of main on communicators that have lost a rank, and all others."""
+    MPI = sys.modules["mpi4py.MPI"]
+    found = [c for c in _communicators(MPI, watcher.frame()) if c and c != mpi.own]
+    for comm in [*found, MPI.COMM_WORLD]:
+        if comm != MPI.COMM_SELF and not comm.Is_revoked():
+            comm.Revoke()
+
+
 # -- what is left over
 
 
@@ -406,7 +415,7 @@ def drain(members: list[tuple[str, str]], watcher: Watcher) -> int:
     """Throw away the messages that have come on these communicators; how many."""
     MPI = sys.modules["mpi4py.MPI"]
     comms = [_find(MPI, ranks, name, watcher.frame()) for ranks, name in members]
-    me = MPI.COMM_WORLD.Get_rank()
+    me = numbering(MPI).Get_rank()
     comms = [
         comm
         for comm, (ranks, _) in zip(comms, members, strict=True)

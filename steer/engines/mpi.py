@@ -112,20 +112,26 @@ def init() -> World:
         import mpi4py
 
         mpi4py.rc.finalize = False  # `leave` does it, and has a deadline
-        from mpi4py import MPI
+        from mpi4py import MPI  # noqa: F401  importing it starts it
     except (ImportError, RuntimeError) as error:
         raise LaunchError(
             f"MPI could not be started: {error}.",
             next_step="Install one with pip install 'mpi-steer[mpich]', or name the "
             "file of its library in $MPI4PY_LIBMPI.",
         ) from error
+    own_anew()
+    return describe()
+
+
+def own_anew() -> None:
+    """Make what all ranks of the world share; collective."""
+    MPI = sys.modules["mpi4py.MPI"]
     # mpi4py 4.1.2 duplicates a communicator in its first lower-case reduction and holds
     # the GIL meanwhile: a rank that waits there later would not answer (mpi4py#784).
     MPI.COMM_WORLD.allreduce(0)
     global own
     own = MPI.COMM_WORLD.Dup()
     comms.name_duplicates(MPI)
-    return _describe(MPI)
 
 
 def aside() -> Any:
@@ -136,11 +142,13 @@ def aside() -> Any:
         return None
     comm = MPI.COMM_WORLD.Dup()
     comm.Set_name("steer.comm")
-    comm.allreduce(0)  # see `init`
+    comm.allreduce(0)  # see `own_anew`
     return comm
 
 
-def _describe(MPI: Any) -> World:
+def describe() -> World:
+    """What MPI says of this rank now."""
+    MPI = sys.modules["mpi4py.MPI"]
     levels = {
         MPI.THREAD_SINGLE: "single",
         MPI.THREAD_FUNNELED: "funneled",

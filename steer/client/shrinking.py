@@ -1,0 +1,77 @@
+"""`view.shrink()`: a world whose MPI can live without a rank goes on after a death."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from steer.client.sight import Seen, ask
+from steer.errors import UsageError
+from steer.ranks import RankSet, describe
+
+if TYPE_CHECKING:
+    from steer.client.views import DirectView
+
+PATIENCE = 60.0
+"""Seconds in which processes are started, and joined in."""
+_CALL = "__import__('steer.engines.shrinking', fromlist=('shrink',)).{}"
+
+
+class Shrunk(Seen):
+    """Which ranks go on."""
+
+    def __init__(self, ranks: RankSet, lost: RankSet, replaced: bool) -> None:
+        self.ranks = ranks
+        self.lost = lost
+        self.replaced = replaced
+        again = " What else they had made of the old world is of no use any more."
+        if replaced:
+            self.text = (
+                f"{describe(lost)} started anew, without variables; {describe(ranks)} "
+                f"kept theirs. MPI.COMM_WORLD has all of them.{again}\n"
+            )
+        else:
+            self.text = (
+                f"{describe(ranks)} go on as a world of {len(ranks)}, with what they "
+                f"had. MPI.COMM_WORLD is that now.{again}\n"
+            )
+        self.text = self.text[:1].upper() + self.text[1:]
+
+
+def shrink(view: DirectView, targets: Sequence[int], replace: bool) -> Shrunk:
+    """Have the survivors of the world of these ranks go on."""
+    client = view.client
+    link = client.link
+    engines = link.core.engines
+    worlds = {engines[i].world for i in targets}
+    if len(worlds) != 1:
+        raise UsageError("Name ranks of one world.")
+    (world,) = worlds
+    survivors = [i for i, info in engines.items() if info.world == world]
+    any_ = engines[survivors[0]]
+    first, size = any_.id - any_.rank, any_.size
+    lost = RankSet(range(first, first + size)) - RankSet(survivors)
+    if not lost:
+        raise UsageError("No rank of this world has died.")
+    _free(link, survivors)
+    _call(view, survivors, "shrink()")
+    if not replace:
+        return Shrunk(RankSet(survivors), lost, False)
+    whole = len(client.ids) + len(lost)
+    places = [i - first for i in lost]
+    _call(view, survivors, f"replace({places!r}, {size})")
+    client.wait_for_engines(n=whole, timeout=PATIENCE)
+    return Shrunk(RankSet(survivors), lost, True)
+
+
+def _free(link: Any, survivors: list[int]) -> None:
+    """Have calls end in which they wait for each other, or for the dead."""
+    said: dict[Any, str] = ask(link, "revoke", survivors)
+    reasons = {why for why in said.values() if why}
+    if reasons:
+        raise UsageError(f"{'; '.join(reasons)}.")
+
+
+def _call(view: DirectView, ranks: list[int], what: str) -> None:
+    """Do it on all of them, behind what they run."""
+    view.pull(_CALL.format(what), targets=ranks, block=False).get(PATIENCE)
