@@ -121,7 +121,7 @@ def test_the_rest_of_the_users_environment_is_handed_on() -> None:
         ("mpiexec", MPICH, "host", 'no option "host" here'),
         ("mpiexec", MPICH, "host", 'Did you mean "hosts"?'),
         ("mpiexec", OPENMPI, "per_host", 'no option "per_host" here'),
-        ("mpiexec", OPENMPI, "zzz", "It has: hosts."),
+        ("mpiexec", OPENMPI, "zzz", "It has: hosts, survivors."),
         ("local", None, "hosts", "this recipe has no options"),
     ],
 )
