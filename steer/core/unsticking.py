@@ -80,7 +80,10 @@ class Unstick:
             said[id] = told[0] if told is not None else Report()
             if told is not None:
                 self._recipes[id - self._first] = told[1]
-        (world,) = self._sight.worlds(round_, said, now)
+        worlds = self._sight.worlds(round_, said, now)
+        if not worlds:  # its ranks have come to their end meanwhile
+            return self._cut_short()
+        (world,) = worlds
         made = plan(world.states, self._recipes)
         if made.refusals and self._freed and self._tries <= TRIES:
             return self._sight.later(now + PAUSE, self.begin)  # on their way back
@@ -140,8 +143,9 @@ class Unstick:
         return self._end(RankSet(), [], now, dropped)
 
     def _cut_short(self) -> list[Action]:
-        """The hub ends, as it does with a program that was brought back and ended."""
-        why = [] if self._acted_at_all else ["The cluster is being stopped"]
+        """The ranks end, or the hub does: as with a program that was brought back and
+        has come to its end by that."""
+        why = [] if self._acted_at_all else ["The ranks are gone"]
         return self._end(RankSet(), why, 0.0)
 
     def _end(

@@ -390,7 +390,18 @@ def test_unstick_goes_from_step_to_step(hub):
     assert not freed.refusals
 
 
-def test_what_was_brought_back_is_told_though_the_hub_ends(hub):
+def the_hub_ends(hub):
+    return hub.hear("oa", wire.Shutdown("a-9", "", True))
+
+
+def the_ranks_end(hub):
+    for rank in range(3):
+        hub.feed(ev.Died(f"e{rank}", "ended"))
+    return tick(hub, 1.0)
+
+
+@pytest.mark.parametrize("ends", [the_hub_ends, the_ranks_end])
+def test_what_was_brought_back_is_told_though_all_ends(hub, ends):
     """As it does when a program that was brought back comes to its end at once."""
     hub.submit(targets="0", joint=True, silent=False)
     ((_, glance),) = asked(hub.ask("unstick", targets="0"))
@@ -401,7 +412,7 @@ def test_what_was_brought_back_is_told_though_the_hub_ends(hub):
         ((_, glance),) = asked(actions)
         for rank in range(3):
             actions = say(hub, rank, glance.number, "")
-    actions = hub.hear("oa", wire.Shutdown("a-9", "", True))
+    actions = ends(hub)
     found = [a for a in actions if isinstance(a, ev.Send) and a.frames]
     (freed,) = [unpack(a.frames[0]) for a in found if b"freed" in a.frames[0]]
     assert freed["freed"][0][0] == "0"
