@@ -266,6 +266,9 @@ class Unplan(Event, frozen=True):
     """From that point on; 0: as soon as all can."""
 
 
+Verb = Stop | Go | Step | Advance | Here | Plan | Unplan
+
+
 class Tick(Event, frozen=True):
     """The deadline has come."""
 

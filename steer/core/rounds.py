@@ -25,14 +25,12 @@ from typing import assert_never
 
 from steer.core import roundevents as ev
 from steer.core.events import Action, Event
+from steer.core.mistakes import mistake
 from steer.core.plans import Plans
 from steer.core.round import WAITING, Phase, Round
-from steer.core.roundevents import NOBODY, Asker, Kind
+from steer.core.roundevents import NOBODY, Asker, Kind, Verb
 from steer.errors import InternalError
 from steer.ranks import RankSet, describe
-
-Verb = ev.Stop | ev.Go | ev.Step | ev.Advance | ev.Here | ev.Plan | ev.Unplan
-_VERBS = (ev.Stop, ev.Go, ev.Step, ev.Advance, ev.Here, ev.Plan, ev.Unplan)
 
 _HOLDING = (Phase.STOPPED, Phase.HERE)
 
@@ -75,7 +73,7 @@ class Rounds:
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Something happened: what has to be done?"""
-        if isinstance(event, _VERBS):
+        if isinstance(event, Verb):
             self._asked(event, now)
         else:
             self._happened(event, now)
@@ -200,7 +198,9 @@ class Rounds:
                 self._do(family, verb, now)
             return
         run = self.runs.get(verb.family)
-        if run is None:
+        if wrong := mistake(verb):
+            self._refuse(verb, wrong)
+        elif run is None:
             self._refuse(verb, f"There is no run {verb.family}; it may have ended.")
         elif isinstance(verb, ev.Stop | ev.Plan):
             run.waiting.append(verb)
@@ -246,6 +246,9 @@ class Rounds:
 
     def _do(self, family: _Family, verb: Verb, now: float) -> None:
         phase = family.round.phase
+        if wrong := mistake(verb):
+            self._refuse(verb, wrong)
+            return
         if phase in (Phase.ENDING, Phase.OVER):
             who = describe(family.round.finished)
             self._refuse(verb, f"The run ends: {who} will come to no more points.")
@@ -319,9 +322,7 @@ class Rounds:
 
     def _step(self, family: _Family, verb: ev.Step, now: float) -> None:
         round_ = family.round
-        if verb.n < 1:
-            self._refuse(verb, f"A step goes on by 1 or more points, not {verb.n}.")
-        elif round_.phase in WAITING:
+        if round_.phase in WAITING:
             family.later.append(verb)
         elif round_.phase is Phase.STOPPED:
             self._begin(family, verb, f"step {verb.n}")
@@ -356,9 +357,6 @@ class Rounds:
         round_ = family.round
         if round_.finished & round_.ranks:
             self._refuse(verb, "The run ends: some ranks come to no more points.")
-            return
-        if verb.every < 0 or verb.ahead < 0 or verb.point < 0:
-            self._refuse(verb, "Points are counted from 1, forwards.")
             return
         base = round_.target if round_.phase in _HOLDING else 0
         if verb.point and verb.point < base:

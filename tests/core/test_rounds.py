@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from steer.core import roundevents as ev
@@ -359,6 +360,25 @@ def test_step_and_advance_need_a_stop():
     for verb in (ev.Step, ev.Advance, ev.Here):
         m.feed(verb(Asker("1"), "f"))
         assert m.told(Kind.REFUSED), verb
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ev.Advance(Asker("q"), "f", 0), ev.Advance(Asker("q"), "f", -3),
+        ev.Stop(Asker("q"), "f", advance=-1), ev.Stop(Asker("q"), "f", -5),
+        ev.Step(Asker("q"), "f", 0), ev.Unplan(Asker("q"), "f", 1, -1),
+        ev.Plan(Asker("q"), "f", "set", "dt=1", every=-1),
+        ev.Plan(Asker("q"), "f", "set", "dt=1", point=-1),
+    ],
+)  # fmt: skip
+def test_fewer_points_than_none_are_refused_wherever_the_run_is(verb):
+    """A target below where ranks hold would never come about."""
+    m = waiting_on_held()
+    m.feed(ev.RunHere("later", RankSet([5])))
+    for family in ("f", "later"):
+        (tell,) = m.feed(msgspec.structs.replace(verb, family=family), 0.6)
+        assert (tell.kind, tell.answers) == (Kind.REFUSED, ("q",))
 
 
 def test_a_breakpoint_holds_one_rank_and_go_lets_it_go():
