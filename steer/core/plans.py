@@ -112,8 +112,8 @@ class Plans:
         self.waiting: collections.deque[Planned] = collections.deque()
         self.handed: Planned | None = None
         self.preparing: Planned | None = None
-        self.stopped_at = 0
-        """Where all ranks hold; 0: they run."""
+        self.stopped_at: int | None = None
+        """Where all ranks hold; None: they run."""
         self.high = 0
         self.rate = 0.0
         self.trip = 0.005
@@ -151,7 +151,7 @@ class Plans:
         event = ev.Plan(asker, self.family, "end", text, point=point)
         self.waiting.append(Planned(number, asker, event, ends))
 
-    def serve(self, ranks: RankSet, stopped_at: int, now: float) -> None:
+    def serve(self, ranks: RankSet, stopped_at: int | None, now: float) -> None:
         """Begin with the next one, if none is being negotiated."""
         self.stopped_at = stopped_at
         while self.handed is None and self.preparing is None and now >= self.not_before:
@@ -211,9 +211,9 @@ class Plans:
         if plan.refused:
             self._refuse(plan)
             return
-        goal, ahead = event.point or self.stopped_at, 0
-        if not goal:
-            ahead = max(SOON, math.ceil(self.rate * self.trip * 3))
+        ahead, goal = 0, event.point or self.stopped_at
+        if goal is None:
+            goal, ahead = 0, max(SOON, math.ceil(self.rate * self.trip * 3))
         plan.began, plan.point = now, goal
         self.preparing = plan
         self.due = now + PATIENCE

@@ -310,11 +310,12 @@ class Rounds:
             text = "the stop was taken back; it runs on"
         waiting, round_.askers = round_.askers, []
         answers = (*(a.id for a in waiting if a.id), *_ids(verb))
-        at = round_.target if round_.phase is Phase.STOPPED else 0
+        stopped = round_.phase is Phase.STOPPED
+        at = round_.target if stopped else 0
         round_.who = verb.asker.who
         round_.go()
         self._tell(round_.family, Kind.WENT, text, answers, round_.ranks, at)
-        if at:
+        if stopped:
             round_.note("go")
         later, family.later = family.later, collections.deque()
         for other in later:
@@ -384,7 +385,7 @@ class Rounds:
         if round_.phase is Phase.OVER:
             plans.drop_all("the run ended before")
         else:
-            stopped_at = round_.target if round_.phase is Phase.STOPPED else 0
+            stopped_at = round_.target if round_.phase is Phase.STOPPED else None
             plans.serve(round_.ranks, stopped_at, now)
         if round_.target > plans.high and round_.phase is Phase.STOPPED:
             plans.position(round_.target, plans.rate)

@@ -27,7 +27,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from steer.core import page
-from steer.core.page import NOWHERE, Family, Head, Plan, State, Words
+from steer.core.page import ARMED, NOWHERE, Family, Head, Plan, State, Words
 from steer.core.roundevents import FURTHEST
 from steer.ranks import RankSet
 
@@ -276,6 +276,9 @@ class Session:
         except TypeError:
             self._warn(f"point(step={step!r}) does nothing: steps are whole numbers.")
             return None
+        if number < 0:
+            self._warn(f"point(step={number}) does nothing: steps are from 0 on.")
+            return None
         if number > FURTHEST:
             self._warn(f"point(step={number}) does nothing: the last is {FURTHEST:,}.")
             return None
@@ -297,7 +300,7 @@ class Session:
         while True:
             hold = words[base + _HOLD]  # before the plans: see Fences.prepare
             wait, due = self._look(base, c)
-            if wait or hold == 0:
+            if wait or hold == ARMED:
                 self._hold(base, c)
             elif due:
                 words[base + _DID] = c
@@ -363,7 +366,7 @@ class Session:
         words = self._words
         hold = words[base + _HOLD]
         wait, due = self._look(base, c)
-        if wait or hold == 0:
+        if wait or hold == ARMED:
             return True
         if due:
             return False

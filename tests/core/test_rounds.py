@@ -232,6 +232,22 @@ def test_the_users_own_numbers_may_have_gaps():
     assert m.told(Kind.STOPPED)[0].point == 15
 
 
+def test_step_0_is_a_point_like_others_where_the_program_counts_from_0():
+    m = Manual(logical=True)
+    m.feed(ev.Stop(Asker("1"), "f"))
+    m.feed(ev.Next("f", 1, m.all, 0))
+    m.feed(ev.Held("f", 1, m.all, 0))
+    assert m.told(Kind.STOPPED)[0].point == 0
+    m.feed(ev.Plan(Asker("2"), "f", "set", "dt=1"))
+    m.feed(ev.Has("f", 1, m.all))
+    assert m.actions == [ev.Prepare("f", 1, m.all, 0, ahead=0)]
+    m.feed(ev.Voted("f", 1, m.all, 0))
+    assert m.told(Kind.PLANNED)[0].text == "dt=1: at point 0"
+    m.feed(ev.Go(Asker("3"), "f"))
+    (note,) = [a for a in m.actions if isinstance(a, ev.Note)]
+    assert (note.verb, note.point) == ("go", 0)
+
+
 def test_ranks_that_hold_at_different_places_are_a_caution():
     m = Manual()
     m.feed(ev.Stop(Asker("1"), "f"))

@@ -285,6 +285,7 @@ class Ring:
     [
         ({"step": 0.5}, "whole numbers"),
         ({"step": "3"}, "whole numbers"),
+        ({"step": -1}, "from 0 on"),
         ({"step": 1 << 62}, "the last is 9,007,199,254,740,992"),
         ({"step": 1 << 70}, "the last is"),
         ({"comm": 5}, "5 is no communicator"),
