@@ -72,6 +72,12 @@ def add_options(
         help="hold all ranks at this point; 0: at the first one",
     )
     parser.add_argument(
+        "--label",
+        default="",
+        help="the loop of which --stop-at means a point, as in "
+        '`steer.loop(..., "main")`; default: the first that there is',
+    )
+    parser.add_argument(
         "--wait-for-client",
         action="store_true",
         help="begin when somebody has come to steer it",
@@ -110,6 +116,8 @@ def run(arguments: argparse.Namespace, begun: Begun = lambda cluster: None) -> i
             'Without MPI a program runs as one process: leave out "-n", or leave out '
             '"--engines local".'
         )
+    if arguments.label and arguments.stop_at is None:
+        raise UsageError("--label says of which loop --stop-at means a point.")
     if not arguments.module:
         _check_readable(program[0])
         _check_points(arguments.point)
@@ -124,6 +132,7 @@ def run(arguments: argparse.Namespace, begun: Begun = lambda cluster: None) -> i
         post_mortem=arguments.post_mortem,
         wait=arguments.wait_for_client,
         stop_at=NO_STOP if arguments.stop_at is None else arguments.stop_at,
+        stop_label=arguments.label,
         points=tuple(arguments.point),
     )
     settings = {

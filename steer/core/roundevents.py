@@ -82,6 +82,8 @@ class FamilyHere(Event, frozen=True):
     label: str = "step"
     logical: bool = False
     """Points have the user's own numbers, which may leave some out."""
+    before: dict[str, int] = msgspec.field(default_factory=dict)
+    """Families that the rank has come to points of before, and the last of these."""
 
 
 class Position(Event, frozen=True):

@@ -221,7 +221,7 @@ class Wheel:
             return self._until(who, message, event, now)
         if isinstance(event, rv.Unplan):
             event = msgspec.structs.replace(event, family=self.rounds.plans_at(event))
-        families = self.rounds.meant(event.family)
+        families = self.rounds.meant_by(event)
         self._answers.open(message.id, max(1, len(families)))
         return self.happened(event, now)
 
@@ -350,6 +350,10 @@ class Wheel:
         actions: list[Action] = []
         if message.label not in program.labels:
             actions += self._new_family(program, name, message, now)
+        else:
+            before = _before(program, message)
+            here = rv.FamilyHere(program.name, name, NOBODY, before=before)
+            actions += self.happened(here, now)
         return [
             *actions, rv.Adopt(name, RankSet([engine.id])), *self._ask_again(now)
         ]  # fmt: skip
@@ -360,12 +364,11 @@ class Wheel:
         members = program.labels[message.label] = program.members(message)
         here = rv.FamilyHere(
             program.name, name, members, message.label.partition("@")[0],
-            message.logical,
+            message.logical, _before(program, message),
         )  # fmt: skip
         actions = self.happened(here, now)
-        if program.stop_at >= 0:
+        if program.is_to_stop(message.label, members):
             stop = rv.Stop(Asker("", "--stop-at"), name, program.stop_at)
-            program.stop_at = -1
             actions += self.happened(stop, now)
         if done := members & program.ended:
             actions += self.happened(rv.Finished(program.name, done), now)
@@ -445,10 +448,12 @@ class Wheel:
         self, who: str, message: Steer, event: rv.Plan, now: float
     ) -> list[Action]:
         """Its answer comes with the stop that the condition of a watch leads to."""
-        meant = self.rounds.meant(event.family)
+        meant = self.rounds.meant_by(event)
         if len(meant) != 1:
-            names = ", ".join(family.round.family for family in meant) or "none yet"
-            text = f"Name the points of which {message.run} means: there are {names}."
+            labels = ", ".join(family.round.label for family in meant)
+            text = f"There are several loops: say by its label which, of {labels}."
+            if not meant:
+                text = "No rank has come to a point of that yet."
             return [self._refuse(who, message.id, text)]
         self._answers.open(message.id)
         plan = self.watched.until(event.asker, meant[0].round.family, event)
@@ -494,3 +499,8 @@ class Wheel:
         sends: list[Action] = [Send(peers, news)] if peers else []
         sends += [a for event in events for a in self.happened(event, now)]
         return sends
+
+
+def _before(program: Program, message: FamilyBorn) -> dict[str, int]:
+    """Where the rank was in other families, by what these are called here."""
+    return {f"{program.name}/{label}": n for label, n in message.before.items()}

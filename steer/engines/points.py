@@ -18,7 +18,6 @@ nothing.
 
 from __future__ import annotations
 
-import hashlib
 import operator
 import os
 import threading
@@ -27,6 +26,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from steer.core import page
+from steer.core.labels import LONGEST, digest, short
 from steer.core.page import ARMED, NOWHERE, Family, Head, Plan, State, Words
 from steer.core.roundevents import FURTHEST
 from steer.ranks import RankSet
@@ -35,10 +35,6 @@ Item = TypeVar("Item")
 
 LABEL = "step"
 """The family of a point that names none."""
-
-LONGEST = 32
-"""Bytes of a label, or of members, that a family is called by; more are called by a
-digest."""
 
 OTHER_THREAD = "Steering points are for the main thread only."
 
@@ -243,7 +239,7 @@ class Session:
         if comm is not None and not hasattr(comm, "Get_group"):
             self._warn(f"point() does nothing: {comm!r} is no communicator.")
             return 0
-        name = _short(label)
+        name = short(label)
         name = name if comm is None else f"{name}@{_identity(comm)}"
         if comm is not None:
             self._comms[id(comm)] = comm
@@ -384,24 +380,12 @@ def world_ranks(comm: Any) -> list[int]:
     return members
 
 
-def _short(label: str) -> str:
-    """A label for which there is room on the page, another one for each."""
-    data = label.encode(errors="backslashreplace")
-    if len(data) <= LONGEST:
-        return data.decode()
-    return f"{data[: LONGEST // 3].decode(errors='ignore')}~{_digest(label)}"
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2s(text.encode(errors="replace"), digest_size=8).hexdigest()
-
-
 def _identity(comm: Any) -> str:
     """What a communicator is known by on all its ranks: its members."""
     text = str(RankSet(world_ranks(comm)))
     if len(text) <= LONGEST:
         return text
-    return _digest(text)
+    return digest(text)
 
 
 def _leave_off() -> None:

@@ -22,6 +22,7 @@ import msgspec
 
 from steer import pages
 from steer.core import page
+from steer.core.labels import is_called
 from steer.core.page import NOWHERE, Family, Head, Text
 from steer.engines import here, inframe, mpi, points, watching
 from steer.engines.breakhere import breakpoints
@@ -125,7 +126,7 @@ class Steered:
         script, (name, *arguments) = self.script, self.script.argv
         return RunBegan(
             script.run, name, tuple(arguments), time.time(), script.keep, script.wait,
-            script.stop_at,
+            script.stop_at, stop_label=script.stop_label,
         )  # fmt: skip
 
     def _wait_for_somebody(self) -> None:
@@ -201,7 +202,14 @@ class Steered:
         members = ""
         if comm is not None:
             members = str(RankSet(points.world_ranks(comm)))
-        self._say(FamilyBorn(self.script.run, label, logical, members))
+        before = {other: at for other, at in self._families() if other != label}
+        self._say(FamilyBorn(self.script.run, label, logical, members, before))
+
+    def _families(self) -> list[tuple[str, int]]:
+        """Their labels, and the last point of each."""
+        picture = page.look(self.words)
+        assert picture is not None
+        return [(family.label, family.point) for family in picture.families]
 
     # -- the I/O thread
 
@@ -248,10 +256,12 @@ class Steered:
         """What was wanted of the program once, and has happened, is not said again."""
         if not isinstance(message, RunBegan):
             return message
-        first = page.family_base(0)
-        passed = self.words[Head.FAMILIES] and self.words[first + Family.C] >= max(
-            message.stop_at, 1
-        )
+        wanted = [
+            point
+            for label, point in self._families()
+            if not message.stop_label or is_called(label, message.stop_label)
+        ]
+        passed = wanted and wanted[0] >= max(message.stop_at, 1)
         return msgspec.structs.replace(
             message,
             waits=message.waits and not self._may_begin.is_set(),

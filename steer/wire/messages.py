@@ -713,6 +713,8 @@ class RunBegan(Message, frozen=True):
     """It is to be stopped there; 0: at its first point; -1: not at all."""
     families: int = 0
     """So many FamilyBorn follow: a new hub asks for no more patience."""
+    stop_label: str = ""
+    """In which loop it is to be stopped; empty: the first that a rank comes to."""
 
 
 class Begin(Message, frozen=True):
@@ -740,6 +742,8 @@ class FamilyBorn(Message, frozen=True):
     logical: bool = False
     members: str = ""
     """The world ranks that come to these points; all if empty."""
+    before: dict[str, int] = {}
+    """The other families that this rank has come to points of, and the last of each."""
 
 
 class Rang(Message, frozen=True):

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from steer.errors import NotYet
 from steer.testing.waiting import wait_until
 
 from .runs import points_of, running
@@ -159,6 +160,38 @@ def test_two_loops_on_two_communicators(tmp_path):
 
 def high(run, family):
     return next(f["high"] for f in run.status()["families"] if f["family"] == family)
+
+
+@pytest.mark.either_mpi
+def test_two_loops_one_after_the_other(tmp_path):
+    """Whoever steers the run means the loop that it is in, or says which."""
+    source = """
+        import time
+        import steer
+
+        p = steer.params(dt=steer.Float(0.1, 0.0, 1.0))
+        for step in steer.loop(range(10), "spinup"):
+            pass
+        for step in steer.loop(range(10**9), "main"):
+            time.sleep(0.001)
+    """
+    with running(tmp_path, source, stop_at=20, stop_label="main") as run:
+        main = f"{run.name}/main"
+        news = run.stop(timeout=20)
+        assert (news.family, news.point) == (main, 20)
+        assert run.set(dt=0.5).point == 20
+        assert run.step(5, timeout=20).point == 25
+        run.go()
+        plan = run.set(dt=0.25, timeout=20).wait(20)
+        assert plan.number in (2, 3)
+        assert run.until("p.dt < 0.3", timeout=20).family == main
+        # One that names what the ranks have left does not come about, nor does it
+        # keep anybody from stopping them where they are.
+        run.go(label="main")
+        with pytest.raises(NotYet):
+            run.stop(label="spinup", timeout=0.1)
+        assert run.stop(timeout=20).family == main
+        run.go()
 
 
 @pytest.mark.slow
