@@ -212,8 +212,7 @@ class Scheduling:
     ) -> Plan | None:
         """Do a planned action no more; without one, none of them."""
         if plan is None:
-            for each in self.plans():
-                self.unplan(each["plan"], timeout=timeout)
+            self._unplan_all(timeout)
             return None
         numbers = plan.numbers if isinstance(plan, Plan) else [plan]
         reports = self._listen()
@@ -222,6 +221,16 @@ class Scheduling:
         return Plan(self, news, reports) if "plan" in news.facts else None
 
     # -- helpers
+
+    def _unplan_all(self, timeout: float | None) -> None:
+        """Those first that wait for the room that others leave."""
+        for plan in sorted(self.plans(), key=lambda plan: not plan.get("waits")):
+            try:
+                self.unplan(plan["plan"], timeout=timeout)
+            except UsageError:
+                if any(other["plan"] == plan["plan"] for other in self.plans()):
+                    raise
+                # It has been done meanwhile.
 
     def _plan(
         self,

@@ -144,6 +144,10 @@ class Plans:
         waiting = (plan.number for plan in self.waiting)
         return number in self.plans or number in waiting
 
+    def listed(self) -> list[Planned]:
+        """What is to be done, for people: the pages have it, or it waits for room."""
+        return [plan for plan in (*self.plans.values(), *self.waiting) if not plan.ends]
+
     def end(self, number: int, ends: int, asker: Asker, point: int = 0) -> None:
         """Do a plan no more, from a point on that all agree about."""
         was = self.plans[ends]

@@ -152,7 +152,8 @@ def _family(rounds: Rounds, name: str) -> dict[str, Any]:
         "high": plans.high, "rate": plans.rate,
         "plans": [
             {"plan": plan.number, "verb": plan.event.verb, "text": plan.event.text,
-             "point": plan.point, "every": plan.event.every}
-            for plan in plans.plans.values()
+             "point": plan.point or plan.event.point, "every": plan.event.every,
+             "waits": plan.waits}
+            for plan in plans.listed()
         ],
     }  # fmt: skip
