@@ -83,6 +83,8 @@ class Planned:
     ranks: RankSet = NOBODY
     has: RankSet = NOBODY
     refused: dict[str, RankSet] = dataclasses.field(default_factory=dict)
+    strangers: RankSet = NOBODY
+    """Those that it does not concern."""
     voted: RankSet = NOBODY
     point: int = 0
     sure: bool = False
@@ -200,6 +202,8 @@ class Plans:
         plan = self.handed
         if plan is not None and plan.number == event.plan:
             plan.has |= event.ranks
+            if event.strange:
+                plan.strangers |= event.ranks
             if event.no:
                 known = plan.refused.get(event.no, NOBODY)
                 plan.refused[event.no] = known | event.ranks
@@ -237,7 +241,8 @@ class Plans:
             for no, ranks in plan.refused.items()
         )
         self.actions.append(ev.Withdraw(self.family, plan.number, plan.ranks))
-        self._tell(Kind.REFUSED, plan, text, True, {"over": True})
+        facts = {"over": True, "strange": plan.ranks <= plan.strangers}
+        self._tell(Kind.REFUSED, plan, text, True, facts)
 
     def voted(self, event: ev.Voted, now: float) -> None:
         """Some said the first point at which they can."""

@@ -137,6 +137,8 @@ class Has(Event, frozen=True):
     ranks: RankSet
     no: str = ""
     """Why it may not be done there: a parameter's value is out of its range."""
+    strange: bool = False
+    """It does not concern these ranks: they have none of these parameters."""
 
 
 class Voted(Event, frozen=True):

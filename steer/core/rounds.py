@@ -22,6 +22,8 @@ from __future__ import annotations
 import collections
 from typing import assert_never
 
+import msgspec
+
 from steer.core import families
 from steer.core import roundevents as ev
 from steer.core.events import Action, Event
@@ -243,6 +245,7 @@ class Rounds:
 
     def _do(self, family: Family, verb: Verb, now: float) -> None:
         phase = family.round.phase
+        verb = msgspec.structs.replace(verb, family=family.round.family)
         if phase in (Phase.ENDING, Phase.OVER):
             who = describe(family.round.finished)
             self._refuse(verb, f"The run ends: {who} will come to no more points.")

@@ -382,7 +382,8 @@ class Wheel:
         found = self._whose_plan(who, message.plan)
         if found is None:
             return []
-        event = rv.Has(found[0], message.plan, found[1], message.no)
+        family, one = found
+        event = rv.Has(family, message.plan, one, message.no, message.strange)
         return self.happened(event, now)
 
     def _plan_done(
@@ -450,7 +451,8 @@ class Wheel:
         """Its answer comes with the stop that the condition of a watch leads to."""
         meant = self.rounds.meant_by(event)
         if len(meant) != 1:
-            labels = ", ".join(family.round.label for family in meant)
+            names = (family.round.family.partition("/")[2] for family in meant)
+            labels = ", ".join(names)
             text = f"There are several loops: say by its label which, of {labels}."
             if not meant:
                 text = "No rank has come to a point of that yet."
@@ -481,24 +483,36 @@ class Wheel:
         return tuple(engine.control for engine in engines if engine is not None)
 
     def _news(self, tell: rv.Tell, now: float) -> list[Action]:
-        run = tell.family.partition("/")[0]
         tell, events = self.watched.planned(tell)
         events += self.watched.resumed(tell)
         more = self.watched.answered(tell)
         if more:
             tell = msgspec.structs.replace(tell, answers=tell.answers + more)
+        return [
+            *self._told_to_all(tell),
+            *(a for event in events for a in self.happened(event, now)),
+        ]
+
+    def _told_to_all(self, tell: rv.Tell) -> list[Action]:
         done, tells = self._answers.close(tell)
-        tell = self._answers.together(tells)
-        news = News(
-            run, tell.family, tell.kind.value, tell.text, done, tell.point,
-            str(tell.ranks), tell.facts,
-        )  # fmt: skip
+        whole = self._answers.together(tells)
+        news = _news_of(whole, done)
         self._answers.give(news)
         askers = {peer_name("in", id.partition("-")[0]) for id in done}
-        peers = tuple(sorted(askers | set(self.audience.peers(run))))
-        sends: list[Action] = [Send(peers, news)] if peers else []
-        sends += [a for event in events for a in self.happened(event, now)]
-        return sends
+        watching = set(self.audience.peers(news.run))
+        said: list[tuple[set[bytes], News]] = [(askers | watching, news)]
+        if tell.facts.get("strange") and (not done or len(tells) > 1):
+            said = [(askers, news)] if done else []  # all have heard what others say
+        elif whole.kind is not tell.kind:
+            said = [(watching, _news_of(tell)), *said]
+        return [Send(tuple(sorted(peers)), news) for peers, news in said if peers]
+
+
+def _news_of(tell: rv.Tell, answers: tuple[str, ...] = ()) -> News:
+    return News(
+        tell.family.partition("/")[0], tell.family, tell.kind.value, tell.text, answers,
+        tell.point, str(tell.ranks), tell.facts,
+    )  # fmt: skip
 
 
 def _before(program: Program, message: FamilyBorn) -> dict[str, int]:

@@ -220,8 +220,7 @@ class Steered:
         if isinstance(message, LookAt):
             self._seen.asked(message)
         elif isinstance(message, PlanBody):
-            no = self.plans.take(message.plan, message.verb, message.body, message.text)
-            self._runner.wire.send(PlanHere(message.plan, no))
+            self._take(message)
             if self._holds():
                 os.eventfd_write(self._runner.desk.bell, 1)
         elif isinstance(message, Begin):
@@ -234,6 +233,14 @@ class Steered:
         elif isinstance(message, Inquire):
             body = self.plans.answer(message.what, message.body)
             self._runner.wire.send(Inquired(message.number, body))
+
+    def _take(self, message: PlanBody) -> None:
+        assert self._runner is not None
+        assert self.plans is not None
+        plan, body = message.plan, message.body
+        no = self.plans.take(plan, message.verb, body, message.text)
+        strange = bool(no) and not self.plans.concerns(message.verb, body)
+        self._runner.wire.send(PlanHere(plan, no, strange=strange))
 
     def _controller(self, runner: Runner) -> OwnFences:
         if self._own is None:

@@ -783,6 +783,8 @@ class PlanHere(Message, frozen=True):
     verb: str = ""
     text: str = ""
     """For a hub that is new."""
+    strange: bool = False
+    """It does not concern this rank, which has none of these parameters."""
 
 
 class PlanDone(Message, frozen=True):

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from steer.errors import NotYet
+from steer.errors import NotYet, UsageError
 from steer.testing.waiting import wait_until
 
 from .runs import points_of, running
@@ -131,6 +131,7 @@ def test_two_loops_on_two_communicators(tmp_path):
         world = MPI.COMM_WORLD
         ocean = world.rank < 2
         comm = world.Split(ocean, world.rank)
+        p = steer.params("ocean" if ocean else "air", dt=steer.Float(0.1, 0.0, 1.0))
         for step in steer.loop(range(10**9), comm=comm):
             comm.barrier()
             time.sleep(0.001 if ocean else 0.004)
@@ -155,6 +156,13 @@ def test_two_loops_on_two_communicators(tmp_path):
         assert {f["phase"] for f in run.status()["families"]} == {"stopped"}
         run.execute("total = world.allreduce(1)")
         assert run["total"] == [4] * 4
+        # Each has parameters of its own; what the others do not have is not their no.
+        assert "ocean.dt=0.5" in run.set({"ocean.dt": 0.5}, timeout=20).wait(20).text
+        assert run["p.dt"] == [0.5, 0.5, 0.1, 0.1]
+        with pytest.raises(UsageError, match="is from 0"):
+            run.set({"air.dt": 7.0})
+        with pytest.raises(UsageError, match="by its label which, of step@"):
+            run.until("p.dt > 3")
         run.go()
 
 
