@@ -65,6 +65,9 @@ class Engine(Protocol):
 _off = True
 """Points do nothing: no session, or something is being run while the rank holds."""
 _session: Session | None = None
+_ident = threading.get_ident
+_main = 0
+"""The thread that comes to points; another one's must not count in its place."""
 _watches_forks = False
 _count = 0
 """The last point of the family without a name, also where the page has it."""
@@ -94,7 +97,7 @@ def point(
     global _count
     if _off:
         return
-    if label is None and step is None and comm is None:
+    if label is None and step is None and comm is None and _ident() == _main:
         _count = count = _count + 1
         _plain[0] = count  # _C, and below _FENCE: as constants they are faster
         if count < _plain[16]:
@@ -110,9 +113,18 @@ def loop(
     items: Iterable[Item], label: str | None = None, *, comm: Any = None
 ) -> Iterator[Item]:
     """The items, with a point before each."""
+    global _count
     if label is None and comm is None:
+        thread = _ident()  # asked once, and not before each item
         for item in items:
-            point()
+            if _off or thread != _main:
+                point()
+            else:  # as in `point`, at two thirds of the cost
+                _count = count = _count + 1
+                _plain[0] = count
+                if count >= _plain[16]:
+                    assert _session is not None
+                    _session.point(None, None, None)
             yield item
     else:
         for item in items:
@@ -145,11 +157,12 @@ class Session:
 
     def begin(self) -> None:
         """From now on points count; to be called on the main thread."""
-        global _off, _plain, _session, _count, _watches_forks
+        global _off, _plain, _session, _count, _main, _watches_forks
         if not _watches_forks:
             _watches_forks = True
             os.register_at_fork(after_in_child=_leave_off)
-        _session, _plain, _count, _off = self, _NOBODY, 0, False
+        _session, _plain, _count = self, _NOBODY, 0
+        _main, _off = self._thread, False
         self._words[Head.STATE] = State.RUNNING
 
     def end(self, *, failed: bool = False) -> None:
