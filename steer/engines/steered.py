@@ -202,14 +202,15 @@ class Steered:
         members = ""
         if comm is not None:
             members = str(RankSet(points.world_ranks(comm)))
-        before = {other: at for other, at in self._families() if other != label}
+        others = [family for family in self._families() if family.label != label]
+        before = {family.label: family.point for family in others}
         self._say(FamilyBorn(self.script.run, label, logical, members, before))
 
-    def _families(self) -> list[tuple[str, int]]:
-        """Their labels, and the last point of each."""
+    def _families(self) -> tuple[page.Where, ...]:
+        """As the page shows them, in the order of their birth."""
         picture = page.look(self.words)
         assert picture is not None
-        return [(family.label, family.point) for family in picture.families]
+        return picture.families
 
     # -- the I/O thread
 
@@ -264,11 +265,11 @@ class Steered:
         if not isinstance(message, RunBegan):
             return message
         wanted = [
-            point
-            for label, point in self._families()
-            if not message.stop_label or is_called(label, message.stop_label)
+            family.point >= max(message.stop_at, int(not family.logical))
+            for family in self._families()
+            if not message.stop_label or is_called(family.label, message.stop_label)
         ]
-        passed = wanted and wanted[0] >= max(message.stop_at, 1)
+        passed = wanted and wanted[0]
         return msgspec.structs.replace(
             message,
             waits=message.waits and not self._may_begin.is_set(),

@@ -183,7 +183,8 @@ def test_two_loops_one_after_the_other(tmp_path):
         for step in steer.loop(range(10**9), "main"):
             time.sleep(0.001)
     """
-    with running(tmp_path, source, stop_at=20, stop_label="main") as run:
+    how = {"stop_at": 20, "stop_label": "main"}
+    with running(tmp_path, source, points=20, **how) as run:
         main = f"{run.name}/main"
         news = run.stop(timeout=20)
         assert (news.family, news.point) == (main, 20)
