@@ -221,7 +221,10 @@ class Plans:
             return
         ahead, goal = 0, event.point or self.stopped_at
         if goal is None:
-            goal, ahead = 0, max(SOON, math.ceil(self.rate * self.trip * 3))
+            goal, ahead = (
+                self._last_ahead(),
+                max(SOON, math.ceil(self.rate * self.trip * 3)),
+            )
         plan.began, plan.point = now, goal
         self.preparing = plan
         self.due = now + PATIENCE
@@ -231,6 +234,12 @@ class Plans:
                 ahead,
             )
         )  # fmt: skip
+
+    def _last_ahead(self) -> int:
+        """Where the last will be done that was to be done as soon as all can: of two
+        changes the later one counts."""
+        soon = (plan for plan in self.plans.values() if plan.sure and not plan.lasts)
+        return max((plan.point for plan in soon), default=0)
 
     def _refuse(self, plan: Planned) -> None:
         """Some may not do it; then nobody does."""

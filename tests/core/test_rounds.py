@@ -248,6 +248,24 @@ def test_step_0_is_a_point_like_others_where_the_program_counts_from_0():
     assert (note.verb, note.point) == ("go", 0)
 
 
+def test_of_two_changes_in_a_row_the_later_one_is_not_done_first():
+    """The margin may have become smaller meanwhile."""
+    m = Manual()
+    for number in (1, 2):
+        m.feed(ev.Plan(Asker(str(number)), "f", "set", f"n={number}"))
+        m.feed(ev.Has("f", number, m.all))
+        (prepare,) = [a for a in m.actions if isinstance(a, ev.Prepare)]
+        assert prepare.goal == (0, 127)[number - 1]
+        m.feed(ev.Voted("f", number, m.all, 127))
+    m.feed(ev.Plan(Asker("3"), "f", "run", "save()", point=500))
+    m.feed(ev.Has("f", 3, m.all))
+    m.feed(ev.Voted("f", 3, m.all, 500))
+    for number in (1, 2):
+        m.feed(ev.Applied("f", number, m.all, 127))
+    m.feed(ev.Plan(Asker("4"), "f", "set", "n=4"))
+    assert m.feed(ev.Has("f", 4, m.all)) == [ev.Prepare("f", 4, m.all, 0, ahead=1)]
+
+
 def test_ranks_that_hold_at_different_places_are_a_caution():
     m = Manual()
     m.feed(ev.Stop(Asker("1"), "f"))
