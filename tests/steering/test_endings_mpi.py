@@ -184,8 +184,9 @@ def test_two_loops_one_after_the_other(tmp_path):
             time.sleep(0.001)
     """
     how = {"stop_at": 20, "stop_label": "main"}
-    with running(tmp_path, source, points=20, **how) as run:
+    with running(tmp_path, source, **how) as run:
         main = f"{run.name}/main"
+        wait_until(lambda: "main: stopped at 20" in run.status().text, 20, "the stop")
         news = run.stop(timeout=20)
         assert (news.family, news.point) == (main, 20)
         assert run.set(dt=0.5).point == 20
