@@ -715,6 +715,8 @@ class RunBegan(Message, frozen=True):
     """So many FamilyBorn follow: a new hub asks for no more patience."""
     replay_of: str = ""
     """The journal that is replayed on it."""
+    stop_label: str = ""
+    """In which loop it is to be stopped; empty: the first that a rank comes to."""
 
 
 class Begin(Message, frozen=True):
@@ -742,6 +744,8 @@ class FamilyBorn(Message, frozen=True):
     logical: bool = False
     members: str = ""
     """The world ranks that come to these points; all if empty."""
+    before: dict[str, int] = {}
+    """The other families that this rank has come to points of, and the last of each."""
 
 
 class Rang(Message, frozen=True):
@@ -781,6 +785,8 @@ class PlanHere(Message, frozen=True):
     verb: str = ""
     text: str = ""
     """For a hub that is new."""
+    strange: bool = False
+    """It does not concern this rank, which has none of these parameters."""
 
 
 class PlanDone(Message, frozen=True):
