@@ -94,9 +94,11 @@ class Run(SeeingRun, Scheduling, Watching, Journaling, Snapshots):
 
     # -- what is asked of it
 
-    def ask(self, verb: str, /, **arguments: Any) -> Future[News]:
-        """Ask for something, and do not wait."""
-        return self.client.link.steer(self.name, verb, **arguments)
+    def ask(self, verb: str, /, *, label: str = "", **arguments: Any) -> Future[News]:
+        """Ask for something, and do not wait. A run may have several loops: `label`
+        says which is meant."""
+        name = f"{self.name}/{label}" if label else self.name
+        return self.client.link.steer(name, verb, **arguments)
 
     def do(self, verb: str, timeout: float | None = None, /, **arguments: Any) -> News:
         """Ask for something, and wait for the answer."""
@@ -107,26 +109,33 @@ class Run(SeeingRun, Scheduling, Watching, Journaling, Snapshots):
         return news
 
     def stop(
-        self, point: int = 0, *, advance: int = 0, timeout: float | None = None
+        self,
+        point: int = 0,
+        *,
+        advance: int = 0,
+        label: str = "",
+        timeout: float | None = None,
     ) -> News:
         """Hold all ranks at one point: the next that all can come to, or this one."""
-        return self.do("stop", timeout, point=point, advance=advance)
+        return self.do("stop", timeout, label=label, point=point, advance=advance)
 
-    def go(self) -> News:
+    def go(self, *, label: str = "") -> News:
         """Let it go on; takes back a stop that is under way."""
-        return self.do("go")
+        return self.do("go", label=label)
 
-    def step(self, n: int = 1, *, timeout: float | None = None) -> News:
+    def step(
+        self, n: int = 1, *, label: str = "", timeout: float | None = None
+    ) -> News:
         """Go on by n points, and stop there."""
-        return self.do("step", timeout, n=n)
+        return self.do("step", timeout, label=label, n=n)
 
-    def advance(self, n: int = 1) -> News:
+    def advance(self, n: int = 1, *, label: str = "") -> News:
         """A stop cannot come about at this point: try one further."""
-        return self.do("advance", n=n)
+        return self.do("advance", label=label, n=n)
 
-    def here(self) -> News:
+    def here(self, *, label: str = "") -> News:
         """A stop cannot come about: be content with where the ranks are."""
-        return self.do("here")
+        return self.do("here", label=label)
 
     # -- the end
 

@@ -73,6 +73,12 @@ def add_options(
         help="hold all ranks at this point; 0: at the first one",
     )
     parser.add_argument(
+        "--label",
+        default="",
+        help="the loop of which --stop-at means a point, as in "
+        '`steer.loop(..., "main")`; default: the first that there is',
+    )
+    parser.add_argument(
         "--wait-for-client",
         action="store_true",
         help="begin when somebody has come to steer it",
@@ -115,6 +121,8 @@ def run(
             'Without MPI a program runs as one process: leave out "-n", or leave out '
             '"--engines local".'
         )
+    if arguments.label and arguments.stop_at is None:
+        raise UsageError("--label says of which loop --stop-at means a point.")
     folder = _folder(arguments)
     if not arguments.module:
         _check_readable(os.path.join(folder, program[0]))
@@ -130,6 +138,7 @@ def run(
         post_mortem=arguments.post_mortem,
         wait=arguments.wait_for_client,
         stop_at=NO_STOP if arguments.stop_at is None else arguments.stop_at,
+        stop_label=arguments.label,
         points=tuple(arguments.point),
         replay_of=replay_of,
     )

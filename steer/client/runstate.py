@@ -112,6 +112,8 @@ def plan_lines(plans: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _when(plan: Mapping[str, Any]) -> str:
     every, point = plan["every"], plan["point"] or "(not agreed yet)"
-    if not every:
-        return f"at point {point}"
-    return f"{f'every {every} points' if every > 1 else 'at every point'} from {point}"
+    when = f"at point {point}"
+    if every:
+        often = f"every {every} points" if every > 1 else "at every point"
+        when = f"{often} from {point}"
+    return f"{when}, waits for room" if plan.get("waits") else when

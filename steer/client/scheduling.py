@@ -188,6 +188,7 @@ class Scheduling:
         *,
         at: int | str | None = None,
         ranks: Any = None,
+        label: str = "",
         timeout: float | None = None,
         **values: Any,
     ) -> Plan:
@@ -199,7 +200,7 @@ class Scheduling:
         """
         wanted = {**(changes_ or {}), **values}
         deed, text = changes.make(wanted, self._ranks(), ranks)
-        return self._plan(deed, text, at, timeout=timeout)
+        return self._plan(deed, text, at, label=label, timeout=timeout)
 
     # -- code
 
@@ -208,19 +209,21 @@ class Scheduling:
         point: int | str,
         code: str | Callable[..., Any],
         *args: Any,
+        label: str = "",
         timeout: float | None = None,
         **kwargs: Any,
     ) -> Plan:
         """Run code at a point, on all ranks, without stopping them: "+50" is that many
         from now. It works in the frame of the loop; a function may be given instead."""
         deed, text = _to_run(code, args, kwargs)
-        return self._plan(deed, text, point, timeout=timeout)
+        return self._plan(deed, text, point, label=label, timeout=timeout)
 
     def every(
         self,
         n: int,
         code: str | Callable[..., Any],
         *args: Any,
+        label: str = "",
         timeout: float | None = None,
         **kwargs: Any,
     ) -> Plan:
@@ -228,7 +231,7 @@ class Scheduling:
         if type(n) is not int or n < 1:
             raise UsageError(f"every takes a number of points from 1 on, not {n!r}.")
         deed, text = _to_run(code, args, kwargs)
-        return self._plan(deed, text, None, every=n, timeout=timeout)
+        return self._plan(deed, text, None, every=n, label=label, timeout=timeout)
 
     def plans(self) -> PlanList:
         """What is to be done at points to come."""
@@ -240,8 +243,7 @@ class Scheduling:
     ) -> Plan | None:
         """Do a planned action no more; without one, none of them."""
         if plan is None:
-            for each in self.plans():
-                self.unplan(each["plan"], timeout=timeout)
+            self._unplan_all(timeout)
             return None
         numbers = plan.numbers if isinstance(plan, Plan) else [plan]
         reports = self.reports()
@@ -251,6 +253,16 @@ class Scheduling:
 
     # -- helpers
 
+    def _unplan_all(self, timeout: float | None) -> None:
+        """Those first that wait for the room that others leave."""
+        for plan in sorted(self.plans(), key=lambda plan: not plan.get("waits")):
+            try:
+                self.unplan(plan["plan"], timeout=timeout)
+            except UsageError:
+                if any(other["plan"] == plan["plan"] for other in self.plans()):
+                    raise
+                # It has been done meanwhile.
+
     def _plan(
         self,
         deed: Deed,
@@ -258,6 +270,7 @@ class Scheduling:
         when: int | str | None,
         *,
         every: int = 0,
+        label: str = "",
         timeout: float | None = None,
     ) -> Plan:
         point, ahead = _place(when)
@@ -270,7 +283,7 @@ class Scheduling:
         reports = self.reports()
         news = self.do(
             "plan", timeout, verb=verb_of(deed), text=text, body=body, point=point,
-            ahead=ahead, every=every,
+            ahead=ahead, every=every, label=label,
         )  # fmt: skip
         if news.kind == "dropped":
             raise PlanError(news.text)

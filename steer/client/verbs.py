@@ -134,6 +134,10 @@ _TIMEOUT = Argument(
     "timeout", "wait no longer than this; it is still wanted then",
     kind=duration, default=None, shown="SECONDS",
 )  # fmt: skip
+_LABEL = Argument(
+    "label", "the loop whose points are meant, if there are several", default="",
+    shown="LABEL",
+)  # fmt: skip
 _RANKS = Argument(
     "ranks", "only on these ranks, such as 0-3,7", default=None, shown="RANKS"
 )
@@ -147,6 +151,7 @@ _TABLE = (
                      "POINT"),
             Argument("advance", "if the ranks cannot come to a point together, try up "
                      "to N points further", kind=whole, default=0, shown="N"),
+            _LABEL,
             _TIMEOUT,
         ),
         ("", "500", "--advance 3"),
@@ -156,12 +161,14 @@ _TABLE = (
     Verb(
         "go",
         "Let all ranks go on; takes back a stop that is under way.",
+        (_LABEL,),
     ),
     Verb(
         "step",
         "Go on to the N-th point from here, and hold there.",
         (
             Argument("n", "how many points", Form.WORD, positive, 1, "N"),
+            _LABEL,
             _TIMEOUT,
         ),
         ("", "10"),
@@ -178,6 +185,7 @@ _TABLE = (
                      "collective at that very point, for which the ranks have to talk "
                      "to each other at each", kind=one_of("align", "collective"),
                      default="align", shown="{align,collective}"),
+            _LABEL,
             _TIMEOUT,
         ),
         ("step=5000", "residual<1e-6", "--every 10 abs(u).max() > 3"),
@@ -186,12 +194,13 @@ _TABLE = (
     Verb(
         "advance",
         "A stop cannot come about at this point: try one N points further.",
-        (Argument("n", "how many points", Form.WORD, positive, 1, "N"),),
+        (Argument("n", "how many points", Form.WORD, positive, 1, "N"), _LABEL),
         ("", "3"),
     ),
     Verb(
         "here",
         "A stop cannot come about: be content with where the ranks are.",
+        (_LABEL,),
         more="Then only code that needs no other rank works.",
     ),
     Verb(
@@ -203,6 +212,7 @@ _TABLE = (
             Argument("at", "at this point, or so many points from now",
                      kind=place, default=None, shown="POINT"),
             _RANKS,
+            _LABEL,
             _TIMEOUT,
         ),
         ("dt=0.01", "dt=0.01 scheme=euler --at +100"),
@@ -217,6 +227,7 @@ _TABLE = (
                      place, shown="POINT"),
             Argument("code", "what to run, in the frame of the loop", Form.REST,
                      code_of, shown="CODE"),
+            _LABEL,
             _TIMEOUT,
         ),
         ("+50 checkpoint()", "1000 dt = dt / 2"),
@@ -229,6 +240,7 @@ _TABLE = (
                      shown="N"),
             Argument("code", "what to run, in the frame of the loop", Form.REST,
                      code_of, shown="CODE"),
+            _LABEL,
             _TIMEOUT,
         ),
         ("100 render()",),
@@ -265,6 +277,7 @@ _TABLE = (
                      "align stops all ranks a point or so later, collective stops all "
                      "at the same point", kind=one_of("freeze", "align", "collective"),
                      default=None, shown="{freeze,align,collective}"),
+            _LABEL,
         ),
         ("residual", "--every 10 abs(u).max()", "--on align residual > 1e3"),
     ),

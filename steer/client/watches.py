@@ -132,7 +132,14 @@ class Watching:
     status: Callable[[], dict[str, Any]]
     _watches: dict[int, Watch] | None = None
 
-    def watch(self, expression: str = "", every: int = 1, on: str | None = None) -> Any:
+    def watch(
+        self,
+        expression: str = "",
+        every: int = 1,
+        on: str | None = None,
+        *,
+        label: str = "",
+    ) -> Any:
         """Have an expression evaluated at points: a `Watch` that has its curve.
 
         With `on` it is a condition, and when it becomes true: "freeze" holds that rank,
@@ -151,7 +158,7 @@ class Watching:
             if (watch.text, watch.every) == (text, every):
                 return watch
         news = self._ask_for("plan", Deed(expression, on or "", period=self._period()),
-                             text, every)  # fmt: skip
+                             text, every, label=label)  # fmt: skip
         return self._watch_of(news.facts["plan"], text, every)
 
     def unwatch(self, expression: str | int | Watch = "") -> None:
@@ -177,6 +184,7 @@ class Watching:
         every: int = 1,
         on: str = "align",
         *,
+        label: str = "",
         timeout: float | None = None,
     ) -> News:
         """Run until a point, `step=5000`, or until a condition is met, `residual<1e-6`,
@@ -186,12 +194,13 @@ class Watching:
         has met it, with "collective" at that very point, as with `watch`.
         """
         if (match := _POINT.fullmatch(condition)) is not None:
-            return self.do("stop", timeout, point=int(match[1]))
+            return self.do("stop", timeout, point=int(match[1]), label=label)
         condition, every = _checked(condition, every)
         if on not in ON[1:]:
             raise UsageError(f"on is one of {', '.join(ON[1:])}, not {on!r}.")
         deed = Deed(condition, on, once=True)
-        return self._ask_for("until", deed, f"until {condition}", every, timeout)
+        return self._ask_for("until", deed, f"until {condition}", every, timeout,
+                             label=label)  # fmt: skip
 
     # -- helpers
 
@@ -202,10 +211,13 @@ class Watching:
         text: str,
         every: int,
         timeout: float | None = None,
+        *,
+        label: str = "",
     ) -> News:
         news = self.do(
-            verb, timeout, verb="watch", text=text, body=encode_deed(deed), every=every
-        )
+            verb, timeout, verb="watch", text=text, body=encode_deed(deed), every=every,
+            label=label,
+        )  # fmt: skip
         if news.kind == "dropped":
             raise PlanError(news.text)
         return news

@@ -16,6 +16,8 @@ import msgspec
 from steer.core.roundevents import Kind, Tell
 from steer.wire.messages import News
 
+_NOT_DONE = (Kind.REFUSED, Kind.DROPPED)
+
 REMEMBERED = 1000
 """Answers that are kept."""
 
@@ -68,14 +70,19 @@ class Answers:
 
     @staticmethod
     def together(tells: Sequence[Tell]) -> Tell:
-        """What several families have said, as the last of them says it."""
-        if len(tells) == 1:
-            return tells[0]
+        """What several families have said, as the last of them says it; but what one
+        has refused is not said to be done. A family that what was asked for does not
+        concern is left out."""
+        tells = [tell for tell in tells if not tell.facts.get("strange")] or tells
         last = tells[-1]
-        text = "\n".join(f"{_label(tell)}: {tell.text}" for tell in tells)
+        if len(tells) == 1:
+            return last
+        text = "\n".join(f"{_label(tell, tells)}: {tell.text}" for tell in tells)
         plans = [tell.facts["plan"] for tell in tells if "plan" in tell.facts]
         facts = last.facts | ({"plans": plans} if plans else {})
-        return msgspec.structs.replace(last, text=text, facts=facts)
+        kinds = {tell.kind for tell in tells}
+        kind = next((no for no in _NOT_DONE if no in kinds), last.kind)
+        return msgspec.structs.replace(last, kind=kind, text=text, facts=facts)
 
     def give(self, news: News) -> None:
         """Remember an answer."""
@@ -86,6 +93,10 @@ class Answers:
             self._given.popitem(last=False)
 
 
-def _label(tell: Tell) -> str:
-    """What people call a family."""
-    return tell.family.partition("/")[2].partition("@")[0]
+def _label(tell: Tell, others: Sequence[Tell]) -> str:
+    """What people call a family; with its members, if there are two of a label."""
+    names = [other.family.partition("/")[2] for other in others]
+    name = tell.family.partition("/")[2]
+    label = name.partition("@")[0]
+    alike = [other for other in names if other.partition("@")[0] == label]
+    return name if len(alike) > 1 else label

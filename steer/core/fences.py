@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from steer.core.page import (
+    ARMED,
     NOWHERE,
     Family,
     Head,
@@ -237,12 +238,12 @@ class Fences:
     # -- the words
 
     def _next(self, new: bool = False) -> int:
-        """Lower the fence and see which point main has not passed. HOLD is 0 then.
+        """Lower the fence and see which point main has not passed. HOLD is ARMED then.
 
         A new family began armed: main cannot have passed its first point, wherever on
         the way to it we see it. So a stop at the very first point is possible.
         """
-        self._set(Family.HOLD, 0)  # first: main looks at it when it sees FENCE
+        self._set(Family.HOLD, ARMED)  # first: main looks at it when it sees FENCE
         self._set(Family.FENCE, 0)
         self._barrier()
         c = self._get(Family.C)

@@ -38,6 +38,10 @@ MAGIC = 0x5354454552000001
 NOWHERE = -1
 """AT of a rank that does not hold."""
 
+ARMED = -1
+"""HOLD while the controller is in the middle of something: main waits. It is no point,
+as 0 is where programs say `step=` themselves."""
+
 FAMILIES = 8
 FIRST_FAMILY = 128
 FAMILY_WORDS = 64

@@ -83,6 +83,8 @@ class Planned:
     ranks: RankSet = NOBODY
     has: RankSet = NOBODY
     refused: dict[str, RankSet] = dataclasses.field(default_factory=dict)
+    strangers: RankSet = NOBODY
+    """Those that it does not concern."""
     voted: RankSet = NOBODY
     point: int = 0
     sure: bool = False
@@ -112,8 +114,8 @@ class Plans:
         self.waiting: collections.deque[Planned] = collections.deque()
         self.handed: Planned | None = None
         self.preparing: Planned | None = None
-        self.stopped_at = 0
-        """Where all ranks hold; 0: they run."""
+        self.stopped_at: int | None = None
+        """Where all ranks hold; None: they run."""
         self.high = 0
         self.rate = 0.0
         self.trip = 0.005
@@ -144,6 +146,10 @@ class Plans:
         waiting = (plan.number for plan in self.waiting)
         return number in self.plans or number in waiting
 
+    def listed(self) -> list[Planned]:
+        """What is to be done, for people: the pages have it, or it waits for room."""
+        return [plan for plan in (*self.plans.values(), *self.waiting) if not plan.ends]
+
     def end(self, number: int, ends: int, asker: Asker, point: int = 0) -> None:
         """Do a plan no more, from a point on that all agree about."""
         was = self.plans[ends]
@@ -151,7 +157,7 @@ class Plans:
         event = ev.Plan(asker, self.family, "end", text, point=point)
         self.waiting.append(Planned(number, asker, event, ends))
 
-    def serve(self, ranks: RankSet, stopped_at: int, now: float) -> None:
+    def serve(self, ranks: RankSet, stopped_at: int | None, now: float) -> None:
         """Begin with the next one, if none is being negotiated."""
         self.stopped_at = stopped_at
         while self.handed is None and self.preparing is None and now >= self.not_before:
@@ -196,6 +202,8 @@ class Plans:
         plan = self.handed
         if plan is not None and plan.number == event.plan:
             plan.has |= event.ranks
+            if event.strange:
+                plan.strangers |= event.ranks
             if event.no:
                 known = plan.refused.get(event.no, NOBODY)
                 plan.refused[event.no] = known | event.ranks
@@ -211,9 +219,12 @@ class Plans:
         if plan.refused:
             self._refuse(plan)
             return
-        goal, ahead = event.point or self.stopped_at, 0
-        if not goal:
-            ahead = max(SOON, math.ceil(self.rate * self.trip * 3))
+        ahead, goal = 0, event.point or self.stopped_at
+        if goal is None:
+            goal, ahead = (
+                self._last_ahead(),
+                max(SOON, math.ceil(self.rate * self.trip * 3)),
+            )
         plan.began, plan.point = now, goal
         self.preparing = plan
         self.due = now + PATIENCE
@@ -224,6 +235,12 @@ class Plans:
             )
         )  # fmt: skip
 
+    def _last_ahead(self) -> int:
+        """Where the last will be done that was to be done as soon as all can: of two
+        changes the later one counts."""
+        soon = (plan for plan in self.plans.values() if plan.sure and not plan.lasts)
+        return max((plan.point for plan in soon), default=0)
+
     def _refuse(self, plan: Planned) -> None:
         """Some may not do it; then nobody does."""
         del self.plans[plan.number]
@@ -233,7 +250,8 @@ class Plans:
             for no, ranks in plan.refused.items()
         )
         self.actions.append(ev.Withdraw(self.family, plan.number, plan.ranks))
-        self._tell(Kind.REFUSED, plan, text, True, {"over": True})
+        facts = {"over": True, "strange": plan.ranks <= plan.strangers}
+        self._tell(Kind.REFUSED, plan, text, True, facts)
 
     def voted(self, event: ev.Voted, now: float) -> None:
         """Some said the first point at which they can."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Self
 
+from steer.core.labels import is_called
 from steer.core.registry import Engine
 from steer.core.roundevents import NOBODY
 from steer.core.rounds import Rounds
@@ -34,6 +35,10 @@ class Program:
     """It begins when somebody has come."""
     stop_at: int = -1
     """Where it is to be stopped, as soon as it has a point."""
+    stop_label: str = ""
+    """In which loop; empty: the first that each rank comes to."""
+    stopped: RankSet = NOBODY
+    """The ranks that were told so."""
     statuses: dict[int, int] = dataclasses.field(default_factory=dict)
     """How ranks have ended, if not with 0."""
     labels: dict[str, RankSet] = dataclasses.field(default_factory=dict)
@@ -51,7 +56,8 @@ class Program:
         return cls(
             message.run, engine.world, RankSet(range(first, first + size)), first,
             message.script, message.arguments, message.began, kept=message.keep,
-            waits=message.waits, stop_at=message.stop_at, replay_of=message.replay_of,
+            waits=message.waits, stop_at=message.stop_at,
+            stop_label=message.stop_label, replay_of=message.replay_of,
         )  # fmt: skip
 
     def members(self, message: FamilyBorn) -> RankSet:
@@ -61,6 +67,16 @@ class Program:
             some = RankSet.parse(message.members)
             members = RankSet(self.first + rank for rank in some) & self.ranks
         return members - RankSet(self.lost)
+
+    def is_to_stop(self, family: str, members: RankSet) -> bool:
+        """Whether it was started to be stopped in this family, which is new; it is not
+        asked again."""
+        wanted = self.stop_at >= 0 and not members & self.stopped
+        if self.stop_label:
+            wanted &= is_called(family, self.stop_label)
+        if wanted:
+            self.stopped |= members
+        return wanted
 
     @property
     def is_complete(self) -> bool:
@@ -142,7 +158,8 @@ def _family(rounds: Rounds, name: str) -> dict[str, Any]:
         "high": plans.high, "rate": plans.rate,
         "plans": [
             {"plan": plan.number, "verb": plan.event.verb, "text": plan.event.text,
-             "point": plan.point, "every": plan.event.every}
-            for plan in plans.plans.values()
+             "point": plan.point or plan.event.point, "every": plan.event.every,
+             "waits": plan.waits}
+            for plan in plans.listed()
         ],
     }  # fmt: skip

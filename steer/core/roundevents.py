@@ -82,6 +82,8 @@ class FamilyHere(Event, frozen=True):
     label: str = "step"
     logical: bool = False
     """Points have the user's own numbers, which may leave some out."""
+    before: dict[str, int] = msgspec.field(default_factory=dict)
+    """Families that the rank has come to points of before, and the last of these."""
 
 
 class Position(Event, frozen=True):
@@ -135,6 +137,8 @@ class Has(Event, frozen=True):
     ranks: RankSet
     no: str = ""
     """Why it may not be done there: a parameter's value is out of its range."""
+    strange: bool = False
+    """It does not concern these ranks: they have none of these parameters."""
 
 
 class Voted(Event, frozen=True):
@@ -264,6 +268,9 @@ class Unplan(Event, frozen=True):
     plan: int
     point: int = 0
     """From that point on; 0: as soon as all can."""
+
+
+Verb = Stop | Go | Step | Advance | Here | Plan | Unplan
 
 
 class Tick(Event, frozen=True):

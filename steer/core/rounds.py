@@ -20,45 +20,20 @@ without a round that says so.
 from __future__ import annotations
 
 import collections
-import dataclasses
 from typing import assert_never
 
+import msgspec
+
+from steer.core import families
 from steer.core import roundevents as ev
 from steer.core.events import Action, Event
+from steer.core.families import HOLDING, Family, Run
+from steer.core.mistakes import mistake
 from steer.core.plans import Plans
 from steer.core.round import WAITING, Phase, Round
-from steer.core.roundevents import NOBODY, Asker, Kind
+from steer.core.roundevents import NOBODY, Asker, Kind, Verb
 from steer.errors import InternalError
 from steer.ranks import RankSet, describe
-
-Verb = ev.Stop | ev.Go | ev.Step | ev.Advance | ev.Here | ev.Plan | ev.Unplan
-_VERBS = (ev.Stop, ev.Go, ev.Step, ev.Advance, ev.Here, ev.Plan, ev.Unplan)
-
-_HOLDING = (Phase.STOPPED, Phase.HERE)
-
-
-@dataclasses.dataclass
-class _Run:
-    """A program that runs."""
-
-    name: str
-    ranks: RankSet
-    families: list[str] = dataclasses.field(default_factory=list)
-    waiting: list[ev.Stop | ev.Plan] = dataclasses.field(default_factory=list)
-    """What was asked for before there was a point."""
-
-
-@dataclasses.dataclass
-class _Family:
-    """Points of one communicator and label."""
-
-    run: str
-    round: Round
-    plans: Plans
-    later: collections.deque[Verb] = dataclasses.field(
-        default_factory=collections.deque
-    )
-    """What waits for the stop that is under way."""
 
 
 class Rounds:
@@ -69,13 +44,13 @@ class Rounds:
         """Higher than any that an earlier hub gave out."""
         self.plan = 0
         """The last number that a plan got. People type these, so they are small."""
-        self.runs: dict[str, _Run] = {}
-        self.families: dict[str, _Family] = {}
+        self.runs: dict[str, Run] = {}
+        self.families: dict[str, Family] = {}
         self.actions: list[Action] = []
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Something happened: what has to be done?"""
-        if isinstance(event, _VERBS):
+        if isinstance(event, Verb):
             self._asked(event, now)
         else:
             self._happened(event, now)
@@ -95,13 +70,17 @@ class Rounds:
             case ev.Next():
                 self._round(event.family).next(event, now)
             case ev.Held():
-                self._round(event.family).hold(event, now)
+                family = self._family(event.family)
+                family.came = max(family.came, event.point)
+                family.round.hold(event, now)
             case ev.Seen():
                 self._round(event.family).seen(event, now)
             case ev.Withdrew():
                 self._round(event.family).withdrew(event, now, self._new_epoch())
             case ev.Position():
-                self._family(event.family).plans.position(event.high, event.rate)
+                family = self._family(event.family)
+                family.came = max(family.came, event.high)
+                family.plans.position(event.high, event.rate)
             case ev.Has():
                 self._family(event.family).plans.has(event, now)
             case ev.Voted():
@@ -128,21 +107,24 @@ class Rounds:
     def _run_here(self, event: ev.RunHere) -> None:
         run = self.runs.get(event.run)
         if run is None:
-            self.runs[event.run] = _Run(event.run, event.ranks)
+            self.runs[event.run] = Run(event.run, event.ranks)
         else:
             run.ranks |= event.ranks
 
     def _family_here(self, event: ev.FamilyHere, now: float) -> None:
-        if event.family in self.families:
-            return  # each of its ranks says it
-        run = self.runs.setdefault(event.run, _Run(event.run, event.ranks))
+        if (known := self.families.get(event.family)) is not None:
+            for name, point in event.before.items():  # each of its ranks says it
+                known.before[name] = max(point, known.before.get(name, point))
+            return
+        run = self.runs.setdefault(event.run, Run(event.run, event.ranks))
         round_ = Round(event.family, event.label, event.ranks, event.logical)
-        family = _Family(event.run, round_, Plans(event.family))
+        family = Family(event.run, round_, Plans(event.family))
+        family.before = dict(event.before)
         self.families[event.family] = family
         run.families.append(event.family)
-        for verb in run.waiting:
+        label = event.family.partition("/")[2]
+        for verb in run.waiting.born(label, event.ranks, run.ranks):
             self._do(family, verb, now)
-        run.waiting = []
 
     def _ended(self, event: ev.Finished | ev.Lost, now: float) -> None:
         run = self.runs.get(event.run)
@@ -160,14 +142,14 @@ class Rounds:
                 family.plans.lose(event.ranks, now)
         if run.ranks:
             return
-        for verb in run.waiting:
+        for verb in run.waiting.take_back():
             self._refuse(verb, "The run ended before it came to a point.")
         del self.runs[event.run]
         for name in run.families:
             self._settle(self.families[name], now)
             del self.families[name]
 
-    def _froze(self, family: _Family, event: ev.Froze, now: float) -> None:
+    def _froze(self, family: Family, event: ev.Froze, now: float) -> None:
         round_ = family.round
         ranks = event.ranks & round_.ranks
         if not ranks:
@@ -185,7 +167,7 @@ class Rounds:
             return
         wanted = not event.hold or (event.together and round_.frozen == round_.ranks)
         free = round_.phase in (Phase.RUNNING, *WAITING)
-        if not wanted or not free or self._in_the_way(family) is not None:
+        if not wanted or not free or self._in_the_way(family):
             return
         who = f"{describe(ranks)}: {event.why}"
         self._begin(family, ev.Stop(Asker("", who), round_.family), "stop")
@@ -194,58 +176,76 @@ class Rounds:
     # -- what users ask for
 
     def _asked(self, verb: Verb, now: float) -> None:
-        found = self.meant(verb.family)
-        if found:
+        run, _, label = verb.family.partition("/")
+        known, found = self.runs.get(run), self.meant_by(verb)
+        if wrong := mistake(verb):
+            for _ in range(max(1, len(found))):
+                self._refuse(verb, wrong)
+        elif found:
+            if isinstance(verb, ev.Go) and known is not None:
+                self._take_back(known)
             for family in found:
                 self._do(family, verb, now)
-            return
-        run = self.runs.get(verb.family)
-        if run is None:
-            self._refuse(verb, f"There is no run {verb.family}; it may have ended.")
-        elif isinstance(verb, ev.Stop | ev.Plan):
-            run.waiting.append(verb)
-            text = f"No rank of {run.name} has come to a point yet; waiting for one."
+        elif known is None:
+            self._refuse(verb, f"There is no run {run}; it may have ended.")
+        else:
+            self._ask_early(known, label, verb)
+
+    def _ask_early(self, run: Run, label: str, verb: Verb) -> None:
+        """There is no point yet that it could be for."""
+        text = f"No rank of {run.name} has come to a point yet"
+        if label:
+            tails = (name.partition("/")[2] for name in run.families)
+            others = ", ".join(dict.fromkeys(t.partition("@")[0] for t in tails))
+            text = f"No rank of {run.name} has come to a point of {label!r} yet"
+            text += f" (there are {others})" if others else ""
+        if isinstance(verb, ev.Stop | ev.Plan):
+            run.waiting.add(verb, label)
+            text += "; waiting for one."
             self._tell(verb.family, Kind.WAITING, text, (), run.ranks)
         elif isinstance(verb, ev.Go) and run.waiting:
-            waiting, run.waiting = run.waiting, []
-            for other in waiting:
-                self._refuse(other, "It was taken back.")
+            self._take_back(run)
             text = "what waited for a first point was taken back"
             self._tell(verb.family, Kind.WENT, text, (verb.asker.id,), run.ranks)
         else:
-            self._refuse(verb, f"No rank of {run.name} has come to a point yet.")
+            self._refuse(verb, f"{text}.")
+
+    def _take_back(self, run: Run) -> None:
+        for other in run.waiting.take_back():
+            self._refuse(other, "It was taken back.")
 
     def plans_at(self, event: ev.Unplan) -> str:
         """The family that has this plan; one of them if none has."""
-        run = self.runs.get(event.family)
+        run = self.runs.get(event.family.partition("/")[0])
         names = run.families if run is not None else []
         having = (name for name in names if self.families[name].plans.knows(event.plan))
         return next(having, names[0] if names else event.family)
 
-    def meant(self, name: str) -> list[_Family]:
-        """A family by its name; or those of a run that share no rank."""
+    def meant(self, name: str, *, to_come: bool = False) -> list[Family]:
+        """What that is: a family, or those of a run that share no rank and of which
+        something is under way, or else (`to_come`) which come to points."""
         if name in self.families:
             return [self.families[name]]
-        found: list[_Family] = []
-        taken = NOBODY
-        families = self.runs[name].families if name in self.runs else []
-        # One that holds its ranks is meant before one that cannot move because of it.
-        held_first = sorted(
-            (self.families[family] for family in families),
-            key=lambda family: family.round.phase in (Phase.RUNNING, Phase.OVER),
-        )
-        for family in held_first:
-            if not family.round.ranks & taken:
-                found.append(family)
-                taken |= family.round.ranks
-        return found
+        run_name, _, label = name.partition("/")
+        run = self.runs.get(run_name)
+        if run is None:
+            return []
+        return families.meant(self._of(run), label, to_come=to_come)
+
+    def meant_by(self, verb: Verb) -> list[Family]:
+        """What that is for."""
+        return self.meant(verb.family, to_come=isinstance(verb, ev.Stop | ev.Plan))
+
+    def _of(self, run: Run) -> list[Family]:
+        return [self.families[name] for name in run.families]
 
     def holds(self, name: str) -> bool:
         """Whether a family is stopped, or about to be."""
-        return self._round(name).phase in (*WAITING, *_HOLDING)
+        return self._round(name).phase in (*WAITING, *HOLDING)
 
-    def _do(self, family: _Family, verb: Verb, now: float) -> None:
+    def _do(self, family: Family, verb: Verb, now: float) -> None:
         phase = family.round.phase
+        verb = msgspec.structs.replace(verb, family=family.round.family)
         if phase in (Phase.ENDING, Phase.OVER):
             who = describe(family.round.finished)
             self._refuse(verb, f"The run ends: {who} will come to no more points.")
@@ -266,10 +266,12 @@ class Rounds:
             case _:
                 assert_never(verb)
 
-    def _stop(self, family: _Family, verb: ev.Stop, now: float) -> None:
+    def _stop(self, family: Family, verb: ev.Stop, now: float) -> None:
         round_ = family.round
         phase, far = round_.phase, verb.point
-        if (other := self._in_the_way(family)) is not None:
+        others = self._in_the_way(family)
+        if others and not self._overtake(family, others):
+            other = others[0].round
             self._refuse(
                 verb,
                 f"{describe(other.ranks & round_.ranks)} cannot come to a point of "
@@ -297,7 +299,20 @@ class Rounds:
             self._begin(family, verb, f"until {far}" if far else "stop")
             round_.stop(now, self._new_epoch(), far, verb.advance)
 
-    def _go(self, family: _Family, verb: ev.Go) -> None:
+    def _overtake(self, family: Family, others: list[Family]) -> bool:
+        """Stops that wait at loops which their ranks have left are answered by one
+        where the ranks are."""
+        of_run = self._of(self.runs[family.run])
+        for other in others:
+            if other.somebody_holds or not families.is_left(other, of_run):
+                return False
+        for other in others:
+            family.round.askers += other.round.askers
+            other.round.askers = []
+            other.round.go()
+        return True
+
+    def _go(self, family: Family, verb: ev.Go) -> None:
         round_ = family.round
         if round_.phase is Phase.RUNNING and not round_.frozen:
             self._tell(round_.family, Kind.WENT, "it runs", _ids(verb), round_.ranks)
@@ -307,21 +322,20 @@ class Rounds:
             text = "the stop was taken back; it runs on"
         waiting, round_.askers = round_.askers, []
         answers = (*(a.id for a in waiting if a.id), *_ids(verb))
-        at = round_.target if round_.phase is Phase.STOPPED else 0
+        stopped = round_.phase is Phase.STOPPED
+        at = round_.target if stopped else 0
         round_.who = verb.asker.who
         round_.go()
         self._tell(round_.family, Kind.WENT, text, answers, round_.ranks, at)
-        if at:
+        if stopped:
             round_.note("go")
         later, family.later = family.later, collections.deque()
         for other in later:
             self._refuse(other, "It was let go before.")
 
-    def _step(self, family: _Family, verb: ev.Step, now: float) -> None:
+    def _step(self, family: Family, verb: ev.Step, now: float) -> None:
         round_ = family.round
-        if verb.n < 1:
-            self._refuse(verb, f"A step goes on by 1 or more points, not {verb.n}.")
-        elif round_.phase in WAITING:
+        if round_.phase in WAITING:
             family.later.append(verb)
         elif round_.phase is Phase.STOPPED:
             self._begin(family, verb, f"step {verb.n}")
@@ -330,7 +344,7 @@ class Rounds:
             where = "not at one point" if round_.phase is Phase.HERE else "not stopped"
             self._refuse(verb, f"The run is {where}: stop it first.")
 
-    def _help(self, family: _Family, verb: ev.Advance | ev.Here, now: float) -> None:
+    def _help(self, family: Family, verb: ev.Advance | ev.Here, now: float) -> None:
         round_ = family.round
         if isinstance(verb, ev.Advance):
             if round_.phase is not Phase.ALIGNING:
@@ -352,21 +366,18 @@ class Rounds:
         ids = tuple(asker.id for asker in askers if asker.id)
         self._tell(round_.family, Kind.HERE, text, ids, held, round_.target)
 
-    def _plan(self, family: _Family, verb: ev.Plan, now: float) -> None:
+    def _plan(self, family: Family, verb: ev.Plan, now: float) -> None:
         round_ = family.round
         if round_.finished & round_.ranks:
             self._refuse(verb, "The run ends: some ranks come to no more points.")
             return
-        if verb.every < 0 or verb.ahead < 0 or verb.point < 0:
-            self._refuse(verb, "Points are counted from 1, forwards.")
-            return
-        base = round_.target if round_.phase in _HOLDING else 0
+        base = round_.target if round_.phase in HOLDING else 0
         if verb.point and verb.point < base:
             self._refuse(verb, f"Point {verb.point} is past: it is at point {base}.")
             return
         family.plans.ask(self._new_plan(), verb, base)
 
-    def _unplan(self, family: _Family, verb: ev.Unplan) -> None:
+    def _unplan(self, family: Family, verb: ev.Unplan) -> None:
         plans = family.plans
         if plans.withdraw(verb.plan, "it was taken back"):
             family_name = family.round.family
@@ -378,7 +389,7 @@ class Rounds:
 
     # -- helpers
 
-    def _settle(self, family: _Family, now: float) -> None:
+    def _settle(self, family: Family, now: float) -> None:
         """What follows from what has just happened to a family."""
         round_, plans = family.round, family.plans
         while family.later and round_.phase not in WAITING:
@@ -386,7 +397,7 @@ class Rounds:
         if round_.phase is Phase.OVER:
             plans.drop_all("the run ended before")
         else:
-            stopped_at = round_.target if round_.phase is Phase.STOPPED else 0
+            stopped_at = round_.target if round_.phase is Phase.STOPPED else None
             plans.serve(round_.ranks, stopped_at, now)
         if round_.target > plans.high and round_.phase is Phase.STOPPED:
             plans.position(round_.target, plans.rate)
@@ -394,21 +405,20 @@ class Rounds:
             self.actions += part.actions
             part.actions = []
 
-    def _begin(self, family: _Family, verb: Verb, name: str) -> None:
+    def _begin(self, family: Family, verb: Verb, name: str) -> None:
         family.round.askers.append(verb.asker)
         family.round.verb, family.round.who = name, verb.asker.who
 
-    def _in_the_way(self, family: _Family) -> Round | None:
-        """Another family of the run that has some of its ranks."""
-        for name in self.runs[family.run].families:
-            other = self.families[name].round
-            holds = other.phase in (*WAITING, *_HOLDING)
-            shares = other.ranks & family.round.ranks
-            if holds and shares and other is not family.round:
-                return other
-        return None
+    def _in_the_way(self, family: Family) -> list[Family]:
+        """Other families of the run that hold some of its ranks, or are about to."""
+        others = self._of(self.runs[family.run])
+        return [
+            other
+            for other in others
+            if other.keeps_its_ranks and other.shares(family) and other is not family
+        ]
 
-    def _family(self, name: str) -> _Family:
+    def _family(self, name: str) -> Family:
         return self.families.get(name) or _nobody(name)
 
     def _round(self, name: str) -> Round:
@@ -440,14 +450,14 @@ class Rounds:
             family.round.check()
             family.plans.check()
             assert not family.later or family.round.phase in WAITING
-            if family.round.phase in _HOLDING:
-                assert self._in_the_way(family) is None, name
+            if family.round.phase in HOLDING:
+                assert not self._in_the_way(family), name
 
 
 def _ids(verb: Verb) -> tuple[str, ...]:
     return (verb.asker.id,) if verb.asker.id else ()
 
 
-def _nobody(name: str) -> _Family:
+def _nobody(name: str) -> Family:
     """What a message about a family that is no more is given to: it has no effect."""
-    return _Family("", Round(name, "", NOBODY, False), Plans(name))
+    return Family("", Round(name, "", NOBODY, False), Plans(name))

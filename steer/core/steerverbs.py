@@ -5,8 +5,7 @@ from __future__ import annotations
 import typing
 
 from steer.core import roundevents as rv
-from steer.core.roundevents import FURTHEST, Asker
-from steer.core.rounds import Verb
+from steer.core.roundevents import FURTHEST, Asker, Verb
 from steer.errors import ProtocolError
 from steer.wire.messages import Steer
 

@@ -221,7 +221,7 @@ class Wheel:
             return self._until(who, message, event, now)
         if isinstance(event, rv.Unplan):
             event = msgspec.structs.replace(event, family=self.rounds.plans_at(event))
-        families = self.rounds.meant(event.family)
+        families = self.rounds.meant_by(event)
         self._answers.open(message.id, max(1, len(families)))
         return self.happened(event, now)
 
@@ -350,6 +350,10 @@ class Wheel:
         actions: list[Action] = []
         if message.label not in program.labels:
             actions += self._new_family(program, name, message, now)
+        else:
+            before = _before(program, message)
+            here = rv.FamilyHere(program.name, name, NOBODY, before=before)
+            actions += self.happened(here, now)
         return [
             *actions, rv.Adopt(name, RankSet([engine.id])), *self._ask_again(now)
         ]  # fmt: skip
@@ -360,12 +364,11 @@ class Wheel:
         members = program.labels[message.label] = program.members(message)
         here = rv.FamilyHere(
             program.name, name, members, message.label.partition("@")[0],
-            message.logical,
+            message.logical, _before(program, message),
         )  # fmt: skip
         actions = self.happened(here, now)
-        if program.stop_at >= 0:
+        if program.is_to_stop(message.label, members):
             stop = rv.Stop(Asker("", "--stop-at"), name, program.stop_at)
-            program.stop_at = -1
             actions += self.happened(stop, now)
         if done := members & program.ended:
             actions += self.happened(rv.Finished(program.name, done), now)
@@ -379,7 +382,8 @@ class Wheel:
         found = self._whose_plan(who, message.plan)
         if found is None:
             return []
-        event = rv.Has(found[0], message.plan, found[1], message.no)
+        family, one = found
+        event = rv.Has(family, message.plan, one, message.no, message.strange)
         return self.happened(event, now)
 
     def _plan_done(
@@ -445,10 +449,13 @@ class Wheel:
         self, who: str, message: Steer, event: rv.Plan, now: float
     ) -> list[Action]:
         """Its answer comes with the stop that the condition of a watch leads to."""
-        meant = self.rounds.meant(event.family)
+        meant = self.rounds.meant_by(event)
         if len(meant) != 1:
-            names = ", ".join(family.round.family for family in meant) or "none yet"
-            text = f"Name the points of which {message.run} means: there are {names}."
+            names = (family.round.family.partition("/")[2] for family in meant)
+            labels = ", ".join(names)
+            text = f"There are several loops: say by its label which, of {labels}."
+            if not meant:
+                text = "No rank has come to a point of that yet."
             return [self._refuse(who, message.id, text)]
         self._answers.open(message.id)
         plan = self.watched.until(event.asker, meant[0].round.family, event)
@@ -476,21 +483,38 @@ class Wheel:
         return tuple(engine.control for engine in engines if engine is not None)
 
     def _news(self, tell: rv.Tell, now: float) -> list[Action]:
-        run = tell.family.partition("/")[0]
         tell, events = self.watched.planned(tell)
         events += self.watched.resumed(tell)
         more = self.watched.answered(tell)
         if more:
             tell = msgspec.structs.replace(tell, answers=tell.answers + more)
+        return [
+            *self._told_to_all(tell),
+            *(a for event in events for a in self.happened(event, now)),
+        ]
+
+    def _told_to_all(self, tell: rv.Tell) -> list[Action]:
         done, tells = self._answers.close(tell)
-        tell = self._answers.together(tells)
-        news = News(
-            run, tell.family, tell.kind.value, tell.text, done, tell.point,
-            str(tell.ranks), tell.facts,
-        )  # fmt: skip
+        whole = self._answers.together(tells)
+        news = _news_of(whole, done)
         self._answers.give(news)
         askers = {peer_name("in", id.partition("-")[0]) for id in done}
-        peers = tuple(sorted(askers | set(self.audience.peers(run))))
-        sends: list[Action] = [Send(peers, news)] if peers else []
-        sends += [a for event in events for a in self.happened(event, now)]
-        return sends
+        watching = set(self.audience.peers(news.run))
+        said: list[tuple[set[bytes], News]] = [(askers | watching, news)]
+        if tell.facts.get("strange") and (not done or len(tells) > 1):
+            said = [(askers, news)] if done else []  # all have heard what others say
+        elif whole.kind is not tell.kind:
+            said = [(watching, _news_of(tell)), *said]
+        return [Send(tuple(sorted(peers)), news) for peers, news in said if peers]
+
+
+def _news_of(tell: rv.Tell, answers: tuple[str, ...] = ()) -> News:
+    return News(
+        tell.family.partition("/")[0], tell.family, tell.kind.value, tell.text, answers,
+        tell.point, str(tell.ranks), tell.facts,
+    )  # fmt: skip
+
+
+def _before(program: Program, message: FamilyBorn) -> dict[str, int]:
+    """Where the rank was in other families, by what these are called here."""
+    return {f"{program.name}/{label}": n for label, n in message.before.items()}

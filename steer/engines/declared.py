@@ -79,6 +79,11 @@ def try_change(changes: Mapping[str, Any]) -> str:
     return next(filter(None, said), "")
 
 
+def has_some(names: Iterable[str]) -> bool:
+    """Whether one of these is declared here."""
+    return not _where.keys().isdisjoint(names)
+
+
 def must_be_uniform(names: Iterable[str]) -> str:
     """Why these may not differ from rank to rank; empty if they may."""
     where = _where

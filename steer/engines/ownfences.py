@@ -87,7 +87,7 @@ class OwnFences:
     def _told(self, event: Event) -> None:
         self._send(ordered(event))
         if isinstance(event, rv.Held | rv.Next):
-            self._fencing.positions(event.family)
+            self._fencing.positions()
 
     def _woken(self, ranks: Iterable[int]) -> None:
         self._wake()

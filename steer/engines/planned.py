@@ -83,6 +83,10 @@ class Planned:
         self._kept.setdefault(plan, kept).gone = False
         return self._try(body) if verb == "set" else ""
 
+    def concerns(self, verb: str, body: bytes) -> bool:
+        """Whether the program has any of the parameters that are to be changed."""
+        return verb != "set" or declared.has_some(_names(body))
+
     def _try(self, body: bytes) -> str:
         try:
             changes = decode_deed("set", body)
@@ -190,6 +194,13 @@ class Planned:
                 self._namespace.bind(function)(*args, **kwargs)
 
         return do
+
+
+def _names(body: bytes) -> set[str]:
+    """The parameters that somebody wants to change, on whichever ranks."""
+    changes = decode_deed("set", body)
+    assert isinstance(changes, Changes)
+    return {name for part in changes.parts for name in part.values}
 
 
 def _describe(error: Exception) -> str:

@@ -22,6 +22,7 @@ import msgspec
 
 from steer import pages
 from steer.core import page
+from steer.core.labels import is_called
 from steer.core.page import NOWHERE, Family, Head, Text
 from steer.engines import here, inframe, mpi, points, watching
 from steer.engines.breakhere import breakpoints
@@ -123,7 +124,7 @@ class Steered:
         script, (name, *arguments) = self.script, self.script.argv
         return RunBegan(
             script.run, name, tuple(arguments), time.time(), script.keep, script.wait,
-            script.stop_at, replay_of=script.replay_of,
+            script.stop_at, replay_of=script.replay_of, stop_label=script.stop_label,
         )  # fmt: skip
 
     def _wait_for_somebody(self) -> None:
@@ -199,7 +200,15 @@ class Steered:
         members = ""
         if comm is not None:
             members = str(RankSet(points.world_ranks(comm)))
-        self._say(FamilyBorn(self.script.run, label, logical, members))
+        others = [family for family in self._families() if family.label != label]
+        before = {family.label: family.point for family in others}
+        self._say(FamilyBorn(self.script.run, label, logical, members, before))
+
+    def _families(self) -> tuple[page.Where, ...]:
+        """As the page shows them, in the order of their birth."""
+        picture = page.look(self.words)
+        assert picture is not None
+        return picture.families
 
     # -- the I/O thread
 
@@ -222,8 +231,7 @@ class Steered:
         if isinstance(message, LookAt):
             self._seen.asked(message)
         elif isinstance(message, PlanBody):
-            no = self.plans.take(message.plan, message.verb, message.body, message.text)
-            self._runner.wire.send(PlanHere(message.plan, no))
+            self._take(message)
             if self._holds():
                 os.eventfd_write(self._runner.desk.bell, 1)
         elif isinstance(message, Begin):
@@ -236,6 +244,14 @@ class Steered:
         elif isinstance(message, Inquire):
             body = self.plans.answer(message.what, message.body)
             self._runner.wire.send(Inquired(message.number, body))
+
+    def _take(self, message: PlanBody) -> None:
+        assert self._runner is not None
+        assert self.plans is not None
+        plan, body = message.plan, message.body
+        no = self.plans.take(plan, message.verb, body, message.text)
+        strange = bool(no) and not self.plans.concerns(message.verb, body)
+        self._runner.wire.send(PlanHere(plan, no, strange=strange))
 
     def _controller(self, runner: Runner) -> OwnFences:
         if self._own is None:
@@ -258,10 +274,12 @@ class Steered:
         """What was wanted of the program once, and has happened, is not said again."""
         if not isinstance(message, RunBegan):
             return message
-        first = page.family_base(0)
-        passed = self.words[Head.FAMILIES] and self.words[first + Family.C] >= max(
-            message.stop_at, 1
-        )
+        wanted = [
+            family.point >= max(message.stop_at, int(not family.logical))
+            for family in self._families()
+            if not message.stop_label or is_called(family.label, message.stop_label)
+        ]
+        passed = wanted and wanted[0]
         return msgspec.structs.replace(
             message,
             waits=message.waits and not self._may_begin.is_set(),

@@ -91,7 +91,7 @@ class Steering:
     def before(self, message: Message) -> None:
         """A message is about to be fed to the core: it should know where ranks are."""
         if isinstance(message, Steer):
-            self.fencing.positions(message.run)
+            self.fencing.positions(message.run.partition("/")[0])
             self.settle()
         elif isinstance(message, Ask) and message.what == "runs":
             self.fencing.positions()

@@ -31,6 +31,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     """It begins when somebody has come to steer it."""
     stop_at: int = NO_STOP
     """It stops there by itself; 0: at its first point."""
+    stop_label: str = ""
+    """In which loop; empty: the first that a rank comes to."""
     points: tuple[str, ...] = ()
     """Where to put points that its source does not have: `sim.py:40`."""
     replay_of: str = ""
@@ -48,6 +50,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
             f"--run={self.run}",
             *(flag for flag, wanted in flags.items() if wanted),
             *([f"--stop-at={self.stop_at}"] if self.stop_at != NO_STOP else []),
+            *([f"--stop-label={self.stop_label}"] if self.stop_label else []),
             *(f"--point={point}" for point in self.points),
             *([f"--replay-of={self.replay_of}"] if self.replay_of else []),
             "--",
@@ -68,6 +71,7 @@ def from_arguments(argv: Sequence[str]) -> Script | None:
     parser.add_argument("--post-mortem", action="store_true")
     parser.add_argument("--wait", action="store_true")
     parser.add_argument("--stop-at", type=int, default=NO_STOP)
+    parser.add_argument("--stop-label", default="")
     parser.add_argument("--point", action="append", default=[])
     parser.add_argument("--replay-of", default="")
     parser.add_argument("argv", nargs=argparse.REMAINDER)
@@ -81,6 +85,7 @@ def from_arguments(argv: Sequence[str]) -> Script | None:
         post_mortem=told.post_mortem,
         wait=told.wait,
         stop_at=told.stop_at,
+        stop_label=told.stop_label,
         points=tuple(told.point),
         replay_of=told.replay_of,
     )

@@ -720,6 +720,8 @@ class RunBegan(Message, frozen=True):
     """So many FamilyBorn follow: a new hub asks for no more patience."""
     replay_of: str = ""
     """The journal that is replayed on it."""
+    stop_label: str = ""
+    """In which loop it is to be stopped; empty: the first that a rank comes to."""
 
 
 class Begin(Message, frozen=True):
@@ -747,6 +749,8 @@ class FamilyBorn(Message, frozen=True):
     logical: bool = False
     members: str = ""
     """The world ranks that come to these points; all if empty."""
+    before: dict[str, int] = {}
+    """The other families that this rank has come to points of, and the last of each."""
 
 
 class Rang(Message, frozen=True):
@@ -786,6 +790,8 @@ class PlanHere(Message, frozen=True):
     verb: str = ""
     text: str = ""
     """For a hub that is new."""
+    strange: bool = False
+    """It does not concern this rank, which has none of these parameters."""
 
 
 class PlanDone(Message, frozen=True):

@@ -76,8 +76,10 @@ def test_it_is_shown_without_a_number(capsys: pytest.CaptureFixture[str]):
 def test_plans_say_when():
     plan = {"plan": 1, "text": "x", "point": 7, "every": 0}
 
-    assert plan_lines([plan, plan | {"every": 1}, plan | {"point": 0}]) == [
+    more = [{"every": 1}, {"point": 0}, {"waits": True}]
+    assert plan_lines([plan, *(plan | one for one in more)]) == [
         "plan 1: x, at point 7",
         "plan 1: x, at every point from 7",
         "plan 1: x, at point (not agreed yet)",
+        "plan 1: x, at point 7, waits for room",
     ]

@@ -155,3 +155,18 @@ def test_what_recurs_is_ended(run):
     )
     run.planned = []
     assert repr(run.plans()) == "Nothing is planned."
+
+
+def test_all_are_taken_back_also_if_one_is_done_meanwhile(run, monkeypatch):
+    def gone(verb, timeout=None, /, **arguments):
+        run.planned = [p for p in run.planned if p["plan"] != arguments["plan"]]
+        return FakeRun.do(run, verb, timeout, **arguments)
+
+    said = {"text": "dt=1", "point": 500, "every": 0}
+    planned = [said | {"plan": n, "waits": n == 9} for n in (1, 9, 2)]
+    run.planned = planned
+    with pytest.raises(UsageError, match="There is no plan 9"):
+        run.unplan()  # it is there, and the hub says that it is not
+    monkeypatch.setattr(run, "do", gone)
+    run.unplan()
+    assert [asked[1]["plan"] for asked in run.asked[-3:]] == [9, 1, 2]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from steer.core.answers import REMEMBERED, Answers
 from steer.core.roundevents import Kind, Tell
 from steer.wire.messages import News
@@ -31,6 +33,31 @@ def test_several_are_put_together_when_the_last_has_answered():
     told = answers.together(tells)
     assert told.text == "air: dt=1: at point 7\nsea: dt=1: at point 9"
     assert told.facts == {"plan": 4, "plans": [3, 4]}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_one_has_refused_is_not_said_to_be_done(order):
+    tells = [
+        tell("sim/air@0,1", "dt=9: at point 7", plan=3),
+        tell("sim/sea@2,3", "dt is at most 1", kind=Kind.REFUSED, plan=4),
+    ]
+    told = Answers.together(tells[::order])
+    assert told.kind is Kind.REFUSED
+    assert set(told.text.splitlines()) == {
+        "air: dt=9: at point 7", "sea: dt is at most 1",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_family_that_is_not_concerned_is_left_out(order):
+    tells = [
+        tell("sim/air@0,1", "dt=9: at point 7", plan=3),
+        tell("sim/sea@2,3", "no dt", kind=Kind.REFUSED, plan=4, strange=True),
+    ]
+    assert Answers.together(tells[::order]) is tells[0]
+    told = Answers.together([tells[1], tells[1]])
+    assert told.kind is Kind.REFUSED
+    assert told.text == "sea@2,3: no dt\nsea@2,3: no dt"
 
 
 def test_what_answers_nobody_is_told_alone():

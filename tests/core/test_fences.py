@@ -27,7 +27,8 @@ BLOCKS = pytest.mark.parametrize(
 class Rank:
     """A main thread with its own points, without a session of the process."""
 
-    def __init__(self, lockstep, words, ends):
+    def __init__(self, lockstep, words, ends, numbered):
+        self.numbered = numbered
         self.words = words
         self.lockstep = lockstep
         self.ends = ends
@@ -60,8 +61,10 @@ class Rank:
         session = points.Session(self.words, self)
         session._thread = threading.get_ident()
         base = None
-        for _ in range(self.ends):
-            if base is None:
+        for step in range(self.ends):
+            if self.numbered:
+                session.point(None, step, None)
+            elif base is None:
                 session.point(None, None, None)
                 base = FIRST
             else:  # as point() does
@@ -73,12 +76,12 @@ class Rank:
         self.words[Head.FIN] = 1
 
 
-def ranks_and_controllers(seed, ranks=2, ends=9):
+def ranks_and_controllers(seed, ranks=2, ends=9, numbered=False):
     lockstep = Lockstep(seed)
     made = []
     for number in range(ranks):
         words = SteppedWords(lockstep)
-        rank = Rank(lockstep, words, ends)
+        rank = Rank(lockstep, words, ends, numbered)
         lockstep.add(f"rank {number}", rank.main)
         made.append((rank, Fences(words, FIRST)))
     return lockstep, made
@@ -233,6 +236,31 @@ def test_a_stop_at_the_very_first_point_is_there(block):
         lockstep.add("hub", hub)
         lockstep.run()
         assert [rank.passed for rank, _ in made] == [9, 9]
+
+
+@BLOCKS
+def test_a_plan_at_a_stop_at_step_0_is_done_there(block):
+    """0 is a point of a program that says `step=`, and no word for anything else."""
+    for seed in range(15 * block, 15 * block + 15):
+        lockstep, made = ranks_and_controllers(4000 + seed, numbered=True)
+
+        def hub(lockstep=lockstep, made=made):
+            for rank, _ in made:
+                until(lockstep, lambda rank=rank: rank.family)
+            assert stop(lockstep, made, 1) == 0
+            assert [fences.prepare(1, 0) for _, fences in made] == [0, 0]
+            for rank, fences in made:
+                rank.known.add(1)
+                fences.confirm(1, 0)
+            for rank, _ in made:
+                until(lockstep, lambda rank=rank: rank.did)
+                assert rank.words.words[FIRST + Family.C] == 0
+            for _, fences in made:
+                fences.release(1)
+
+        lockstep.add("hub", hub)
+        lockstep.run()
+        assert [(rank.did, rank.passed) for rank, _ in made] == [([(1, 0)], 9)] * 2
 
 
 def test_a_rank_that_has_finished_says_so():

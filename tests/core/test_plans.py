@@ -107,6 +107,21 @@ def test_more_plans_than_a_page_has_room_for_wait():
     assert all(id in world.answers for id in ids)
 
 
+def test_what_waits_for_room_is_listed_and_can_be_taken_back():
+    world = World(ranks=2, seed=2)
+    ids = [world.ask(ev.Plan, "set", f"a={n}", point=100 + n) for n in range(SLOTS)]
+    world.run(0.1)
+    plans = world.core.families["run/step"].plans
+    assert [plan.event.text for plan in plans.listed()] == [
+        f"a={n}" for n in range(SLOTS)
+    ]
+    (hidden,) = [plan.number for plan in plans.listed() if plan.waits]
+    world.ask(ev.Unplan, hidden)
+    assert world.answer_to(ids[-1]).kind is Kind.DROPPED
+    world.run(5)
+    assert len(did(world)) == LASTING
+
+
 def done(world, number):
     """What was told of a plan that was done."""
     tells = [t for t in world.told if t.kind is Kind.DONE]

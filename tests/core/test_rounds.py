@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from steer.core import roundevents as ev
@@ -231,6 +232,40 @@ def test_the_users_own_numbers_may_have_gaps():
     assert m.told(Kind.STOPPED)[0].point == 15
 
 
+def test_step_0_is_a_point_like_others_where_the_program_counts_from_0():
+    m = Manual(logical=True)
+    m.feed(ev.Stop(Asker("1"), "f"))
+    m.feed(ev.Next("f", 1, m.all, 0))
+    m.feed(ev.Held("f", 1, m.all, 0))
+    assert m.told(Kind.STOPPED)[0].point == 0
+    m.feed(ev.Plan(Asker("2"), "f", "set", "dt=1"))
+    m.feed(ev.Has("f", 1, m.all))
+    assert m.actions == [ev.Prepare("f", 1, m.all, 0, ahead=0)]
+    m.feed(ev.Voted("f", 1, m.all, 0))
+    assert m.told(Kind.PLANNED)[0].text == "dt=1: at point 0"
+    m.feed(ev.Go(Asker("3"), "f"))
+    (note,) = [a for a in m.actions if isinstance(a, ev.Note)]
+    assert (note.verb, note.point) == ("go", 0)
+
+
+def test_of_two_changes_in_a_row_the_later_one_is_not_done_first():
+    """The margin may have become smaller meanwhile."""
+    m = Manual()
+    for number in (1, 2):
+        m.feed(ev.Plan(Asker(str(number)), "f", "set", f"n={number}"))
+        m.feed(ev.Has("f", number, m.all))
+        (prepare,) = [a for a in m.actions if isinstance(a, ev.Prepare)]
+        assert prepare.goal == (0, 127)[number - 1]
+        m.feed(ev.Voted("f", number, m.all, 127))
+    m.feed(ev.Plan(Asker("3"), "f", "run", "save()", point=500))
+    m.feed(ev.Has("f", 3, m.all))
+    m.feed(ev.Voted("f", 3, m.all, 500))
+    for number in (1, 2):
+        m.feed(ev.Applied("f", number, m.all, 127))
+    m.feed(ev.Plan(Asker("4"), "f", "set", "n=4"))
+    assert m.feed(ev.Has("f", 4, m.all)) == [ev.Prepare("f", 4, m.all, 0, ahead=1)]
+
+
 def test_ranks_that_hold_at_different_places_are_a_caution():
     m = Manual()
     m.feed(ev.Stop(Asker("1"), "f"))
@@ -314,6 +349,104 @@ def test_families_that_share_none_are_stopped_by_one_word():
     assert [a.family for a in arms] == ["ocean", "air"]
 
 
+def one_after_the_other(ended_at=10):
+    """A short loop, and now another one on the same ranks."""
+    m = Manual()
+    m.feed(ev.Position("f", ended_at))
+    for _ in m.all:  # each of its ranks says so
+        m.feed(ev.FamilyHere("r", "r/main", m.all, "main", before={"f": ended_at}))
+    m.feed(ev.Position("r/main", 400))
+    return m
+
+
+@pytest.mark.parametrize(
+    ("verb", "action"),
+    [
+        (ev.Stop(Asker("1"), "r"), ev.Arm),
+        (ev.Plan(Asker("1"), "r", "set", "dt=1"), ev.Hand),
+    ],
+)
+def test_of_loops_one_after_the_other_the_last_is_meant(verb, action):
+    m = one_after_the_other()
+    m.feed(verb)
+    assert [(type(a), a.family) for a in m.actions] == [(action, "r/main")]
+
+
+def test_of_a_loop_in_another_the_outer_is_meant_once_it_has_come_round():
+    m = Manual()
+    m.feed(ev.FamilyHere("r", "r/inner", m.all, "inner", before={"f": 1}))
+    m.feed(ev.Position("f", 1))
+    assert [f.round.family for f in m.core.meant("r", to_come=True)] == ["r/inner"]
+    m.feed(ev.Position("f", 2))
+    assert [f.round.family for f in m.core.meant("r", to_come=True)] == ["f"]
+
+
+def test_the_slowest_rank_says_where_a_loop_was_left():
+    m = one_after_the_other(ended_at=10)
+    m.feed(ev.Position("f", 12))
+    assert [f.round.family for f in m.core.meant("r", to_come=True)] == ["f"]
+    m.feed(ev.FamilyHere("r", "r/main", rank(1), "main", before={"f": 12}))
+    assert [f.round.family for f in m.core.meant("r", to_come=True)] == ["r/main"]
+
+
+def test_a_stop_where_the_ranks_are_answers_one_that_waits_where_they_were():
+    m = Manual()
+    m.feed(ev.Stop(Asker("1"), "r", point=500))
+    m.feed(ev.Next("f", 1, m.all, 500))
+    m.feed(ev.FamilyHere("r", "r/main", m.all, "main", before={"f": 10}))
+    m.feed(ev.Position("f", 10))
+    assert m.feed(ev.Stop(Asker("2"), "r")) == [
+        ev.Release("f", 1, m.all), ev.Arm("r/main", 2, m.all),
+    ]  # fmt: skip
+    m.feed(ev.Next("r/main", 2, m.all, 7))
+    m.feed(ev.Held("r/main", 2, m.all, 7))
+    assert m.told(Kind.STOPPED)[0].answers == ("1", "2")
+
+
+def test_a_loop_at_which_somebody_holds_is_not_left():
+    m = Manual()
+    m.feed(ev.FamilyHere("r", "r/main", m.all, "main", before={"f": 0}))
+    m.feed(ev.Stop(Asker("1"), "f"))
+    m.feed(ev.Next("f", 1, m.all, 1))
+    m.feed(ev.Held("f", 1, rank(0), 1))
+    m.feed(ev.Stop(Asker("2"), "r"))
+    m.feed(ev.Held("f", 1, rank(1), 1))
+    assert m.told(Kind.STOPPED)[0].answers == ("1", "2")
+
+
+def test_a_loop_is_meant_by_its_label():
+    m = one_after_the_other()
+    m.feed(ev.FamilyHere("r", "r/sea@0", rank(0), "sea"))
+    m.feed(ev.FamilyHere("r", "r/sea@1", rank(1), "sea"))
+    names = {
+        label: [f.round.family for f in m.core.meant(f"r/{label}")]
+        for label in ("main", "sea", "sea@1", "air")
+    }
+    assert names == {
+        "main": ["r/main"], "sea": ["r/sea@0", "r/sea@1"], "sea@1": ["r/sea@1"],
+        "air": [],
+    }  # fmt: skip
+
+
+def test_what_names_a_loop_waits_for_it_and_go_takes_it_back():
+    m = Manual()
+    m.feed(ev.RunHere("later", RankSet([5])))
+    m.feed(ev.FamilyHere("later", "later/spinup", RankSet([5])))
+    m.feed(ev.Stop(Asker("1"), "later/main"))
+    (tell,) = m.told(Kind.WAITING)
+    assert tell.text == (
+        "No rank of later has come to a point of 'main' yet (there are spinup); "
+        "waiting for one."
+    )
+    m.feed(ev.Step(Asker("2"), "later/main"))
+    assert m.told(Kind.REFUSED)
+    m.feed(ev.Stop(Asker("3"), "later/end"))
+    (arm,) = m.feed(ev.FamilyHere("later", "later/main", RankSet([5])))
+    assert arm.family == "later/main"
+    m.feed(ev.Go(Asker("4"), "later"))
+    assert [tell.answers for tell in m.told(Kind.REFUSED)] == [("3",)]
+
+
 def test_a_stop_before_the_first_point_waits_for_it():
     m = Manual()
     m.feed(ev.RunHere("later", RankSet([5])))
@@ -359,6 +492,25 @@ def test_step_and_advance_need_a_stop():
     for verb in (ev.Step, ev.Advance, ev.Here):
         m.feed(verb(Asker("1"), "f"))
         assert m.told(Kind.REFUSED), verb
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ev.Advance(Asker("q"), "f", 0), ev.Advance(Asker("q"), "f", -3),
+        ev.Stop(Asker("q"), "f", advance=-1), ev.Stop(Asker("q"), "f", -5),
+        ev.Step(Asker("q"), "f", 0), ev.Unplan(Asker("q"), "f", 1, -1),
+        ev.Plan(Asker("q"), "f", "set", "dt=1", every=-1),
+        ev.Plan(Asker("q"), "f", "set", "dt=1", point=-1),
+    ],
+)  # fmt: skip
+def test_fewer_points_than_none_are_refused_wherever_the_run_is(verb):
+    """A target below where ranks hold would never come about."""
+    m = waiting_on_held()
+    m.feed(ev.RunHere("later", RankSet([5])))
+    for family in ("f", "later"):
+        (tell,) = m.feed(msgspec.structs.replace(verb, family=family), 0.6)
+        assert (tell.kind, tell.answers) == (Kind.REFUSED, ("q",))
 
 
 def test_a_breakpoint_holds_one_rank_and_go_lets_it_go():

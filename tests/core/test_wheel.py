@@ -146,6 +146,48 @@ def test_a_request_for_several_families_has_one_answer(hub):
     assert said[-1].text.count("1/1 held") == 2
 
 
+def two_seas(hub):
+    """Two loops, of a rank each."""
+    for rank, name in enumerate(("sea@0", "air@1")):
+        hub.hear(f"ce{rank}", wire.FamilyBorn("sim", name, members=str(rank)))
+    hub.core.wheel.rounds.runs["sim"].families.remove("sim/step")
+    del hub.core.wheel.rounds.families["sim/step"]
+    hub.hear("oa", wire.Watching("a-50", "sim"))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize(
+    ("strange", "kind", "text"),
+    [
+        (True, "planned", "sea.dt=1: at point 9"),
+        (False, "refused", "sea: sea.dt=1: at point 9\nair: No."),
+    ],
+)
+def test_a_parameter_that_one_of_two_loops_has(hub, first, strange, kind, text):
+    """The others say that it does not concern them, or that it may not be."""
+    two_seas(hub)
+    change = {"verb": "set", "text": "sea.dt=1", "body": b"x"}
+    hub.hear("oa", wire.Steer("a-1", "sim", "plan", change, "ann@here"))
+    said = []
+
+    def sea():
+        hub.hear("ce0", wire.PlanHere(1))
+        said.extend(news(hub.feed(rv.Voted("sim/sea@0", 1, RankSet([0]), 9))))
+
+    def air():
+        no = wire.PlanHere(2, "No.", strange=strange)
+        said.extend(news(hub.hear("ce1", no)))
+
+    for answers in (sea, air) if first == 0 else (air, sea):
+        answers()
+    (answer,) = [one for one in said if one.answers]
+    assert (answer.kind, answer.answers) == (kind, ("a-1",))
+    assert sorted(answer.text.splitlines()) == sorted(text.splitlines())
+    # Who listens hears of each family what has become of its plan.
+    own = [one.kind for one in said if one.family == "sim/sea@0"]
+    assert "planned" in own
+
+
 def test_an_answer_that_was_lost_is_given_again(hub):
     (first,) = news(stop(hub))
     assert news(steer(hub, "stop", resent=True)) == [first]

@@ -73,6 +73,57 @@ def test_a_stop_that_was_wanted_at_the_start_is_there_before_the_family_may_go(h
     assert not any(isinstance(action, rv.Arm) for action in more)
 
 
+def armed(actions):
+    return {a.family: a.goal for a in actions if isinstance(a, rv.Arm)}
+
+
+def test_a_stop_at_the_start_is_for_the_first_loop_of_each_rank(hub):
+    """Ocean and atmosphere have loops of their own; neither runs past the point."""
+    for rank in range(2):
+        begin(hub, rank, stop_at=0)
+    sea = wire.FamilyBorn("sim", "sea@0", members="0")
+    assert armed(hub.hear("ce0", sea)) == {"sim/sea@0": 0}
+    air = wire.FamilyBorn("sim", "air@1", members="1")
+    assert armed(hub.hear("ce1", air)) == {"sim/air@1": 0}
+    inner = wire.FamilyBorn("sim", "inner", before={"air@1": 3})
+    assert armed(hub.hear("ce1", inner)) == {}
+
+
+def test_a_stop_at_the_start_may_name_its_loop(hub):
+    for rank in range(2):
+        begin(hub, rank, stop_at=500, stop_label="main")
+    assert armed(hub.hear("ce0", wire.FamilyBorn("sim", "spinup"))) == {}
+    main = wire.FamilyBorn("sim", "main", before={"spinup": 10})
+    assert armed(hub.hear("ce0", main)) == {"sim/main": 500}
+
+
+def test_what_waits_for_a_first_point_is_done_to_the_first_loop_of_each_rank(hub):
+    for rank in range(2):
+        begin(hub, rank)
+    hub.hear("oa", wire.Steer("a-1", "sim", "stop", {}, "ann@here"))
+    sea = wire.FamilyBorn("sim", "sea@0", members="0")
+    assert armed(hub.hear("ce0", sea)) == {"sim/sea@0": 0}
+    air = wire.FamilyBorn("sim", "air@1", members="1")
+    assert armed(hub.hear("ce1", air)) == {"sim/air@1": 0}
+
+
+def test_of_loops_one_after_the_other_the_one_that_goes_on_is_stopped(hub):
+    """Rank 1 has counted more points of the first than rank 0, when it left it."""
+    for rank in range(2):
+        begin(hub, rank)
+        hub.hear(f"ce{rank}", wire.FamilyBorn("sim", "spinup"))
+    for rank, left in ((0, 10), (1, 12)):
+        main = wire.FamilyBorn("sim", "main", before={"spinup": left})
+        hub.hear(f"ce{rank}", main)
+    hub.feed(rv.Position("sim/spinup", 12))
+    hub.feed(rv.Position("sim/main", 3))
+    stop = wire.Steer("a-1", "sim", "stop", {}, "ann@here")
+    assert armed(hub.hear("oa", stop)) == {"sim/main": 0}
+    named = wire.Steer("a-2", "sim/spinup", "go", {}, "ann@here")
+    hub.hear("oa", named)
+    assert hub.core.wheel.rounds.families["sim/main"].round.phase.value == "arming"
+
+
 def test_the_first_status_that_is_not_0_is_told_and_the_end(hub):
     for rank in range(2):
         begin(hub, rank)

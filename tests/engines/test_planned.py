@@ -193,3 +193,16 @@ def test_what_a_new_hub_is_told(rank):
         rank.planned.take(plan, "code", encode_deed(deed), f"{source}()")
     rank.fences.confirm(2, rank.fences.prepare(2, 5, 2))
     assert rank.planned.known() == [(2, "code", "b()")]
+
+
+def test_a_rank_knows_what_does_not_concern_it(rank):
+    steer.params("sea", dt=steer.Float(0.1))
+
+    def concerns(*names):
+        changes = Changes(tuple(Change({name: 1}, "7") for name in names))
+        return rank.planned.concerns("set", encode_deed(changes))
+
+    assert concerns("sea.dt")
+    assert concerns("air.dt", "sea.dt")
+    assert not concerns("air.dt")
+    assert rank.planned.concerns("code", b"")

@@ -285,6 +285,7 @@ class Ring:
     [
         ({"step": 0.5}, "whole numbers"),
         ({"step": "3"}, "whole numbers"),
+        ({"step": -1}, "from 0 on"),
         ({"step": 1 << 62}, "the last is 9,007,199,254,740,992"),
         ({"step": 1 << 70}, "the last is"),
         ({"comm": 5}, "5 is no communicator"),
@@ -351,6 +352,35 @@ def test_points_are_for_the_main_thread(session):
     thread.join(10)
     assert len(told) == 1
     assert session.words[FIRST] == 1
+
+
+@pytest.mark.parametrize(
+    "come", [points.point, lambda: list(points.loop(range(3)))], ids=["point", "loop"]
+)
+@pytest.mark.parametrize("armed", [False, True])
+def test_another_thread_does_not_count_points_of_the_main_thread(session, come, armed):
+    """Or its ranks would be said to hold at a point where they are not; and a fence
+    that it steps on would be passed."""
+    points.point()
+    fences = Fences(session.words, FIRST)
+    if armed:
+        assert fences.arm(1) == 2
+        fences.commit(1, 2)
+    told = []
+
+    def other():
+        with pytest.warns(UserWarning, match="main thread only") as warned:
+            come()
+        told.extend(warned)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join(10)
+    assert len(told) == 1
+    assert session.words[FIRST] == 1
+    fences.adopt()
+    points.point()
+    assert session.words[FIRST] == 2
 
 
 def test_the_child_of_a_fork_comes_to_no_points(session):

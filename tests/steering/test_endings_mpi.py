@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from steer.errors import NotYet, UsageError
 from steer.testing.waiting import wait_until
 
 from .runs import points_of, running
@@ -130,6 +131,7 @@ def test_two_loops_on_two_communicators(tmp_path):
         world = MPI.COMM_WORLD
         ocean = world.rank < 2
         comm = world.Split(ocean, world.rank)
+        p = steer.params("ocean" if ocean else "air", dt=steer.Float(0.1, 0.0, 1.0))
         for step in steer.loop(range(10**9), comm=comm):
             comm.barrier()
             time.sleep(0.001 if ocean else 0.004)
@@ -154,11 +156,52 @@ def test_two_loops_on_two_communicators(tmp_path):
         assert {f["phase"] for f in run.status()["families"]} == {"stopped"}
         run.execute("total = world.allreduce(1)")
         assert run["total"] == [4] * 4
+        # Each has parameters of its own; what the others do not have is not their no.
+        assert "ocean.dt=0.5" in run.set({"ocean.dt": 0.5}, timeout=20).wait(20).text
+        assert run["p.dt"] == [0.5, 0.5, 0.1, 0.1]
+        with pytest.raises(UsageError, match="is from 0"):
+            run.set({"air.dt": 7.0})
+        with pytest.raises(UsageError, match="by its label which, of step@"):
+            run.until("p.dt > 3")
         run.go()
 
 
 def high(run, family):
     return next(f["high"] for f in run.status()["families"] if f["family"] == family)
+
+
+@pytest.mark.either_mpi
+def test_two_loops_one_after_the_other(tmp_path):
+    """Whoever steers the run means the loop that it is in, or says which."""
+    source = """
+        import time
+        import steer
+
+        p = steer.params(dt=steer.Float(0.1, 0.0, 1.0))
+        for step in steer.loop(range(10), "spinup"):
+            pass
+        for step in steer.loop(range(10**9), "main"):
+            time.sleep(0.001)
+    """
+    how = {"stop_at": 20, "stop_label": "main"}
+    with running(tmp_path, source, **how) as run:
+        main = f"{run.name}/main"
+        wait_until(lambda: "main: stopped at 20" in run.status().text, 20, "the stop")
+        news = run.stop(timeout=20)
+        assert (news.family, news.point) == (main, 20)
+        assert run.set(dt=0.5).point == 20
+        assert run.step(5, timeout=20).point == 25
+        run.go()
+        plan = run.set(dt=0.25, timeout=20).wait(20)
+        assert plan.number in (2, 3)
+        assert run.until("p.dt < 0.3", timeout=20).family == main
+        # One that names what the ranks have left does not come about, nor does it
+        # keep anybody from stopping them where they are.
+        run.go(label="main")
+        with pytest.raises(NotYet):
+            run.stop(label="spinup", timeout=0.1)
+        assert run.stop(timeout=20).family == main
+        run.go()
 
 
 @pytest.mark.slow
