@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 30.0
 """Seconds in which all of a world can be brought back."""
+_KILL = "%pxkill ends the ranks, with all that they have"
 
 
 class Interrupted(Seen):
@@ -43,6 +44,8 @@ class Unstuck(Seen):
         """By ranks: the call that each came back from."""
         for ranks, call in told.freed:
             self.freed[ranks] = call
+        self.left = RankSet.parse(told.left)
+        """Those that wait still, though others were brought back or interrupted."""
         self.dropped = told.dropped
         self.text = "".join(f"{line}\n" for line in self._lines())
 
@@ -55,22 +58,38 @@ class Unstuck(Seen):
         return found
 
     def _lines(self) -> list[str]:
+        if self.left:
+            return [*self._back(), *self._only_in_part()]
         if self.refusals:
-            why = [f"  {reason}." for reason in self.refusals]
             return [
                 "Refused, nothing was lost:" if not self.freed else "Only in part:",
-                *why,
-                "→ %pxwhere    %pxkill ends the ranks, with all that they have",
+                *self._reasons(),
+                f"→ %pxwhere    {_KILL}",
             ]
         if not self.freed:
             return ["No rank waits in MPI."]
-        lines = [f"{_upper(describe(self.ranks))}: back, with KeyboardInterrupt at"]
-        lines += [f"  [{ranks}]  {call}" for ranks, call in self.freed.items()]
         lost = "Variables and communicators are as they were."
         if self.dropped:
             many = "message" if self.dropped == 1 else "messages"
             lost += f" {self.dropped} {many} that nobody had received: thrown away."
-        return [*lines, lost]
+        return [*self._back(), lost]
+
+    def _back(self) -> list[str]:
+        if not self.freed:
+            return []
+        lines = [f"{_upper(describe(self.ranks))}: back, with KeyboardInterrupt at"]
+        return lines + [f"  [{ranks}]  {call}" for ranks, call in self.freed.items()]
+
+    def _only_in_part(self) -> list[str]:
+        wait = "waits" if len(self.left) == 1 else "wait"
+        return [
+            f"{_upper(describe(self.left))} {wait} still:",
+            *self._reasons(),
+            f"→ %pxunstick again: who came back may help now    {_KILL}",
+        ]
+
+    def _reasons(self) -> list[str]:
+        return [f"  {reason}." for reason in self.refusals]
 
 
 class Killed(Seen):

@@ -13,7 +13,7 @@ message. So all calls must be known exactly, and must be made by a frame of the 
 
 When it is refused
     Somebody computes, or is held, for whom others wait: what they wait for may still
-    come, and would then find nobody.
+    come, and would then find nobody. Nobody is missing.
     A call is unknown, or of a kind that only who began it could end (requests, windows,
     files). A rank's host, its I/O thread or its MPI cannot help. In a rooted collective
     nobody can tell, if several are missing, which of them have already done their part:
@@ -223,6 +223,12 @@ class _Freed:
             if rank in self._states and self._is_in_it(self._states[rank])
         )
         missing = self._members - same
+        if not missing:
+            yield (
+                f"{_upper(describe(same))}: all are in {self._call.op} of a communica"
+                "tor of these ranks. It goes on, or they are in several that look alike"
+            )
+            return
         if OPS[self._call.op].need is not Need.ALL and len(missing) != 1:
             yield (
                 f"{_upper(describe(missing))}: nobody can tell which of them have done "

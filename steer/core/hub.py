@@ -531,9 +531,7 @@ class HubCore:
             return [Look(peer, message.id, message.what, arguments)]
         raise ProtocolError(f"The hub has no answer to {message.what!r}.")
 
-    def _unstick(
-        self, who: str, id: str, targets: str, now: float
-    ) -> list[Action]:
+    def _unstick(self, who: str, id: str, targets: str, now: float) -> list[Action]:
         """Bring the ranks of a world back that wait for each other."""
         engines = self.sight.worlds_of(self.sight.engines(targets))
         if len({engine.world for engine in engines}) != 1:

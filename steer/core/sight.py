@@ -123,6 +123,12 @@ class Round:
         """Those that have not answered."""
         return [i for i in self.asked if i not in self.answers]
 
+    @property
+    def all_shown(self) -> bool:
+        """Whether there is nobody from whom an answer may still come."""
+        shown = (self.seen.get(i) for i in self.missing)
+        return all(event is not None and not event.starved for event in shown)
+
 
 @dataclasses.dataclass
 class Vigil:
@@ -252,12 +258,13 @@ class Sight:
         """A silent engine's stack was read."""
         actions: list[Action] = []
         for round_ in list(self._rounds.values()):
-            if round_.outside and event.starved:
-                round_.starved |= event.engine in round_.missing
-            elif round_.outside and event.engine in round_.missing:
+            if not round_.outside or event.engine not in round_.missing:
+                continue
+            round_.starved |= event.starved
+            if event.text or not event.starved:
                 round_.seen[event.engine] = event
-                if all(i in round_.seen for i in round_.missing):
-                    actions += self._close(round_, now)
+            if round_.all_shown:
+                actions += self._close(round_, now)
         return actions
 
     def _close(self, round_: Round, now: float) -> list[Action]:
@@ -396,7 +403,7 @@ class Sight:
             if not self.registry.watchable(engine):
                 return Evidence(now, reachable=False, since=silent)
             event = round_.seen.get(engine.id)
-            if event is None and round_.starved:
+            if event.starved if event is not None else round_.starved:
                 return Evidence(now, since=silent)
             outside = _outside(event) if event is not None else None
             since = min(silent + STARVED, now)

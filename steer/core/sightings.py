@@ -70,7 +70,7 @@ class Freed(msgspec.Struct, frozen=True):
     """Engines, and the call that they came back from."""
     refusals: tuple[str, ...] = ()
     left: str = ""
-    """Ranks that wait still."""
+    """Engines that wait still, though something was done."""
     dropped: int = 0
     """Messages that nobody had received."""
 

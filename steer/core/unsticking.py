@@ -4,9 +4,12 @@
 
     asked: what does each rank do, what exactly is its call
       -> refused, with the reasons (`freeing.plan`)
+    found: each helper has the communicators on which it is to act
+      -> refused: nobody has been touched so far
     flagged: an interrupt is pending on every blocked rank
     acted: other ranks made what they wait for come
-    asked again: some may wait in their next call -> from the beginning, TRIES times
+    asked again: some may wait in their next call, or a helper failed, and those who
+    came back can help now -> from the beginning, TRIES times
     drained: messages that nobody will receive are thrown away
     told
 
@@ -25,7 +28,7 @@ from steer.core.registry import Engine
 from steer.core.sight import Round, Sight
 from steer.core.sightings import Freed, Report
 from steer.core.verdicttext import call_text, comm_names
-from steer.ranks import RankSet
+from steer.ranks import RankSet, describe
 from steer.wire.frames import pack
 
 TRIES = 10
@@ -33,6 +36,10 @@ PAUSE = 0.1
 """Seconds until ranks are looked at again: time to raise an error, and describe it."""
 ACTING = 8.0
 """Seconds in which helpers answer."""
+FAILURES = 2
+"""Times that helpers may fail."""
+FINDING = 2.0
+"""Seconds for looking through all objects of a program."""
 
 _LOOKED = tuple[Report, Recipe] | None
 Tell = Callable[[Freed], list[Action]]
@@ -52,6 +59,9 @@ class Unstick:
         """Ranks, by the calls that they came back from."""
         self._recipes: dict[int, Recipe] = {}
         self._acted_at_all = False
+        self._troubles: list[str] = []
+        """What helpers said, the last time that they failed."""
+        self._failures = 0
         sight.unfinished.append(self._cut_short)
 
     def begin(self, now: float) -> list[Action]:
@@ -88,14 +98,33 @@ class Unstick:
         if made.refusals and self._freed and self._tries <= TRIES:
             return self._sight.later(now + PAUSE, self.begin)  # on their way back
         if made.refusals:
-            return self._end(made.blocked, made.refusals, now)
+            why = [*self._troubles, *made.refusals]
+            return self._end(made.blocked, why, now)
         if not made.blocked:
             return self._drain(now)
         if self._tries > TRIES:
             return self._end(
                 made.blocked, ["They came into one call after another"], now
             )
-        self._note(made, world.states)
+        if self._failures >= FAILURES:
+            return self._end(made.blocked, self._troubles, now)
+        keys = {
+            rank + self._first: list(dict.fromkeys((a.members, a.name) for a in acts))
+            for rank, acts in made.acts.items()
+        }
+        states = world.states
+        return self._ask(
+            "find", pack(keys), str, lambda r, now: self._found(r, made, states, now),
+            now, FINDING,
+        )  # fmt: skip
+
+    def _found(
+        self, round_: Round, made: Plan, states: dict[int, RankState], now: float
+    ) -> list[Action]:
+        problems = self._problems(round_)
+        if problems:
+            return self._end(made.blocked, problems, now)
+        self._note(made, states)
         flags = {rank + self._first: self._recipes[rank] for rank in made.blocked}
         return self._ask(
             "flag", pack(flags), str, lambda r, now: self._flagged(r, made, now), now
@@ -123,13 +152,25 @@ class Unstick:
         return self._ask("act", pack(acts), str, self._acted, now, ACTING)
 
     def _acted(self, round_: Round, now: float) -> list[Action]:
-        problems = {said: None for _, said in round_.answers.values() if said}
-        if problems or round_.missing:
-            left = RankSet(i - self._first for i in round_.missing)
-            told = [*problems, *([f"ranks {left} did not get done"] if left else [])]
-            return self._end(left, [f"It did not come about: {t}" for t in told], now)
+        self._troubles = self._problems(round_)
+        self._failures += bool(self._troubles)
         self._acted_at_all = True
         return self._sight.later(now + PAUSE, self.begin)
+
+    def _problems(self, round_: Round) -> list[str]:
+        """What helpers could not do."""
+        by_text: dict[str, RankSet] = {}
+        for id, (_, said) in round_.answers.items():
+            if said:
+                one = RankSet([id - self._first])
+                by_text[said] = by_text.get(said, RankSet()) | one
+        if round_.missing:
+            late = RankSet(id - self._first for id in round_.missing)
+            by_text["it was not done in time"] = late
+        return [
+            f"{describe(ranks).capitalize()} cannot help: {text}"
+            for text, ranks in by_text.items()
+        ]
 
     def _drain(self, now: float) -> list[Action]:
         if not self._comms:
@@ -145,8 +186,10 @@ class Unstick:
     def _cut_short(self) -> list[Action]:
         """The ranks end, or the hub does: as with a program that was brought back and
         has come to its end by that."""
-        why = [] if self._acted_at_all else ["The ranks are gone"]
-        return self._end(RankSet(), why, 0.0)
+        if not self._acted_at_all:
+            self._freed = {}
+            return self._end(RankSet(), ["The ranks are gone"], 0.0)
+        return self._end(RankSet(), [], 0.0)
 
     def _end(
         self, left: RankSet, refusals: list[str], now: float, dropped: int = 0
@@ -154,10 +197,18 @@ class Unstick:
         if self._cut_short not in self._sight.unfinished:
             return []  # told already
         self._sight.unfinished.remove(self._cut_short)
-        freed = tuple(
-            (str(RankSet(rank + self._first for rank in ranks)), call)
-            for call, ranks in self._freed.items()
-        )
+        back = {call: ranks - left for call, ranks in self._freed.items()}
+        waiting = left if self._freed else RankSet()
         return self._tell(
-            Freed(freed if not left else (), tuple(refusals), str(left), dropped)
+            Freed(
+                tuple(
+                    (self._ids(ranks), call) for call, ranks in back.items() if ranks
+                ),
+                tuple(refusals),
+                self._ids(waiting),
+                dropped,
+            )
         )
+
+    def _ids(self, ranks: RankSet) -> str:
+        return str(RankSet(rank + self._first for rank in ranks))

@@ -10,8 +10,11 @@ given MPI_THREAD_MULTIPLE."""
 
 from __future__ import annotations
 
+import ast
 import operator
 import re
+import sys
+from types import FrameType
 from typing import Any
 
 from steer.core.rankstates import ANY, UNKNOWN, Comm, Message
@@ -118,12 +121,19 @@ class Origin:
     handle does not inherit it.
     """
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", counts: bool = True) -> None:
         self.name = name
+        self._counts = counts
         self._duplicates = 0
 
-    def copied(self) -> Origin:
-        """That of the next duplicate; MPI has all ranks make them in one order."""
+    def copied(self, counts: bool = True) -> Origin:
+        """That of the next duplicate; MPI has all ranks make them in one order.
+
+        Args:
+            counts: it is a duplicate, of one that is itself the world or a duplicate.
+        """
+        if not (counts and self._counts):
+            return Origin(counts=False)
         self._duplicates += 1
         return Origin(f"{self.name}{'.' if self.name else '#'}{self._duplicates}")
 
@@ -132,11 +142,33 @@ def name_duplicates(MPI: Any) -> None:
     """Number the duplicates of the world from now on, on all ranks.
 
     MPI calls us when it copies attributes, which it does for duplicates only: of what
-    is made by Split and its kind the ranks have to tell enough.
+    is made by Split and its kind the ranks have to tell enough. Open MPI 5 copies them
+    for Create_group too, on those ranks that take part; they would count otherwise than
+    the rest from then on.
     """
     global _keyval
-    _keyval = MPI.Comm.Create_keyval(lambda comm, keyval, origin: origin.copied())
+    everywhere = not MPI.Get_library_version().startswith("Open MPI")
+
+    def copied(comm: Any, keyval: int, origin: Origin) -> Origin:
+        return origin.copied(everywhere or called(sys._getframe(1)) != "Create_group")
+
+    _keyval = MPI.Comm.Create_keyval(copied)
     MPI.COMM_WORLD.Set_attr(_keyval, Origin())
+
+
+def called(frame: FrameType) -> str:
+    """The name of the function that a frame calls now; empty if its source does not
+    tell."""
+    from steer.engines.blocked import call_node
+
+    node = call_node(frame)
+    if node is None:
+        return ""
+    if isinstance(node.func, ast.Attribute):
+        return node.func.attr
+    name = node.func.id if isinstance(node.func, ast.Name) else ""
+    known = frame.f_locals.get(name, frame.f_globals.get(name))
+    return str(getattr(known, "__name__", ""))
 
 
 def name_of(comm: Any) -> str:

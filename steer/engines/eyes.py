@@ -29,6 +29,7 @@ from steer.wire.messages import Glance, Glanced
 from steer.witness import Witness
 
 if TYPE_CHECKING:
+    from steer.engines.freeing import Helper
     from steer.engines.run import Runner
 
 BEAT = 1.0
@@ -53,12 +54,14 @@ class Eyes:
         self._beating = False
         self._patience = SILENT_AFTER
         """Seconds of stillness after which a program's rank says so."""
+        self._helper: Helper | None = None
         self._answers: dict[str, Callable[[Glance], None]] = {
             "look": self._look,
             "watch": self._watch,
             "peek": self._peek,
             "trace": self._trace,
             "recipe": self._recipe,
+            "find": self._find,
             "flag": self._flag,
             "act": self._act,
             "drain": self._drain,
@@ -196,33 +199,41 @@ class Eyes:
             return
         self._say(message.number, pack((self.report(LookWish()), recipe(self.watcher))))
 
-    def _flag(self, message: Glance) -> None:
-        from steer.engines.freeing import Helper
+    def _help(self) -> Helper:
+        if self._helper is None:
+            from steer.engines.freeing import Helper
 
+            self._helper = Helper(self.watcher)
+        return self._helper
+
+    def _find(self, message: Glance) -> None:
+        wanted = unpack(message.body, type=dict[int, list[tuple[str, str]]])
+        mine = wanted.get(self._wire.core.engine, [])
+        if not mine:
+            self._say(message.number, pack(""))
+            return
+        self._answer_beside(message, lambda: self._help().find(mine))
+
+    def _flag(self, message: Glance) -> None:
         seen = unpack(message.body, type=dict[int, Recipe])
         mine = seen.get(self._wire.core.engine)
-        said = "" if mine is None else Helper(self.watcher).flag(mine)
+        said = "" if mine is None else self._help().flag(mine)
         self._say(message.number, pack(said))
 
     def _act(self, message: Glance) -> None:
         wanted = unpack(message.body, type=dict[int, list[Act]])
         mine = wanted.get(self._wire.core.engine, [])
-        self._beside("steer-unstick", lambda: self._acted(message.number, mine))
-
-    def _acted(self, number: int, acts: list[Act]) -> None:
-        from steer.engines.freeing import Helper
-
-        said = Helper(self.watcher).act(acts)
-        self._wire.post(Glanced(number, pack(said)))
+        self._answer_beside(message, lambda: self._help().act(mine))
 
     def _drain(self, message: Glance) -> None:
         members = unpack(message.body, type=list[tuple[str, str]])
-        self._beside("steer-unstick", lambda: self._drained(message.number, members))
+        self._answer_beside(message, lambda: self._help().drain(members))
 
-    def _drained(self, number: int, members: list[tuple[str, str]]) -> None:
-        from steer.engines.freeing import drain
+    def _answer_beside(self, message: Glance, job: Callable[[], object]) -> None:
+        def answer() -> None:
+            self._wire.post(Glanced(message.number, pack(job())))
 
-        self._wire.post(Glanced(number, pack(drain(members, self.watcher))))
+        self._beside("steer-unstick", answer)
 
     def _revoke(self, message: Glance) -> None:
         from steer.engines.shrinking import why_not

@@ -1,6 +1,7 @@
 """What a rank's helper threads do to bring blocked ranks back (`core/freeing.py`).
 
     recipe    what the call is in which main waits, exactly
+    find      the communicators on which something is to be done, and keep them
     flag      let main raise KeyboardInterrupt before its next bytecode
     act       send, take, or join in, in place of main
     drain     throw away messages that nobody will receive
@@ -16,6 +17,7 @@ import gc
 import pickle
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from time import monotonic
@@ -226,17 +228,39 @@ def _extent(MPI: Any, spec: Any) -> tuple[int, str]:
 
 # -- acting
 
+Key = tuple[str, str]
+"""Of a communicator: its ranks, and its name."""
+
 
 class Helper:
     """What a rank does for others, and has done to its own main thread."""
 
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
+        self._found: dict[Key, Any] = {}
+        """Communicators: the frames that have them may be gone when main is back."""
+        self._underway: dict[tuple[Any, ...], threading.Event] = {}
+        """Collectives in which this rank takes part already, for others."""
+        self._lock = threading.Lock()
         self._acts: dict[str, Callable[[Any, Any, Act], None]] = {
             "send": _send,
             "take": _take,
-            "join": _join,
+            "join": self._join,
         }
+
+    def find(self, wanted: list[Key]) -> str:
+        """Find these communicators before anybody is interrupted; or why they are not
+        known here."""
+        MPI = sys.modules["mpi4py.MPI"]
+        kept: dict[Key, Any] = {}
+        for key, found in _find(MPI, wanted, self._watcher.frame()).items():
+            if not found:
+                return f"nothing in Python has {_comm_text(key)} any more"
+            if len(found) > 1:
+                return f"{_comm_text(key)} is not told from others"
+            kept[key] = found[0]
+        self._found = kept
+        return ""
 
     def flag(self, seen: Recipe) -> str:
         """Let main raise KeyboardInterrupt when it comes back; or why not."""
@@ -249,16 +273,46 @@ class Helper:
         """Do this for others; or why it could not be done."""
         MPI = sys.modules["mpi4py.MPI"]
         for act in acts:
-            comm = _find(MPI, act.members, act.name, self._watcher.frame())
-            if comm is None:
-                return (
-                    f"the communicator of ranks {act.members} is not told from others"
-                )
+            comm = self._found.get((act.members, act.name))
+            if not comm:  # freed by main, if it was there
+                return f"{_comm_text((act.members, act.name))} is gone"
             try:
                 self._acts[act.kind](MPI, comm, act)
             except (MPI.Exception, TimeoutError) as error:
                 return f"{act.kind}: {error}"
         return ""
+
+    def _join(self, MPI: Any, comm: Any, act: Act) -> None:
+        """Take part in a collective; not twice, if it is asked for again while it waits
+        for others who take part."""
+        assert act.recipe is not None
+        what = act.members, act.name, act.recipe.op, act.recipe.root
+        with self._lock:
+            before = self._underway.get(what)
+            over = self._underway.setdefault(what, threading.Event())
+        if before is not None:
+            before.wait()
+            return
+        try:
+            _join(MPI, comm, act)
+        finally:
+            with self._lock:
+                del self._underway[what]
+            over.set()
+
+    def drain(self, keys: list[Key]) -> int:
+        """Throw away the messages that have come on these communicators; how many."""
+        MPI = sys.modules["mpi4py.MPI"]
+        me = numbering(MPI).Get_rank()
+        mine = [key for key in keys if me in RankSet.parse(key[0])]
+        found = _find(MPI, mine, self._watcher.frame()).values()
+        self._found = {}
+        return _drain(MPI, [comms[0] for comms in found if len(comms) == 1])
+
+
+def _comm_text(key: Key) -> str:
+    ranks, name = key
+    return f"the communicator {name} of ranks {ranks}".replace("  ", " ")
 
 
 def _communicators(MPI: Any, main: FrameType | None) -> Iterator[Any]:
@@ -274,18 +328,21 @@ def _communicators(MPI: Any, main: FrameType | None) -> Iterator[Any]:
         yield from [thing for thing in held if isinstance(thing, MPI.Comm)]
 
 
-def _find(MPI: Any, members: str, name: str, main: FrameType | None) -> Any:
-    """The communicator of this name; None if it is not the only one."""
-    if name == "WORLD":
-        return MPI.COMM_WORLD
-    found: list[Any] = []
-    for thing in _communicators(MPI, main):
-        if not thing or thing == mpi.own or any(thing == other for other in found):
+def _find(MPI: Any, wanted: list[Key], main: FrameType | None) -> dict[Key, list[Any]]:
+    """The communicators that have these names; several if they cannot be told apart."""
+    found: dict[Key, list[Any]] = {key: [] for key in wanted}
+    rest = [key for key in wanted if key[1] != "WORLD"]
+    for key in found.keys() - set(rest):
+        found[key] = [MPI.COMM_WORLD]
+    seen: list[Any] = []
+    for thing in _communicators(MPI, main) if rest else ():
+        if not thing or thing == mpi.own or any(thing == other for other in seen):
             continue
-        described = Members(MPI, thing).describe("")
-        if described.key == (members, name):
-            found.append(thing)
-    return found[0] if len(found) == 1 else None
+        seen.append(thing)
+        key = Members(MPI, thing).describe("").key
+        if key in rest:
+            found[key].append(thing)
+    return found
 
 
 def _local(MPI: Any, comm: Any, rank: int) -> int:
@@ -411,16 +468,7 @@ def revoke(watcher: Watcher) -> None:
 # -- what is left over
 
 
-def drain(members: list[tuple[str, str]], watcher: Watcher) -> int:
-    """Throw away the messages that have come on these communicators; how many."""
-    MPI = sys.modules["mpi4py.MPI"]
-    comms = [_find(MPI, ranks, name, watcher.frame()) for ranks, name in members]
-    me = numbering(MPI).Get_rank()
-    comms = [
-        comm
-        for comm, (ranks, _) in zip(comms, members, strict=True)
-        if comm is not None and me in RankSet.parse(ranks)
-    ]
+def _drain(MPI: Any, comms: list[Any]) -> int:
     dropped = 0
     quiet = monotonic() + CALM
     while comms and monotonic() < quiet:

@@ -80,32 +80,33 @@ class Outsight:
                 continue
             witnessed = self._witnessed[engine.uuid]
             before = witnessed.size()
-            if witnessed.starves():
-                # When it has been given a core it answers by itself.
+            starved = witnessed.starves()
+            if starved:
+                # When it has been given a core it answers by itself. If it never is,
+                # there is its stack.
                 self._feed_soon(SeenOutside(id, "", starved=True))
-                continue
             if send(Process(engine.info.pid, engine.info.began), SHOW):
-                self._await(engine, before, FIRST_LOOK)
+                self._await(engine, before, FIRST_LOOK, starved)
 
     def _feed_soon(self, event: Event) -> None:
         """Not from within the carrying out of the core's actions."""
         self._loop.call_soon(lambda: self._feed(event))
 
-    def _await(self, engine: Engine, before: int, pause: float) -> None:
-        self._loop.call_later(pause, lambda: self._read(engine, before, pause))
+    def _await(self, engine: Engine, before: int, pause: float, starved: bool) -> None:
+        self._loop.call_later(pause, lambda: self._read(engine, before, pause, starved))
 
-    def _read(self, engine: Engine, before: int, pause: float) -> None:
+    def _read(self, engine: Engine, before: int, pause: float, starved: bool) -> None:
         """Read what it wrote; its last line says that it is whole."""
         witnessed = self._witnessed.get(engine.uuid)
         if witnessed is None:
             return
         text = witnessed.since(before)
         if not _is_whole(text) and pause < LONGEST / 2:
-            self._await(engine, before, pause * 2)
+            self._await(engine, before, pause * 2, starved)
             return
         frames = read_faulthandler(text)
         source = self._line(frames[-1]) if frames else ""
-        self._feed(SeenOutside(engine.id, text, source))
+        self._feed(SeenOutside(engine.id, text, source, starved))
 
     def _line(self, frame: tuple[str, int, str]) -> str:
         """The source of a line: of a file, or of a cell."""

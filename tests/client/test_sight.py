@@ -108,12 +108,17 @@ def test_peeks_are_told_with_their_ranks():
     ]
 
 
+PARTLY = Freed((("1-2", "Barrier()  s.py:1"),), ("Rank 1 cannot help: no",), "0")
+
+
 @pytest.mark.parametrize(
     ("freed", "words"),
     [
         (Freed(), "No rank waits in MPI."),
         (Freed((("0-1", "Recv()  s.py:1"),), (), "", 2), "2 messages that nobody"),
         (Freed((), ("Rank 1 computes",)), "Refused, nothing was lost"),
+        (PARTLY, "Ranks 1-2: back, with KeyboardInterrupt at\n  [1-2]  Barrier()"),
+        (PARTLY, "Rank 0 waits still:\n  Rank 1 cannot help: no.\n→ %pxunstick again"),
     ],
 )
 def test_unstick_says_what_was_done(freed, words):

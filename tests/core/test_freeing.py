@@ -89,6 +89,14 @@ def test_a_mismatch_is_ended_on_both_sides():
     assert made.acts == {0: [reduction], 1: [barrier], 2: [barrier]}
 
 
+def test_a_collective_that_lacks_nobody_is_left_alone():
+    """Interrupts would hit ranks that are in communicators that look alike."""
+    made = planned(*[blocked(joint("Barrier", Comm("0-2")))] * 3)
+    (why,) = made.refusals
+    assert why.startswith("Ranks 0-2: all are in Barrier")
+    assert not made.acts
+
+
 def test_of_a_rooted_collective_one_may_be_missing():
     bcast = joint("Bcast", root=0)
     made = planned(FINISHED, blocked(bcast), blocked(bcast))

@@ -8,7 +8,7 @@ import pytest
 
 from steer.core import events as ev
 from steer.core.freeing import Act, Recipe
-from steer.core.rankstates import Doing, Look, Spot
+from steer.core.rankstates import Comm, Doing, Look, Spot
 from steer.core.sight import (
     HASTE,
     OUTSIDE,
@@ -59,6 +59,9 @@ def answered(actions):
 
 def snapshot(actions) -> Snapshot:
     return msgspec.convert(answered(actions), type=Snapshot, strict=False)
+
+
+OTHER = Comm("0-2", "#3", sure=True)
 
 
 def waits(call, still=5.0) -> Report:
@@ -364,6 +367,9 @@ def test_unstick_goes_from_step_to_step(hub):
     say(hub, 0, glance.number, (waits(recv(2, 7)), Recipe("Recv")))
     say(hub, 1, glance.number, None)
     ((_, glance),) = asked(say(hub, 2, glance.number, None))
+    assert glance.what == "find"
+    assert unpack(glance.body) == {2: [["0-2", "WORLD"]]}
+    ((_, glance),) = asked(all_say(hub, glance, ""))
     assert glance.what == "flag"
     assert unpack(glance.body, type=dict[int, Recipe]) == {0: Recipe("Recv")}
     for rank in (0, 1):
@@ -390,6 +396,86 @@ def test_unstick_goes_from_step_to_step(hub):
     assert not freed.refusals
 
 
+def all_say(hub, glance, *said):
+    """One word of each rank, or the same of all; the actions that follow."""
+    words = said if len(said) > 1 else said * 3
+    for rank, word in enumerate(words):
+        actions = say(hub, rank, glance.number, word)
+    return actions
+
+
+WAITING = (waits(joint("Barrier", OTHER)), Recipe("Barrier"))
+
+
+def in_a_barrier(hub):
+    """Rank 0 is in a barrier that the others never come to."""
+    hub.submit(targets="0", joint=True, silent=False)
+    ((_, glance),) = asked(hub.ask("unstick", targets="0"))
+    ((_, glance),) = asked(all_say(hub, glance, WAITING, None, None))
+    assert glance.what == "find"
+    return glance
+
+
+def act_on(hub, glance, *said):
+    """From `find` on all goes well, until helpers say this; what is asked then."""
+    for what in ("find", "flag"):
+        assert glance.what == what
+        ((_, glance),) = asked(all_say(hub, glance, ""))
+    assert glance.what == "act"
+    assert not asked(all_say(hub, glance, *said))
+    ((_, glance),) = asked(tick(hub, 0.2))
+    assert glance.what == "recipe"
+    return glance
+
+
+def test_nobody_is_interrupted_before_all_helpers_have_the_communicators(hub):
+    glance = in_a_barrier(hub)
+    actions = all_say(hub, glance, "", "it is not told from others", "")
+    assert not asked(actions)
+    freed = msgspec.convert(answered(actions), type=Freed)
+    assert freed == Freed((), ("Rank 1 cannot help: it is not told from others",))
+
+
+def test_a_helper_that_does_not_answer_is_no_helper(hub):
+    glance = in_a_barrier(hub)
+    say(hub, 0, glance.number, "")
+    say(hub, 1, glance.number, "")
+    actions = tick(hub, 4.0)
+    assert not asked(actions)
+    freed = msgspec.convert(answered(actions), type=Freed)
+    assert freed == Freed((), ("Rank 2 cannot help: it was not done in time",))
+
+
+def test_helpers_that_failed_are_asked_again(hub):
+    """Those who came back meanwhile can help now."""
+    glance = act_on(hub, in_a_barrier(hub), "", "join: no", "")
+    ((_, glance),) = asked(all_say(hub, glance, WAITING, None, None))
+    glance = act_on(hub, glance, "")
+    hub.answer("e0")
+    ((_, glance),) = asked(all_say(hub, glance, None))
+    assert glance.what == "drain"
+    freed = msgspec.convert(answered(all_say(hub, glance, 0)), type=Freed)
+    assert [ranks for ranks, _ in freed.freed] == ["0"]
+    assert not freed.refusals
+    assert not freed.left
+
+
+def test_who_came_back_and_who_did_not_is_told(hub):
+    hub.submit(targets="0", joint=True, silent=False)
+    ((_, glance),) = asked(hub.ask("unstick", targets="0"))
+    receives = (waits(recv(2, 7)), Recipe("Recv"))
+    ((_, glance),) = asked(all_say(hub, glance, WAITING, receives, None))
+    glance = act_on(hub, glance, "", "join: no", "")
+    ((_, glance),) = asked(all_say(hub, glance, WAITING, None, None))
+    glance = act_on(hub, glance, "", "join: no", "")
+    actions = all_say(hub, glance, WAITING, None, None)
+    assert not asked(actions)
+    freed = msgspec.convert(answered(actions), type=Freed)
+    assert [ranks for ranks, _ in freed.freed] == ["1"]
+    assert freed.left == "0"
+    assert freed.refusals == ("Rank 1 cannot help: join: no",)
+
+
 def the_hub_ends(hub):
     return hub.hear("oa", wire.Shutdown("a-9", "", True))
 
@@ -408,7 +494,7 @@ def test_what_was_brought_back_is_told_though_all_ends(hub, ends):
     waiting = (waits(recv(2, 7)), Recipe("Recv"))
     for rank, said in enumerate((waiting, None, None)):
         actions = say(hub, rank, glance.number, said)
-    for _ in range(2):  # flag, act
+    for _ in range(3):  # find, flag, act
         ((_, glance),) = asked(actions)
         for rank in range(3):
             actions = say(hub, rank, glance.number, "")
@@ -431,6 +517,20 @@ def test_ranks_that_only_want_a_core_get_more_time(hub):
     hub.feed(SeenOutside(2, "", starved=True))
     shown = snapshot(say(hub, 2, number, waits(recv(1))))
     assert shown.worlds[0].states[2].doing is Doing.MPI
+
+
+def test_of_those_that_never_get_one_the_stack_is_shown(hub):
+    hub.submit(targets="0-2")
+    see(hub, targets="2")
+    for _ in range(20):
+        assert not sent(hub.feed(SeenOutside(2, DUMP, starved=True)), wire.Answer)
+        actions = tick(hub, 0.3)
+        if sent(actions, wire.Answer):
+            break
+    shown = snapshot(actions)
+    ((ranks, ((_, frames),)),) = shown.stacks
+    assert (ranks, frames[-1]) == ("2", ("/home/ann/solver.py", 120, "step"))
+    assert shown.worlds[0].states[2].doing is Doing.UNREACHABLE
 
 
 def test_but_not_for_ever(hub):

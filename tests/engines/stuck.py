@@ -138,6 +138,8 @@ def nested():
 
 
 def duplicates():
+    if rank != 1:
+        comm.Create_group(comm.Get_group().Incl([0, 2]))
     mine, yours = comm.Dup(), comm.Dup().Dup()
     (mine if rank == 0 else yours).Barrier()
 

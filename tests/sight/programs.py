@@ -114,6 +114,25 @@ def duplicates():
     first, second = comm.Dup(), comm.Dup()
     (first if rank == 0 else second).Barrier()
 
+def duplicates_after_a_group():
+    if rank != 1:
+        comm.Create_group(comm.Get_group().Incl([0, 2]))
+    duplicates()
+
+def rows_alike():
+    global row, other_row
+    row, other_row = comm.Split(0), comm.Split(0)
+    if rank != 1:
+        row.Barrier()
+
+def forgotten():
+    global handle
+    local = comm.Dup()
+    if rank == 1:
+        handle = local.handle
+        return
+    local.Barrier()
+
 def requests():
     request = comm.Irecv(np.zeros(8), source=(rank + 1) % size, tag=5)
     MPI.Request.Waitall([request])

@@ -56,6 +56,7 @@ PROGRAMS = {
     "sleeper": Expected("IMBALANCE", "0", "comm.allgather", "interrupt"),
     "c_loop": Expected("IMBALANCE", "0", "comm.Barrier()", "interrupt"),
     "duplicates": Expected("DEADLOCK", "", ".Barrier()", said=["comm "]),
+    "duplicates_after_a_group": Expected("DEADLOCK", "", ".Barrier()"),
     "nested": Expected("MISMATCH QUIET"),
 }
 
@@ -127,10 +128,10 @@ def error_of(result: AsyncResult, rank: int) -> object:
     return result._requests[0].value(rank)
 
 
-@pytest.mark.parametrize("ranks", SIZES, indirect=True, scope="module")
+@pytest.mark.parametrize("size", SIZES, scope="module")
 @pytest.mark.parametrize("program", CASES)
 def test_a_program_that_hangs_is_explained_and_revived(
-    ranks: Client, program: str
+    ranks: Client, program: str, size: int
 ) -> None:
     expected = PROGRAMS[program]
     result = ranks[:].execute(f"{program}()", silent=False, block=False)
@@ -150,10 +151,72 @@ def test_a_program_that_hangs_is_explained_and_revived(
 
 
 def end(rc: Client, result: AsyncResult) -> None:
-    """Whatever failed, the next test finds ranks that are free."""
+    """Whatever was seen, the next test finds ranks that are free; if that fails it gets
+    others."""
     if result.done():
         return
     rc[:].interrupt()
     if not result.wait(2):
         rc[:].unstick()
     assert result.wait(10), str(rc[:].stuck())
+
+
+def blocked(rc: Client, ranks: set[int]) -> None:
+    wait_until(lambda: set(rc[:].stuck().blocked) == ranks, LONG, "ranks that wait")
+
+
+def test_nobody_is_interrupted_if_a_rank_lacks_the_communicator(ranks: Client) -> None:
+    result = ranks[:].execute("forgotten()", silent=False, block=False)
+    try:
+        blocked(ranks, {0, 2})
+        refused = ranks[:].unstick()
+        assert "Refused, nothing was lost" in refused.text
+        assert "Rank 1 cannot help: nothing in Python has the comm" in refused.text
+        ranks[1].execute("MPI.Comm.fromhandle(handle).Barrier()", block=True)
+        result.get(LONG)  # none of them raises KeyboardInterrupt
+        works_again(ranks)
+    finally:
+        end(ranks, result)
+
+
+def test_nobody_takes_part_in_one_of_two_that_look_alike(ranks: Client) -> None:
+    result = ranks[:].execute("rows_alike()", silent=False, block=False)
+    try:
+        blocked(ranks, {0, 2})
+        refused = ranks[:].unstick()
+        assert "of ranks 0-2 is not told from others" in refused.text
+        assert "nothing was lost" in refused.text
+        ranks[1].execute("row.Barrier()", block=True)
+        result.get(LONG)  # none of them raises KeyboardInterrupt
+        works_again(ranks)
+    finally:
+        end(ranks, result)
+
+
+FAILING = """
+from steer.engines import freeing
+def no(*_):
+    raise TimeoutError("no")
+real, freeing._join = freeing._join, no
+"""
+
+
+@pytest.mark.slow
+def test_who_came_back_helps_the_others_at_the_second_time(ranks: Client) -> None:
+    """A helper that fails leaves others in the middle; they take part only once."""
+    ranks[1].execute(FAILING, block=True)
+    result = ranks[:].execute("duplicates()", silent=False, block=False)
+    try:
+        blocked(ranks, {0, 1, 2})
+        partly = ranks[:].unstick()
+        assert set(partly.ranks) == {1, 2}, partly.text
+        assert set(partly.left) == {0}
+        assert "Ranks 1-2: back" in partly.text
+        assert "Rank 0 waits still:\n  Rank 1 cannot help: join: no" in partly.text
+        ranks[1].execute("freeing._join = real", block=True)
+        rest = ranks[:].unstick()
+        assert set(rest.ranks) == {0}, rest.text
+        assert result.wait(LONG)
+        works_again(ranks)
+    finally:
+        end(ranks, result)
