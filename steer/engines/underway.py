@@ -84,6 +84,9 @@ def _other_threads() -> tuple[str, ...]:
     main = threading.main_thread()
     here = threading.current_thread()
     frames = sys._current_frames()
+    # With our own in it they would all be kept, until the collector comes, with all
+    # that the program had in its functions.
+    frames.pop(here.ident or 0, None)
     found = []
     for thread in threading.enumerate():
         ours = thread.name.startswith("steer-")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import gc
 import os
 import sys
 import threading
 import time
+import weakref
 from contextlib import contextmanager
 
 import pytest
@@ -177,3 +179,24 @@ def test_threads_of_the_users_count_and_ours_do_not():
         go.set()
         for thread in threads:
             thread.join()
+
+
+def test_a_look_keeps_nothing_of_the_program_alive(watcher):
+    class Field:
+        """As large as the memory."""
+
+    fields = []
+
+    def solve():
+        field = Field()
+        fields.append(weakref.ref(field))
+        with beside(lambda: (watcher.look(deep=True), open_operations())) as found:
+            wait_until(lambda: found, 5, "a look")
+
+    gc.collect()
+    gc.disable()
+    try:
+        solve()
+        assert fields[0]() is None
+    finally:
+        gc.enable()
