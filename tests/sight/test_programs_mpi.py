@@ -161,14 +161,21 @@ def end(rc: Client, result: AsyncResult) -> None:
     assert result.wait(10), str(rc[:].stuck())
 
 
-def blocked(rc: Client, ranks: set[int]) -> None:
-    wait_until(lambda: set(rc[:].stuck().blocked) == ranks, LONG, "ranks that wait")
+def in_barrier(rc: Client, ranks: set[int]) -> None:
+    """Wait until they are, and the others are in nothing."""
+
+    def there() -> bool:
+        states = rc[:].stuck().states
+        calls = {i: state.call.op for i, state in states.items() if state.call}
+        return calls == dict.fromkeys(ranks, "Barrier")
+
+    wait_until(there, LONG, "ranks that wait in Barrier")
 
 
 def test_nobody_is_interrupted_if_a_rank_lacks_the_communicator(ranks: Client) -> None:
     result = ranks[:].execute("forgotten()", silent=False, block=False)
     try:
-        blocked(ranks, {0, 2})
+        in_barrier(ranks, {0, 2})
         refused = ranks[:].unstick()
         assert "Refused, nothing was lost" in refused.text
         assert "Rank 1 cannot help: nothing in Python has the comm" in refused.text
@@ -182,7 +189,7 @@ def test_nobody_is_interrupted_if_a_rank_lacks_the_communicator(ranks: Client) -
 def test_nobody_takes_part_in_one_of_two_that_look_alike(ranks: Client) -> None:
     result = ranks[:].execute("rows_alike()", silent=False, block=False)
     try:
-        blocked(ranks, {0, 2})
+        in_barrier(ranks, {0, 2})
         refused = ranks[:].unstick()
         assert "of ranks 0-2 is not told from others" in refused.text
         assert "nothing was lost" in refused.text
@@ -207,7 +214,7 @@ def test_who_came_back_helps_the_others_at_the_second_time(ranks: Client) -> Non
     ranks[1].execute(FAILING, block=True)
     result = ranks[:].execute("duplicates()", silent=False, block=False)
     try:
-        blocked(ranks, {0, 1, 2})
+        in_barrier(ranks, {0, 1, 2})
         partly = ranks[:].unstick()
         assert set(partly.ranks) == {1, 2}, partly.text
         assert set(partly.left) == {0}
