@@ -160,6 +160,7 @@ def test_receives_head_to_head(tmp_path, n):
         assert min(seen.took) < 0.05
 
 
+@pytest.mark.slow
 def test_a_wrong_tag_with_a_victim(tmp_path):
     seen = see("wrong_tag", tmp_path)
     head = seen.found.head
@@ -171,6 +172,7 @@ def test_a_wrong_tag_with_a_victim(tmp_path):
     assert "ssend(dest=1, tag=7, comm WORLD)" in said
 
 
+@pytest.mark.slow
 def test_nested_communicators(tmp_path):
     seen = see("nested", tmp_path)
     names = [seen[rank].call.comm for rank in range(3)]
@@ -181,6 +183,7 @@ def test_nested_communicators(tmp_path):
     assert shown.count("#1 of 0-1") + shown.count("comm of 0-1#1") == 2, shown
 
 
+@pytest.mark.either_mpi
 def test_requests_that_nobody_fulfils(tmp_path):
     seen = see("requests", tmp_path)
     assert [seen[rank].call.op for rank in range(3)] == ["Waitall"] * 3
@@ -189,6 +192,7 @@ def test_requests_that_nobody_fulfils(tmp_path):
     assert seen.found.head.kind is Kind.DEADLOCK, text(seen.found)
 
 
+@pytest.mark.slow
 def test_a_big_message_that_may_still_come_is_no_proof(tmp_path):
     seen = see("big_message_on_its_way", tmp_path)
     assert seen[0].open.size == 400_000_000
@@ -196,6 +200,7 @@ def test_a_big_message_that_may_still_come_is_no_proof(tmp_path):
     assert "deadlock" not in text(seen.found).lower()
 
 
+@pytest.mark.either_mpi
 def test_mismatched_collectives(tmp_path):
     seen = see("mismatch", tmp_path)
     head = seen.found.head
@@ -267,6 +272,7 @@ def test_a_rank_that_works(tmp_path, program, busy, doing, what):
     assert seen[busy].spot.function == program
 
 
+@pytest.mark.slow
 def test_native_code_that_holds_the_gil(tmp_path):
     seen = see("native_with_gil", tmp_path, silent=1)
     assert seen[0].doing is Doing.HOLDING
@@ -274,6 +280,7 @@ def test_native_code_that_holds_the_gil(tmp_path):
     assert seen.found.head.kind is Kind.IMBALANCE, text(seen.found)
 
 
+@pytest.mark.slow
 def test_a_collective_that_holds_the_gil(tmp_path):
     """mpi4py 4.1.2 duplicates a communicator in its first reduction, under the GIL."""
     seen = see("gil_holding_collective", tmp_path, silent=2)
