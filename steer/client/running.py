@@ -314,9 +314,10 @@ class _Pilot:
             for job in self._jobs:
                 job.signal(signum)  # the launcher hands it on
             return False
-        everybody = str(RankSet(self._link.core.engines))
-        if not everybody:
+        if not self._link.core.engines:
             return True
+        # Of some we may not have heard yet that they are there; the hub has.
+        everybody = str(RankSet(range(self._cluster.n or 1)))
         with contextlib.suppress(SteerError):
             self._link.wait(self._link.signal(signum, everybody), PATIENCE)
         return False
