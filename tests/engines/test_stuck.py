@@ -221,6 +221,7 @@ def test_mismatched_collectives(tmp_path):
         pytest.param("early_return", 2, "allreduce", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_a_rank_that_finished(tmp_path, program, gone, op):
     seen = see(program, tmp_path)
     head = seen.found.head
@@ -229,6 +230,7 @@ def test_a_rank_that_finished(tmp_path, program, gone, op):
     assert {seen[rank].call.op for rank in head.waiting} == {op}
 
 
+@pytest.mark.slow
 def test_a_worker_that_failed(tmp_path):
     seen = see("dead_worker", tmp_path)
     head = seen.found.head
@@ -263,6 +265,7 @@ def test_a_wildcard_without_a_sender(tmp_path):
         ),
     ],
 )
+@pytest.mark.slow
 def test_a_rank_that_works(tmp_path, program, busy, doing, what):
     seen = see(program, tmp_path)
     head = seen.found.head
