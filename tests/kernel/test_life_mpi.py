@@ -152,6 +152,7 @@ def test_a_dead_hub_is_named(make):
 # -- restart and the end
 
 
+@pytest.mark.slow
 def test_restart_gives_new_ranks(make):
     front = make(Plan(n=2))
     front.run("x = 'old'")
@@ -188,6 +189,7 @@ def test_a_killed_kernel_leaves_nothing(make, private_home):
     )
 
 
+@pytest.mark.slow
 def test_attached_kernels_leave_the_cluster(make):
     with Cluster(n=2, cluster_id="shared") as rc:
         rc[:].push({"x": 5}, block=True)
