@@ -263,6 +263,7 @@ def test_the_notebook_runs_from_top_to_bottom(run_notebook: Callable[[str], Ran]
     assert len(ran.errors()) == 2, ran.errors()
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 @pytest.mark.either_mpi
 @pytest.mark.timeout(120)
