@@ -137,9 +137,9 @@ class Fences:
             return FREE
         before = self._get(Family.HOLD)
         point = self._next()
-        if self._is_kept_at(before):
-            point = self._get(Family.C)
         if point != FINISHED:
+            if self._is_kept_at(before):
+                point = self._get(Family.C)
             if ends and point == self._get(Family.DID):
                 point += 1  # what is to end may have been done here
             point = max(point + ahead, goal)

@@ -339,5 +339,8 @@ def test_a_plan_at_a_stop_is_done_there_though_another_is_being_done():
     words[base + Family.AT] = page.NOWHERE
     assert fences.prepare(1, 12) == 12
     fences.withdraw(1)
+    words[Head.FIN] = 1  # what was done there has ended the program
+    assert fences.prepare(2, 12) == FINISHED
+    words[Head.FIN] = 0
     fences.release(1)
-    assert fences.prepare(2, 12) == 13
+    assert fences.prepare(3, 12) == 13
