@@ -54,6 +54,8 @@ def private_home() -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPYTHONDIR", str(home / "ipython"))
         patch.setenv("XDG_RUNTIME_DIR", str(runtime))
+        # Ranks that print piece by piece mix their lines, with every launcher.
+        patch.delenv("PYTHONUNBUFFERED", raising=False)
         patch.setenv(TAG, _SESSION)
         before = traces(_SESSION, home)
         yield home

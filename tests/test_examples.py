@@ -236,6 +236,7 @@ def run_notebook(
     shutil.rmtree(runtime)
 
 
+@pytest.mark.either_mpi
 @pytest.mark.mpi
 @pytest.mark.timeout(120)
 def test_the_notebook_runs_from_top_to_bottom(run_notebook: Callable[[str], Ran]):
@@ -262,6 +263,7 @@ def test_the_notebook_runs_from_top_to_bottom(run_notebook: Callable[[str], Ran]
     assert len(ran.errors()) == 2, ran.errors()
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 @pytest.mark.either_mpi
 @pytest.mark.timeout(120)
@@ -304,6 +306,7 @@ def test_the_farm_runs(tmp_path: Path):
     assert "pond: 32 runs" in picture.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 @pytest.mark.either_mpi
 @pytest.mark.timeout(120)
@@ -320,6 +323,7 @@ def test_the_notebook_of_the_farm_runs(run_notebook: Callable[[str], Ran]):
     assert ran.errors() == []
 
 
+@pytest.mark.either_mpi
 @pytest.mark.mpi
 def test_a_plate_is_heated_alike_on_any_number_of_ranks(tmp_path: Path):
     plates = []

@@ -173,14 +173,24 @@ def _pump(writing: int) -> None:
 
 
 class _Signals:
-    """Signals, as events; before there is a program they end the start."""
+    """Signals, as events; before there is a program they end the start.
+
+    Python runs handlers in the main thread, and a signal that comes just before that
+    thread begins to wait on a queue does not end the wait. So another thread, which the
+    signal's number comes to through a pipe, puts something into the queue.
+    """
 
     def __init__(self) -> None:
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._raises = True
         self._before: dict[int, Any] = {}
+        self._bell = self._bell_before = -1
 
     def __enter__(self) -> _Signals:
+        heard, self._bell = os.pipe()
+        os.set_blocking(self._bell, False)
+        self._bell_before = signal.set_wakeup_fd(self._bell, warn_on_full_buffer=False)
+        threading.Thread(target=self._wake, args=(heard,), daemon=True).start()
         for signum in (signal.SIGINT, *PASSED_ON):
             ignored = signal.getsignal(signum) is signal.SIG_IGN  # as nohup has it
             if not ignored:
@@ -190,6 +200,13 @@ class _Signals:
     def __exit__(self, *_: object) -> None:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
+        signal.set_wakeup_fd(self._bell_before)
+        os.close(self._bell)
+
+    def _wake(self, heard: int) -> None:
+        while os.read(heard, 64):
+            self.events.put(("heard", None))
+        os.close(heard)
 
     def _came(self, signum: int, _: object) -> None:
         if not self._raises:
@@ -327,9 +344,10 @@ class _Pilot:
             for job in self._jobs:
                 job.signal(signum)  # the launcher hands it on
             return False
-        everybody = str(RankSet(self._link.core.engines))
-        if not everybody:
+        if not self._link.core.engines:
             return True
+        # Of some we may not have heard yet that they are there; the hub has.
+        everybody = str(RankSet(range(self._cluster.n or 1)))
         with contextlib.suppress(SteerError):
             self._link.wait(self._link.signal(signum, everybody), PATIENCE)
         return False

@@ -123,7 +123,9 @@ class Reports:
                 self._ended(news.facts["plan"], news)
 
     def _heard_plan(self, number: int, news: News) -> None:
-        self._over.pop(number, None)  # perhaps a number that an earlier hub gave out
+        known = self._planned.get(number)
+        if known is not None and (known.text, known.point) != (news.text, news.point):
+            self._over.pop(number, None)  # a number that an earlier hub gave out
         _keep(self._planned, number, news, self.KEPT)
         ends = news.facts.get("ends", 0)
         if not ends:

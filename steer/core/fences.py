@@ -138,6 +138,8 @@ class Fences:
         before = self._get(Family.HOLD)
         point = self._next()
         if point != FINISHED:
+            if self._is_kept_at(before):
+                point = self._get(Family.C)
             if ends and point == self._get(Family.DID):
                 point += 1  # what is to end may have been done here
             point = max(point + ahead, goal)
@@ -254,6 +256,11 @@ class Fences:
         if new and (c == 1 or (self._get(Family.LOGICAL) and c != NOWHERE)):
             return c
         return c + 1
+
+    def _is_kept_at(self, hold: int) -> bool:
+        """Whether it was seen to hold there: then it stays at that point also while it
+        is not seen to hold, because it does what is planned there."""
+        return self._committed and self._said_held and hold <= self._get(Family.C)
 
     def _open(self) -> None:
         """Raise the fence to what main has to look at next."""

@@ -221,10 +221,8 @@ class Plans:
             return
         ahead, goal = 0, event.point or self.stopped_at
         if goal is None:
-            goal, ahead = (
-                self._last_ahead(),
-                max(SOON, math.ceil(self.rate * self.trip * 3)),
-            )
+            goal = self._last_ahead()
+            ahead = max(SOON, math.ceil(self.rate * self.trip * 3))
         plan.began, plan.point = now, goal
         self.preparing = plan
         self.due = now + PATIENCE

@@ -123,6 +123,7 @@ def iris():
     return make_classification(300, 10, random_state=1)
 
 
+@pytest.mark.slow
 def test_scikit_learn_runs_on_ranks_with_the_same_outcome(ex, iris):
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.model_selection import GridSearchCV

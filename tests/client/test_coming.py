@@ -146,6 +146,7 @@ def test_nothing_to_show_makes_no_output(four: Acting) -> None:
     assert outputs.shown == []
 
 
+@pytest.mark.slow
 def test_a_flood_is_not_drawn_line_by_line(
     four: Acting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,6 +98,15 @@ def test_a_plan_waits_until_it_is_done(run):
     assert plan.done
 
 
+def test_a_plan_may_be_done_before_its_answer_comes(run):
+    """The answer waits for the other loops; the same is said of it again then."""
+    plan = run.at("+50", "save()")
+    run.tell("planned", plan.text, plan=plan.number, every=0, ends=0)
+    run.tell("done", "save(): done", plan=plan.number, over=True)
+    run.tell("planned", plan.text, plan=plan.number, every=0, ends=0)
+    assert plan.wait(10).text == "save(): done"
+
+
 def test_a_plan_that_is_taken_back_is_over(run):
     plan = run.at("+50", "save()")
     run.tell("planned", plan.text, plan=plan.number, every=0, ends=0)

@@ -324,3 +324,23 @@ def test_what_was_done_at_a_point_is_not_ended_there():
         words[base + word] = 12
     assert fences.prepare(1, 0) == 12
     assert fences.prepare(2, 0, ends=1) == 13
+
+
+def test_a_plan_at_a_stop_is_done_there_though_another_is_being_done():
+    """Main does not say that it holds while it does what is planned."""
+    words = [0] * page.WORDS
+    base = page.add_family(words, "step", False)
+    fences = Fences(words, base)
+    fences.adopt()
+    fences.arm(1)
+    fences.commit(1, 12)
+    words[base + Family.C] = words[base + Family.AT] = 12
+    assert fences.look().held_at == 12
+    words[base + Family.AT] = page.NOWHERE
+    assert fences.prepare(1, 12) == 12
+    fences.withdraw(1)
+    words[Head.FIN] = 1  # what was done there has ended the program
+    assert fences.prepare(2, 12) == FINISHED
+    words[Head.FIN] = 0
+    fences.release(1)
+    assert fences.prepare(3, 12) == 13

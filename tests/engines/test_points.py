@@ -338,19 +338,23 @@ def test_communicators_of_the_same_ranks_are_one_family(session, monkeypatch):
     assert session.words[FIRST] == 20
 
 
-def test_points_are_for_the_main_thread(session):
-    points.point("solve")
+def warnings_in_another_thread(come):
     told = []
 
     def other():
         with pytest.warns(UserWarning, match="main thread only") as warned:
-            points.point("solve")
+            come()
         told.extend(warned)
 
     thread = threading.Thread(target=other)
     thread.start()
     thread.join(10)
-    assert len(told) == 1
+    return len(told)
+
+
+def test_points_are_for_the_main_thread(session):
+    points.point("solve")
+    assert warnings_in_another_thread(lambda: points.point("solve")) == 1
     assert session.words[FIRST] == 1
 
 
@@ -366,17 +370,7 @@ def test_another_thread_does_not_count_points_of_the_main_thread(session, come, 
     if armed:
         assert fences.arm(1) == 2
         fences.commit(1, 2)
-    told = []
-
-    def other():
-        with pytest.warns(UserWarning, match="main thread only") as warned:
-            come()
-        told.extend(warned)
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    thread.join(10)
-    assert len(told) == 1
+    assert warnings_in_another_thread(come) == 1
     assert session.words[FIRST] == 1
     fences.adopt()
     points.point()

@@ -176,7 +176,7 @@ def test_a_wrong_tag_with_a_victim(tmp_path):
     assert "ssend(dest=1, tag=7, comm WORLD)" in said
 
 
-@pytest.mark.either_mpi
+@pytest.mark.slow
 def test_nested_communicators(tmp_path):
     seen = see("nested", tmp_path)
     names = [seen[rank].call.comm for rank in range(3)]
@@ -195,7 +195,7 @@ def test_duplicates_of_a_communicator_are_told_apart(tmp_path):
     assert "#2.1" in text(seen.found)
 
 
-@pytest.mark.slow
+@pytest.mark.either_mpi
 def test_requests_that_nobody_fulfils(tmp_path):
     seen = see("requests", tmp_path)
     assert [seen[rank].call.op for rank in range(3)] == ["Waitall"] * 3
@@ -204,7 +204,7 @@ def test_requests_that_nobody_fulfils(tmp_path):
     assert seen.found.head.kind is Kind.DEADLOCK, text(seen.found)
 
 
-@pytest.mark.either_mpi
+@pytest.mark.slow
 def test_a_big_message_that_may_still_come_is_no_proof(tmp_path):
     seen = see("big_message_on_its_way", tmp_path)
     assert seen[0].open.size == 400_000_000
@@ -212,6 +212,7 @@ def test_a_big_message_that_may_still_come_is_no_proof(tmp_path):
     assert "deadlock" not in text(seen.found).lower()
 
 
+@pytest.mark.either_mpi
 def test_mismatched_collectives(tmp_path):
     seen = see("mismatch", tmp_path)
     head = seen.found.head

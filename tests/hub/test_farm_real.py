@@ -131,6 +131,7 @@ def test_what_a_killed_engine_ran_is_tried_again_elsewhere(cluster, tmp_path):
     assert values(futures, 20) == [8] * 100 + [7]
 
 
+@pytest.mark.slow
 def test_a_task_over_its_time_is_interrupted_and_if_it_does_not_stop_killed(cluster):
     link = cluster.link(N)
 

@@ -169,6 +169,7 @@ def is_busy(rc: Client, rank: int) -> bool:
     return bool(queues.get(rank))
 
 
+@pytest.mark.slow
 def test_the_command_says_how_others_connect(terminal, connect):
     child = terminal("console", "--cluster-id", "consoles", "--existing")
     child.expect(r"jupyter console --existing (\S+)\r\n")

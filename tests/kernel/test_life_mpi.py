@@ -56,6 +56,7 @@ def pids(front) -> list[int]:
 # -- starting
 
 
+@pytest.mark.slow
 def test_the_front_end_is_answered_while_ranks_start(make, queued, go):
     front = make(queued)
     assert front.ask("kernel_info")["status"] == "ok"
@@ -130,6 +131,7 @@ def test_a_rank_that_dies_is_named_and_cells_run_on_all_or_none(make):
     assert "[0,2] (2)  here" in front.run("%%rank 0,2\nprint('here')").text
 
 
+@pytest.mark.slow
 def test_of_a_world_that_is_gone_the_first_death_is_told(make):
     front = make(Plan(n=3))
     front.run("%%rank 1\nimport os; os.kill(os.getpid(), 9)")
@@ -139,6 +141,7 @@ def test_of_a_world_that_is_gone_the_first_death_is_told(make):
     assert "2 others ended after it. Restart the kernel" in said.error
 
 
+@pytest.mark.slow
 def test_a_dead_hub_is_named(make):
     front = make(Plan(n=1, engines="local"))
     *_, hub = pids(front)
@@ -152,6 +155,7 @@ def test_a_dead_hub_is_named(make):
 # -- restart and the end
 
 
+@pytest.mark.slow
 def test_restart_gives_new_ranks(make):
     front = make(Plan(n=2))
     front.run("x = 'old'")
@@ -165,6 +169,7 @@ def test_restart_gives_new_ranks(make):
     )
 
 
+@pytest.mark.slow
 def test_an_end_in_the_middle_of_a_cell_leaves_nothing(make):
     front = make(Plan(n=2))
     before = pids(front)
@@ -188,6 +193,7 @@ def test_a_killed_kernel_leaves_nothing(make, private_home):
     )
 
 
+@pytest.mark.slow
 def test_attached_kernels_leave_the_cluster(make):
     with Cluster(n=2, cluster_id="shared") as rc:
         rc[:].push({"x": 5}, block=True)

@@ -40,8 +40,8 @@ def test_ctrl_c_where_a_rank_waits_for_another(bare, world, press, tmp_path):
     ran = bare.fails(
         "%%px\nimport time, pathlib\nif rank == 0:\n"
         f"    pathlib.Path({str(mark)!r}).touch()\n"
-        "    try: time.sleep(60)\n    finally: comm.barrier()\n"
-        "else: comm.barrier()",
+        "    try: time.sleep(60)\n    finally: comm.send(1, 1); comm.send(1, 2)\n"
+        "else: comm.recv(source=0)",  # or it was interrupted before: then it never does
         KeyboardInterrupt,
     )
     assert "Received Keyboard Interrupt" in ran.err

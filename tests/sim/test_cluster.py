@@ -286,6 +286,7 @@ def _first_seed() -> int:
     return 1_000_000 if os.environ.get("CI") else time.time_ns() % 10**9
 
 
+@pytest.mark.slow
 def test_new_histories(monkeypatch):
     """As many as fit into some seconds, each from a seed never seen before."""
     first = int(os.environ.get("STEER_SIM_SEED") or _first_seed())

@@ -94,6 +94,7 @@ def test_a_stop_that_was_under_way_comes_about(tmp_path):
 ALONE = {"STEER_PAGES": "off"}
 
 
+@pytest.mark.slow
 def test_stops_without_shared_pages(tmp_path):
     with running(tmp_path, PROGRAM, environment=ALONE) as run:
         assert "controls its fences itself" in log_of(run)
