@@ -25,7 +25,7 @@ from types import FrameType
 
 from steer.core.rankstates import Call, Look, Open, Spot
 from steer.core.stacks import DEEPEST
-from steer.engines import blocked
+from steer.engines import blocked, turns
 from steer.engines.underway import open_operations
 
 SIGNAL = signal.SIGRTMIN + 7
@@ -43,6 +43,7 @@ class Stillness:
 
     def __init__(self) -> None:
         self._since: float | None = None
+        self._turns: turns.Turns | None = None
         self._runs = 0
         self._before: object = None
 
@@ -62,6 +63,7 @@ class Stillness:
     def arm(self) -> None:
         """Make sure that one call is pending; in any thread."""
         if self._since is None:
+            self._turns = turns.of_main()
             self._since = monotonic()
             _thread.interrupt_main(SIGNAL)  # type: ignore[arg-type]
 
@@ -79,6 +81,15 @@ class Stillness:
         armed."""
         since = self._since
         return 0.0 if since is None else monotonic() - since
+
+    def in_native_code(self) -> bool:
+        """Whether main has been in one native call for long enough to say so: on a
+        crowded machine it may just have had no core."""
+        still = self.seconds()
+        if still < NATIVE_AFTER:
+            return False
+        had_none = turns.without(self._turns, turns.of_main(), still)
+        return still - had_none > NATIVE_AFTER / 2
 
 
 class Watcher:
@@ -115,9 +126,9 @@ class Watcher:
         still = self.still.seconds()
         if self.still.runs != runs or frame.f_lasti != at or still == 0.0:
             return Look(spot)  # it went on meanwhile: what was read belongs to no time
-        if still < NATIVE_AFTER:
+        if call or not self.still.in_native_code():
             native = ""
-        return Look(spot, "" if call else native, call, still, opened)
+        return Look(spot, native, call, still, opened)
 
 
 def _call_of(frame: FrameType) -> tuple[Call | None, str]:

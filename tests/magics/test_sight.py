@@ -19,8 +19,7 @@ def solve(depth, seconds):
     if depth:
         return solve(depth - 1, seconds)
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        residual = 0.25
+    while time.monotonic() < end: residual = 0.25  # one line for all ranks
 u = [1.0, 2.0]
 solve(2, {seconds})
 """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +21,14 @@ LONG = 30.0
 
 
 @pytest.mark.either_mpi
-def test_a_rank_that_holds_the_gil_is_seen_from_outside(ranks: Client) -> None:
-    result = ranks[:].execute("native_with_gil()", silent=False, block=False)
+def test_a_rank_that_holds_the_gil_is_seen_from_outside(
+    ranks: Client, tmp_path: Path
+) -> None:
+    door = tmp_path / "door"
+    os.mkfifo(door)
+    code = f"native_with_gil({str(door)!r})"
+    result = ranks[:].execute(code, silent=False, block=False)
+    writing = os.open(door, os.O_RDWR)  # does not wait for who reads
     try:
         wait_until(
             lambda: ranks[:].status().doing(0) == "in native code with the GIL",
@@ -29,12 +37,15 @@ def test_a_rank_that_holds_the_gil_is_seen_from_outside(ranks: Client) -> None:
         seen = ranks[:].stuck()
         assert seen.verdict == "IMBALANCE", seen.text
         line = seen.states[0].spot.line
-        assert "sum(range" in SETUP.split("\n")[line - 1]
+        assert "PyDLL(None).read" in SETUP.split("\n")[line - 1]
         tree = ranks[:].where()
         assert "native_with_gil" in tree.text
         assert set(RankSet.from_mask(tree.tree.mask)) == {0, 1, 2}
     finally:
-        assert result.wait(3 * LONG)
+        os.write(writing, b"x")
+        assert result.wait(LONG)
+        os.close(writing)
+    result.get()
     works_again(ranks)
 
 
