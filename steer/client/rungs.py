@@ -13,14 +13,15 @@ import msgspec
 
 from steer.client.sight import Seen
 from steer.core.sightings import Freed
+from steer.core.unsticking import LONGEST
 from steer.errors import UsageError
 from steer.ranks import RankSet, describe
 
 if TYPE_CHECKING:
     from steer.client.client import Client
 
-PATIENCE = 30.0
-"""Seconds in which all of a world can be brought back."""
+PATIENCE = LONGEST + 15.0
+"""Seconds in which all of a world can be brought back: longer than the hub tries."""
 _KILL = "%pxkill ends the ranks, with all that they have"
 
 
@@ -46,39 +47,47 @@ class Unstuck(Seen):
             self.freed[ranks] = call
         self.left = RankSet.parse(told.left)
         """Those that wait still, though others were brought back or interrupted."""
+        self.ended: dict[str, str] = dict(told.ended)
+        """By ranks: the call in which those were that are gone by now."""
         self.dropped = told.dropped
+        self.notes = told.notes
         self.text = "".join(f"{line}\n" for line in self._lines())
 
     @property
     def ranks(self) -> RankSet:
         """All that were brought back."""
-        found = RankSet()
-        for ranks in self.freed:
-            found = found | RankSet.parse(ranks)
-        return found
+        return _all(self.freed)
 
     def _lines(self) -> list[str]:
+        if not (self.freed or self.ended or self.left or self.refusals):
+            return ["No rank waits in MPI.", *self._notes()]
+        if self.refusals and not (self.freed or self.ended or self.left):
+            # Notes are of what cannot be taken back.
+            lost = "Refused:" if self.notes else "Refused, nothing was lost:"
+            return [lost, *self._reasons(), *self._notes(), f"→ %pxwhere    {_KILL}"]
+        lines = [*self._back(), *self._gone()]
         if self.left:
-            return [*self._back(), *self._only_in_part()]
-        if self.refusals:
-            return [
-                "Refused, nothing was lost:" if not self.freed else "Only in part:",
-                *self._reasons(),
-                f"→ %pxwhere    {_KILL}",
-            ]
-        if not self.freed:
-            return ["No rank waits in MPI."]
-        lost = "Variables and communicators are as they were."
-        if self.dropped:
-            many = "message" if self.dropped == 1 else "messages"
-            lost += f" {self.dropped} {many} that nobody had received: thrown away."
-        return [*self._back(), lost]
+            lines += self._only_in_part()
+        elif self.refusals:
+            lines += ["Only in part:", *self._reasons()]
+        return [*lines, *self._lost(), *self._notes()]
 
     def _back(self) -> list[str]:
         if not self.freed:
             return []
         lines = [f"{_upper(describe(self.ranks))}: back, with KeyboardInterrupt at"]
         return lines + [f"  [{ranks}]  {call}" for ranks, call in self.freed.items()]
+
+    def _gone(self) -> list[str]:
+        if not self.ended:
+            return []
+        who = _upper(describe(_all(self.ended)))
+        return [
+            f"{who}: given KeyboardInterrupt, and not there any more. A program under "
+            "steer run ends by it if it does not catch it; with --post-mortem its "
+            "ranks stay. They were at",
+            *[f"  [{ranks}]  {call}" for ranks, call in self.ended.items()],
+        ]
 
     def _only_in_part(self) -> list[str]:
         wait = "waits" if len(self.left) == 1 else "wait"
@@ -88,8 +97,27 @@ class Unstuck(Seen):
             f"→ %pxunstick again: who came back may help now    {_KILL}",
         ]
 
+    def _lost(self) -> list[str]:
+        lost = []
+        if self.freed and not (self.left or self.refusals):
+            lost = ["Variables and communicators are as they were."]
+        if self.dropped:
+            many = "message" if self.dropped == 1 else "messages"
+            lost.append(f"{self.dropped} {many} that nobody had received: thrown away.")
+        return [" ".join(lost)] if lost else []
+
     def _reasons(self) -> list[str]:
         return [f"  {reason}." for reason in self.refusals]
+
+    def _notes(self) -> list[str]:
+        return [f"{note}." for note in self.notes]
+
+
+def _all(calls: dict[str, str]) -> RankSet:
+    found = RankSet()
+    for ranks in calls:
+        found = found | RankSet.parse(ranks)
+    return found
 
 
 class Killed(Seen):
@@ -113,14 +141,14 @@ def interrupt(client: Client, targets: Sequence[int]) -> Interrupted:
     return Interrupted(RankSet.parse(done["signalled"]))
 
 
-def unstick(client: Client, targets: Sequence[int]) -> Unstuck:
-    """Bring the worlds of these ranks back."""
+def unstick(client: Client, targets: Sequence[int], insist: bool = False) -> Unstuck:
+    """Bring the world of these ranks back."""
     link = client.link
     engines = link.core.engines
     worlds = {engines[i].world for i in targets}
     if len(worlds) > 1:
         raise UsageError("These are ranks of several worlds; name those of one.")
-    future = link.ask("unstick", targets=str(RankSet(targets)))
+    future = link.ask("unstick", targets=str(RankSet(targets)), insist=insist)
     told: Any = link.wait(future, PATIENCE)
     return Unstuck(msgspec.convert(told, type=Freed))
 

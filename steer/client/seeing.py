@@ -103,15 +103,19 @@ class Seeing:
 
         return rungs.interrupt(self.client, self._ids(targets)[0])
 
-    def unstick(self, targets: Any = None) -> Unstuck:
-        """Bring ranks back that wait for each other in MPI, with a KeyboardInterrupt
-        at their lines; variables and communicators stay.
+    def unstick(self, targets: Any = None, insist: bool = False) -> Unstuck:
+        """Bring all ranks of a world back that wait for each other in MPI, with a
+        KeyboardInterrupt at their lines; variables and communicators stay.
 
         Refused, with the reason, where it would not be safe.
+
+        Args:
+            targets: ranks of the world; those of the view if none are named.
+            insist: also if it is not proved that they will wait for ever.
         """
         from steer.client import rungs
 
-        return rungs.unstick(self.client, self._ids(targets)[0])
+        return rungs.unstick(self.client, self._ids(targets)[0], insist)
 
     def kill(self, targets: Any = None) -> Killed:
         """End these ranks at once: all that they have is lost, and with MPI the ranks
@@ -171,9 +175,13 @@ class SeeingRun:
         """Have Python raise KeyboardInterrupt on its ranks."""
         return self.view.interrupt(targets)
 
-    def unstick(self) -> Unstuck:
-        """Bring its ranks back that wait for each other in MPI."""
-        return self.view.unstick()
+    def unstick(self, insist: bool = False) -> Unstuck:
+        """Bring its ranks back that wait for each other in MPI, with KeyboardInterrupt.
+
+        A program that does not catch that ends by it; if it was started with
+        `--post-mortem`, its ranks stay.
+        """
+        return self.view.unstick(insist=insist)
 
     def kill(self, targets: Any = None) -> Killed:
         """End ranks at once."""

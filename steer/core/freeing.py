@@ -12,6 +12,9 @@ KeyboardInterrupt before the next bytecode, and nothing of the program sees the 
 message. So all calls must be known exactly, and must be made by a frame of the user's.
 
 When it is refused
+    Of a rank that waits it is not proved that it will wait for ever (`verdict.py`): a
+    healthy program waits too, all the time. Who knows better may insist; not where a
+    message is on its way, or a collective is complete.
     Somebody computes, or is held, for whom others wait: what they wait for may still
     come, and would then find nobody. Nobody is missing.
     A call is unknown, or of a kind that only who began it could end (requests, windows,
@@ -22,6 +25,7 @@ When it is refused
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -29,6 +33,8 @@ import msgspec
 
 from steer.core.mpiops import OPS, Need, matches_as
 from steer.core.rankstates import ANY, UNKNOWN, Call, Comm, Doing, RankState
+from steer.core.sightings import Report
+from steer.core.verdict import Diagnosis, Kind, diagnose
 from steer.core.waits import graph
 from steer.ranks import RankSet, describe
 
@@ -50,6 +56,87 @@ class Recipe(msgspec.Struct, frozen=True, array_like=True):
     problem: str = ""
     """Why nobody else can make it."""
 
+    def agrees(self, other: Recipe) -> bool:
+        """Whether both are parts of one call."""
+        same = self.op == other.op or {self.op, other.op} == {"Barrier", "barrier"}
+        return same and _SHAPE(self) == _SHAPE(other)
+
+
+_SHAPE = operator.attrgetter("root", "count", "datatype", "reduction")
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """Where main was, so exactly that it cannot be taken for another time."""
+
+    runs: int = -1
+    """How often it had been seen to go on (`Stillness.runs`)."""
+    instruction: int = -1
+    line: int = 0
+    call: Call | None = None
+
+
+class Joined(msgspec.Struct, frozen=True, array_like=True):
+    """A collective in which a rank takes part for others."""
+
+    members: str
+    name: str
+    op: str
+    root: int
+
+
+class Testimony(msgspec.Struct, frozen=True, array_like=True):
+    """What a rank says of the call that it waits in."""
+
+    report: Report = Report()
+    recipe: Recipe | None = None
+    mark: Mark = Mark()
+    pending: str = ""
+    """The try (`unsticking.py`) that has an interrupt wait for main, ..."""
+    raised: str = ""
+    """... and that whose interrupt main raised last."""
+    inside: tuple[Joined, ...] = ()
+    """Collectives in which its helper still takes part."""
+
+
+class Lost(msgspec.Struct, frozen=True, array_like=True):
+    """A message that was sent to free a rank, and that it may not have received."""
+
+    members: str
+    name: str
+    source: int
+    dest: int
+    """Ranks of the world."""
+    tag: int
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True):
+    """What a rank did for others, and what became of its own main thread."""
+
+    problem: str = ""
+    begun: bool = False
+    """Whether anything was done that others may notice."""
+    lost: tuple[Lost, ...] = ()
+    raised: bool = False
+    """Its own main thread has raised KeyboardInterrupt."""
+
+
+class Stale(msgspec.Struct, frozen=True, array_like=True):
+    """Messages that a rank is to throw away, on one communicator."""
+
+    members: str
+    name: str
+    source: int
+    tag: int = ANY
+    once: bool = False
+    """Only one; else all of them, as long as nothing runs there."""
+
+
+class Drained(msgspec.Struct, frozen=True, array_like=True):
+    """What a rank threw away."""
+
+    dropped: int = 0
+    problem: str = ""
+
 
 class Act(msgspec.Struct, frozen=True, array_like=True):
     """What one rank's I/O thread does for another."""
@@ -65,7 +152,16 @@ class Act(msgspec.Struct, frozen=True, array_like=True):
     tag: int = 0
     pickled: bool = False
     """The message has to be an object's."""
+    looks: bool = False
+    """The rank only looks for the message, and leaves it there."""
     recipe: Recipe | None = None
+
+    @property
+    def joins(self) -> Joined | None:
+        """In which collective, if it is one."""
+        if self.recipe is None:
+            return None
+        return Joined(self.members, self.name, self.recipe.op, self.recipe.root)
 
 
 @dataclass
@@ -76,6 +172,8 @@ class Plan:
     acts: dict[int, list[Act]] = field(default_factory=dict)
     """By the rank that does them."""
     refusals: list[str] = field(default_factory=list)
+    unproved: bool = False
+    """It is refused for nothing else than that it is not proved."""
 
     def add(self, rank: int, act: Act) -> None:
         """Have a rank do something; once, if it frees several."""
@@ -84,12 +182,28 @@ class Plan:
             acts.append(act)
 
 
-def plan(states: Mapping[int, RankState], recipes: Mapping[int, Recipe]) -> Plan:
-    """How to free all blocked ranks of a world."""
+def plan(
+    states: Mapping[int, RankState],
+    recipes: Mapping[int, Recipe],
+    insist: bool = False,
+) -> Plan:
+    """How to free all blocked ranks of a world.
+
+    Args:
+        states: of all its ranks, looked at with their requests and threads.
+        recipes: the calls of those that are blocked.
+        insist: not only if it is proved that they will wait for ever.
+    """
     made = Plan()
     blocked = [rank for rank, state in states.items() if state.doing is Doing.MPI]
     made.blocked = RankSet(blocked)
     made.refusals += _cannot_help(states)
+    found = diagnose(states, 0.0)
+    made.refusals += _going_on(found, states, insist)
+    unproved: list[str] = []
+    if not insist and not made.refusals:
+        unproved = list(_not_proved(found, made.blocked))
+    made.refusals += unproved
     for rank in blocked:
         call = states[rank].call
         recipe = recipes.get(rank)
@@ -99,7 +213,46 @@ def plan(states: Mapping[int, RankState], recipes: Mapping[int, Recipe]) -> Plan
         elif call is not None and call.comm is not None and recipe is not None:
             made.refusals += _Freed(made, states, rank, call, call.comm, recipes).plan()
     made.refusals = list(dict.fromkeys(made.refusals))
+    made.unproved = bool(unproved) and made.refusals == unproved
     return made
+
+
+_FOR_EVER = (Kind.MISMATCH, Kind.DEADLOCK, Kind.FAILED, Kind.FINISHED)
+
+
+def _going_on(
+    found: Diagnosis, states: Mapping[int, RankState], insist: bool
+) -> Iterator[str]:
+    """Ranks that go on by themselves, as far as anyone can tell."""
+    reasons: dict[str, RankSet] = {}
+    for rank, why in found.graph.moving.items():
+        call = states[rank].call
+        if call is None or call.comm is None:
+            continue  # refused for that
+        if insist and states[rank].open.threads:
+            continue
+        if not why.startswith("all its ranks"):  # told better by who plans
+            reasons[why] = reasons.get(why, RankSet()) | RankSet([rank])
+    for why, ranks in reasons.items():
+        yield f"{_upper(describe(ranks))} may go on: {why}"
+
+
+def _not_proved(found: Diagnosis, blocked: RankSet) -> Iterator[str]:
+    """Ranks of which nobody can say that they will wait for ever."""
+    left = blocked
+    for finding in found.findings:
+        if finding.proved and finding.kind in _FOR_EVER:
+            left = left - finding.waiting - finding.causes
+    left = left - RankSet(found.graph.moving)
+    if not left:
+        return
+    waits = "waits" if len(left) == 1 else "wait"
+    doubts = [d for f in found.findings if not f.proved for d in f.doubts]
+    why = f" ({'; '.join(doubts)})" if doubts else ""
+    yield (
+        f"{_upper(describe(left))} {waits}, and it is not proved that this is for "
+        f"ever{why}. Ask again in a while, or insist, with --insist"
+    )
 
 
 def _cannot_help(states: Mapping[int, RankState]) -> Iterator[str]:
@@ -170,6 +323,9 @@ def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+_LOOKS = ("Probe", "probe", "Mprobe", "mprobe")
+
+
 class _Freed:
     """One rank that is to be freed."""
 
@@ -214,7 +370,9 @@ class _Freed:
                 others = self._members - RankSet([self._rank])
                 peer = others.min() if others else self._rank
             tag = 0 if call.receive.tag == ANY else call.receive.tag
-            self._made.add(peer, self._act("send", tag=tag, pickled=op[:1].islower()))
+            pickled, looks = op[:1].islower(), op in _LOOKS
+            act = self._act("send", tag=tag, pickled=pickled, looks=looks)
+            self._made.add(peer, act)
 
     def _collective(self) -> Iterator[str]:
         same = RankSet(
@@ -242,6 +400,12 @@ class _Freed:
         if good is None:
             why = self._recipes[self._rank].problem
             yield f"{_upper(describe(same))} in {self._call.op}: {why}"
+            return
+        if not all(good.agrees(other) for other in well):
+            yield (
+                f"{_upper(describe(same))}: their parts of {self._call.op} do not fit "
+                "each other, so nobody can tell what another rank's has to be"
+            )
             return
         act = Act("join", self._comm.ranks, self._comm.name, same.min(), recipe=good)
         for rank in missing:

@@ -50,7 +50,6 @@ from steer.core.programvigil import ProgramVigil
 from steer.core.refound import Found
 from steer.core.registry import ASK_EVERY, SILENCE, Engine, Registry
 from steer.core.sight import SeenOutside, Sight
-from steer.core.sightings import Freed
 from steer.core.story import Story
 from steer.core.unsticking import Unstick
 from steer.core.wheel import Wheel
@@ -196,6 +195,10 @@ class HubCore:
             not self.wheel.programs or self.wheel.order.may_run(engines, ticket)
         )
         self.sight = Sight(self.registry, self.fanout)
+        self.unsticks: dict[str, Unstick] = {}
+        """By the world that is being brought back."""
+        self.unstuck = 0
+        """How often that was begun."""
         ProgramVigil(self.sight, self.wheel, self.fanout.clients)
         self._on_message |= self.farm.handlers() | self.wheel.handlers()
         self._on_message |= self.sight.handlers()
@@ -517,7 +520,7 @@ class HubCore:
         if message.what == "sight":
             return self.sight.question(who, message.id, arguments, now)
         if message.what == "unstick":
-            return self._unstick(who, message.id, str(arguments.get("targets")), now)
+            return self._unstick(who, message.id, arguments, now)
         if message.what == "runs":
             return [self._answer(who, message.id, self.wheel.describe())]
         if message.what == "tasks":
@@ -531,16 +534,28 @@ class HubCore:
             return [Look(peer, message.id, message.what, arguments)]
         raise ProtocolError(f"The hub has no answer to {message.what!r}.")
 
-    def _unstick(self, who: str, id: str, targets: str, now: float) -> list[Action]:
-        """Bring the ranks of a world back that wait for each other."""
+    def _unstick(
+        self, who: str, id: str, arguments: dict[str, Any], now: float
+    ) -> list[Action]:
+        """Bring the ranks of a world back that wait for each other; once, for all who
+        ask meanwhile."""
+        targets = str(arguments.get("targets"))
         engines = self.sight.worlds_of(self.sight.engines(targets))
         if len({engine.world for engine in engines}) != 1:
             raise ProtocolError("Name ranks of one world to bring back.")
-
-        def tell(freed: Freed) -> list[Action]:
-            return [self._answer(who, id, freed)]
-
-        return Unstick(self.sight, engines, tell).begin(now)
+        world = engines[0].world
+        before = self.unsticks.get(world)
+        if before is None:
+            self.unstuck += 1
+            name = f"{self.pid}-{self.unstuck}"
+            insist = bool(arguments.get("insist"))
+            made = self.unsticks[world] = Unstick(
+                self.sight, engines, name, insist, lambda: self.unsticks.pop(world)
+            )
+        else:
+            made = before
+        made.join(lambda freed: [self._answer(who, id, freed)])
+        return made.begin(now) if before is None else []
 
     def _queue(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """For each engine the requests that it owes, oldest first."""

@@ -217,11 +217,17 @@ class Sight:
         judge: Callable[[Round, float], list[Action]],
         now: float,
         patience: float = PATIENCE,
+        outside: bool = True,
     ) -> list[Action]:
-        """Ask engines something; answers of this form are judged."""
+        """Ask engines something; answers of this form are judged.
+
+        Args:
+            outside: show those that are silent from outside, before it is judged.
+        """
         asked = {engine.id: engine for engine in engines}
         self._count += 1
         round_ = Round(self._count, asked, now, now + patience, judge, form)
+        round_.outside = 0 if outside else CROWDED
         self._rounds[round_.number] = round_
         for engine in asked.values():
             self._silent.setdefault(engine.uuid, now)

@@ -73,6 +73,10 @@ class Freed(msgspec.Struct, frozen=True):
     """Engines that wait still, though something was done."""
     dropped: int = 0
     """Messages that nobody had received."""
+    ended: tuple[tuple[str, str], ...] = ()
+    """Engines that were given KeyboardInterrupt and are gone, and their calls."""
+    notes: tuple[str, ...] = ()
+    """What else is to be known; sentences without their full stops."""
 
 
 class Peeked(msgspec.Struct, frozen=True, array_like=True):

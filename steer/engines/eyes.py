@@ -19,10 +19,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from steer.core.freeing import Act, Recipe
+from steer.core.freeing import (
+    Act,
+    Done,
+    Drained,
+    Mark,
+    Recipe,
+    Stale,
+    Testimony,
+)
 from steer.core.rankstates import Look, Spot
 from steer.core.sightings import SILENT_AFTER, UNASKED, Frame, LookWish, Report
 from steer.core.verdicttext import call_text
+from steer.engines.interrupting import LASTS, Interrupt
 from steer.engines.looking import NATIVE_AFTER, Watcher, users_frame
 from steer.wire.frames import pack, unpack
 from steer.wire.messages import Glance, Glanced
@@ -49,6 +58,7 @@ class Eyes:
         self._wire = runner.wire
         self.watcher = Watcher()
         self.witness = Witness()
+        self.interrupt = Interrupt(runner.was_interrupted)
         self.held: Callable[[], str] = lambda: ""
         """Says at which point it is held, if it can be."""
         self._beating = False
@@ -64,6 +74,7 @@ class Eyes:
             "find": self._find,
             "flag": self._flag,
             "act": self._act,
+            "settle": self._settle,
             "drain": self._drain,
             "revoke": self._revoke,
         }
@@ -71,6 +82,7 @@ class Eyes:
     def install(self) -> None:
         """Begin; in the main thread."""
         self.watcher.still.install()
+        self.interrupt.install()
         self.witness.install()
 
     # -- the I/O thread
@@ -192,46 +204,96 @@ class Eyes:
     # -- bringing blocked ranks back
 
     def _recipe(self, message: Glance) -> None:
-        from steer.engines.freeing import recipe
+        self._say(message.number, pack(self._testimony()))
 
+    def _testimony(self) -> Testimony:
+        """What main waits in; its call and its exact place belong together, or there
+        is no place."""
+        helper, interrupt = self._help(), self.interrupt
+        pending, inside = interrupt.pending, helper.joined()
         if not self._busy():
-            self._say(message.number, pack(None))
-            return
-        self._say(message.number, pack((self.report(LookWish()), recipe(self.watcher))))
+            report, recipe, mark = self._idle_report(LookWish()), None, Mark()
+        else:
+            report, recipe, mark = self._call_of_main()
+        # Afterwards: who has raised is not pending any more.
+        return Testimony(report, recipe, mark, pending, interrupt.raised, inside)
+
+    def _call_of_main(self) -> tuple[Report, Recipe, Mark]:
+        from steer.engines import freeing
+
+        report = self.report(LookWish(deep=True))
+        mark = freeing.mark(self.watcher)
+        recipe = freeing.recipe(self.watcher)
+        if freeing.mark(self.watcher) != mark:
+            return report, Recipe("", problem="it goes on meanwhile"), Mark()
+        return report, recipe, msgspec.structs.replace(mark, call=report.look.call)
 
     def _help(self) -> Helper:
         if self._helper is None:
             from steer.engines.freeing import Helper
 
-            self._helper = Helper(self.watcher)
+            self._helper = Helper(self.watcher, self.interrupt)
         return self._helper
 
     def _find(self, message: Glance) -> None:
-        wanted = unpack(message.body, type=dict[int, list[tuple[str, str]]])
-        mine = wanted.get(self._wire.core.engine, [])
+        name, wanted = unpack(
+            message.body, type=tuple[str, dict[int, list[tuple[str, str]]]]
+        )
+        helper, mine = self._help(), wanted.get(self._wire.core.engine, [])
+        helper.begin(name)
         if not mine:
             self._say(message.number, pack(""))
             return
-        self._answer_beside(message, lambda: self._help().find(mine))
+        self._answer_beside(message, lambda: helper.find(name, mine), str)
 
     def _flag(self, message: Glance) -> None:
-        seen = unpack(message.body, type=dict[int, Recipe])
-        mine = seen.get(self._wire.core.engine)
-        said = "" if mine is None else self._help().flag(mine)
+        name, marks = unpack(message.body, type=tuple[str, dict[int, Mark]])
+        mine = marks.get(self._wire.core.engine)
+        said = "" if mine is None else self._help().flag(name, mine)
+        if mine is not None and not said:
+            back = self.interrupt.take_back
+            self._wire.loop.call_later(LASTS, lambda: back(name))
         self._say(message.number, pack(said))
 
     def _act(self, message: Glance) -> None:
-        wanted = unpack(message.body, type=dict[int, list[Act]])
-        mine = wanted.get(self._wire.core.engine, [])
-        self._answer_beside(message, lambda: self._help().act(mine))
+        name, wanted = unpack(message.body, type=tuple[str, dict[int, list[Act]]])
+        mine = wanted.get(self._wire.core.engine)
+        if mine is None:
+            self._say(message.number, pack(Done()))
+            return
+        helper = self._help()
+        self._answer_beside(
+            message, lambda: helper.act(name, mine), lambda why: Done(why, begun=True)
+        )
+
+    def _settle(self, message: Glance) -> None:
+        name, keeps = unpack(message.body, type=tuple[str, dict[int, bool]])
+        helper, keep = self._help(), keeps.get(self._wire.core.engine, True)
+        self._answer_beside(message, lambda: helper.settle(name, keep), Done)
 
     def _drain(self, message: Glance) -> None:
-        members = unpack(message.body, type=list[tuple[str, str]])
-        self._answer_beside(message, lambda: self._help().drain(members))
+        _, stale = unpack(message.body, type=tuple[str, dict[int, list[Stale]]])
+        mine = stale.get(self._wire.core.engine, [])
+        if not mine:
+            self._say(message.number, pack(Drained()))
+            return
+        helper, failed = self._help(), lambda why: Drained(0, why)
+        self._answer_beside(message, lambda: helper.drain(mine, self._busy), failed)
 
-    def _answer_beside(self, message: Glance, job: Callable[[], object]) -> None:
+    def _answer_beside(
+        self,
+        message: Glance,
+        job: Callable[[], object],
+        failed: Callable[[str], object],
+    ) -> None:
+        """Answer in a thread; whatever happens, so that nobody waits for us."""
+
         def answer() -> None:
-            self._wire.post(Glanced(message.number, pack(job())))
+            try:
+                said = job()
+            except Exception as error:  # noqa: BLE001  said, to whoever asked
+                said = failed(f"it failed: {error!r}")
+            self._wire.post(Glanced(message.number, pack(said)))
 
         self._beside("steer-unstick", answer)
 

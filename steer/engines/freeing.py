@@ -4,18 +4,24 @@
     find      the communicators on which something is to be done, and keep them
     flag      let main raise KeyboardInterrupt before its next bytecode
     act       send, take, or join in, in place of main
+    settle    give up what is not done, and say what was left somewhere
     drain     throw away messages that nobody will receive
 
-All of them need MPI_THREAD_MULTIPLE, and threads of their own: a call may block.
+All of them need MPI_THREAD_MULTIPLE, and threads of their own: a call may block. Each
+belongs to a *try* (`core/unsticking.py`), and is done for the last one only that was
+heard of. A collective cannot be given up: its thread waits until all have come, and
+that is told.
+
+A message that frees a rank is sent synchronously (Issend): when that is complete, the
+message was received, and otherwise it lies there. Requests that are not complete are
+kept, with what they name, because MPI may still read or write it.
 """
 
 from __future__ import annotations
 
-import _thread
 import ast
 import gc
 import pickle
-import signal
 import sys
 import threading
 import time
@@ -24,21 +30,40 @@ from time import monotonic
 from types import FrameType
 from typing import Any
 
-from steer.core.freeing import Act, Recipe
+from steer.core.freeing import (
+    Act,
+    Done,
+    Drained,
+    Joined,
+    Lost,
+    Mark,
+    Recipe,
+    Stale,
+)
+from steer.core.rankstates import ANY, UNKNOWN, Call
 from steer.engines import mpi
 from steer.engines.blocked import LONGEST_LOOK, call_node
 from steer.engines.comms import Members, as_number, numbering
 from steer.engines.evaluating import CannotEvaluate, Evaluator
+from steer.engines.interrupting import LASTS, Interrupt
 from steer.engines.looking import Watcher
 from steer.engines.peeking import check_call
-from steer.ranks import RankSet
+from steer.engines.underway import kinds
 
-LONGEST_ACT = 5.0
-"""Seconds for one message to be sent or taken."""
+LONGEST_ACTS = 5.0
+"""Seconds for all that is to be done at once; less than the hub waits."""
+RAISING = 3.0
+"""Seconds in which main raises when its call was ended."""
+WINDOW = LASTS / 2
+"""Seconds after a try was heard of in which something is done for it: long before
+interrupts are taken back."""
+STOPPING = 1.0
+"""Seconds in which a helper sees that it is to stop."""
 LARGEST = 1 << 20
 """Bytes of an object that travels to those who take part in a reduction."""
 NAP = 0.0005
 _TRACING = "/steer/engines/tracing.py:"
+_PACKAGE = "/steer/engines/"
 CHUNK = 1000
 """Objects that are looked through at once, with the GIL."""
 CALM = 0.05
@@ -85,6 +110,8 @@ def recipe(watcher: Watcher) -> Recipe:
     node = None if frame is None else call_node(frame)
     if frame is None or node is None:
         return Recipe("", problem="its call cannot be read")
+    if _PACKAGE in frame.f_code.co_filename:
+        return Recipe("", problem="its call is one of Steer's own")
     if not isinstance(node.func, ast.Attribute):
         return Recipe("", problem="its call is made by another name")
     MPI = sys.modules["mpi4py.MPI"]
@@ -106,6 +133,8 @@ class _Cook:
             allow=_only_looks, deadline=monotonic() + LONGEST_LOOK,
         )  # fmt: skip
         self._evaluate = evaluator.evaluate
+        assert isinstance(node.func, ast.Attribute)
+        self._owner = node.func.value
         self._given: dict[str, ast.expr] = dict(zip(names, node.args, strict=False))
         self._given |= {word.arg or "": word.value for word in node.keywords}
 
@@ -125,7 +154,7 @@ class _Cook:
             if op[0].islower() or op in ("Barrier", "Dup", "Split"):
                 value = self._object() if reduction else b""
                 return Recipe(op, root, reduction=reduction, value=value)
-            count, datatype = self._buffer(root)
+            count, datatype = self._buffer()
             return Recipe(op, root, count, datatype, reduction)
         except CannotEvaluate as error:
             return Recipe(op, problem=str(error) or "its arguments are not known")
@@ -163,9 +192,12 @@ class _Cook:
             raise CannotEvaluate("what it reduces is too large")
         return body
 
-    def _buffer(self, root: int) -> tuple[int, str]:
+    def _buffer(self) -> tuple[int, str]:
         """How many items of what a rank gives, or gets from a root."""
         unknown = CannotEvaluate("its buffers are not known")
+        comm = self._evaluate(self._owner)
+        if not isinstance(comm, self._MPI.Comm) or comm.Is_inter():
+            raise CannotEvaluate("its communicator is not one of equal ranks")
         names = ("recvbuf", "sendbuf") if self._op == "Scatter" else (
             "sendbuf", "recvbuf")  # fmt: skip
         for name in names:
@@ -176,8 +208,16 @@ class _Cook:
                 continue
             if spec is None or type(spec) is type(self._MPI.IN_PLACE):
                 continue
-            return _extent(self._MPI, spec)
+            parts = comm.Get_size() if (self._op, name) in _OF_ALL else 1
+            return _extent(self._MPI, spec, parts)
         raise unknown
+
+
+_OF_ALL = (
+    ("Gather", "recvbuf"), ("Scatter", "sendbuf"), ("Allgather", "recvbuf"),
+    ("Alltoall", "sendbuf"), ("Alltoall", "recvbuf"),
+)  # fmt: skip
+"""Buffers that have a part for each rank."""
 
 
 def _is_native(value: Any, deep: int = 3) -> bool:
@@ -201,8 +241,9 @@ def _only_looks(function: Any, text: str) -> None:
     check_call(function, text)
 
 
-def _extent(MPI: Any, spec: Any) -> tuple[int, str]:
-    """Items and datatype of a buffer, as mpi4py reads it."""
+def _extent(MPI: Any, spec: Any, parts: int) -> tuple[int, str]:
+    """Items and datatype of a part of a buffer, as mpi4py reads it: a count that is
+    given is a part's."""
     count = datatype = None
     data = spec
     if isinstance(spec, list | tuple):
@@ -222,7 +263,9 @@ def _extent(MPI: Any, spec: Any) -> tuple[int, str]:
     if not datatype.is_predefined:
         raise CannotEvaluate("its datatype is the program's own")
     if count is None:
-        count = view.nbytes // datatype.Get_size()
+        count, rest = divmod(view.nbytes, datatype.Get_size() * parts)
+        if rest:
+            raise CannotEvaluate("its buffer is not of equal parts")
     return count, datatype.Get_name().removeprefix("MPI_")
 
 
@@ -232,23 +275,80 @@ Key = tuple[str, str]
 """Of a communicator: its ranks, and its name."""
 
 
+class _GivenUp(Exception):
+    """There is another try, or none any more."""
+
+
+class _Work:
+    """What a helper does for one try, until its deadline."""
+
+    def __init__(self, is_current: Callable[[], bool], seconds: float) -> None:
+        self._is_current = is_current
+        self._end = monotonic() + seconds
+        self.begun = False
+
+    def left(self) -> float:
+        """Seconds for what is still to be done."""
+        if not self._is_current():
+            raise _GivenUp("it was given up")
+        return max(0.0, self._end - monotonic())
+
+    def until(self, over: Callable[[], Any], what: str) -> Any:
+        """Look until it gives something true."""
+        while not (found := over()):
+            if not self.left():
+                raise TimeoutError(what)
+            time.sleep(NAP)
+        return found
+
+
 class Helper:
     """What a rank does for others, and has done to its own main thread."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: Watcher, interrupt: Interrupt) -> None:
         self._watcher = watcher
+        self._interrupt = interrupt
+        self._try = ""
+        self._since = 0.0
+        """When that was heard of."""
         self._found: dict[Key, Any] = {}
         """Communicators: the frames that have them may be gone when main is back."""
-        self._underway: dict[tuple[Any, ...], threading.Event] = {}
+        self._underway: dict[Joined, threading.Event] = {}
         """Collectives in which this rank takes part already, for others."""
         self._lock = threading.Lock()
-        self._acts: dict[str, Callable[[Any, Any, Act], None]] = {
-            "send": _send,
-            "take": _take,
+        self._acting = threading.Lock()
+        """Held by the thread that sends and takes."""
+        self._sent: list[tuple[Lost, Any, Any]] = []
+        """Messages that nobody has received yet."""
+        self._acts: dict[str, Callable[[Any, Any, Act, _Work], None]] = {
+            "send": self._send,
+            "take": self._take,
             "join": self._join,
         }
 
-    def find(self, wanted: list[Key]) -> str:
+    # -- the I/O thread
+
+    def begin(self, name: str) -> None:
+        """There is a new try: what was to be done for another one is given up."""
+        if name != self._try:
+            self._try, self._since = name, monotonic()
+            self._found = {}
+
+    def flag(self, name: str, mark: Mark) -> str:
+        """Let main raise KeyboardInterrupt when it comes back; or why not."""
+        frame = self._watcher.frame()
+        if frame is None or not _is_still(self._watcher, frame, mark):
+            return "it has gone on meanwhile"
+        return self._interrupt.set(name, frame)
+
+    def joined(self) -> tuple[Joined, ...]:
+        """Collectives in which it takes part for others."""
+        with self._lock:
+            return tuple(self._underway)
+
+    # -- threads of its own
+
+    def find(self, name: str, wanted: list[Key]) -> str:
         """Find these communicators before anybody is interrupted; or why they are not
         known here."""
         MPI = sys.modules["mpi4py.MPI"]
@@ -259,55 +359,177 @@ class Helper:
             if len(found) > 1:
                 return f"{_comm_text(key)} is not told from others"
             kept[key] = found[0]
-        self._found = kept
+        if name == self._try:
+            self._found = kept
         return ""
 
-    def flag(self, seen: Recipe) -> str:
-        """Let main raise KeyboardInterrupt when it comes back; or why not."""
-        if recipe(self._watcher) != seen:
-            return "it has gone on meanwhile"
-        _thread.interrupt_main(signal.SIGINT)
-        return ""
+    def act(self, name: str, acts: list[Act]) -> Done:
+        """Do this for others, and see whether they have done it for main."""
+        flagged = self._interrupt.keep(name)
+        work = _Work(lambda: name == self._try, LONGEST_ACTS)
+        problem = self._do(name, acts, work) if acts else ""
+        raised = self._interrupt.raised == name
+        if flagged and not raised:
+            # A failed helper may be the reason that it does not come: do not wait.
+            raised = self._interrupt.came.wait(0 if problem else RAISING)
+        return Done(problem, work.begun, (), raised)
 
-    def act(self, acts: list[Act]) -> str:
-        """Do this for others; or why it could not be done."""
+    def _do(self, name: str, acts: list[Act], work: _Work) -> str:
         MPI = sys.modules["mpi4py.MPI"]
-        for act in acts:
-            comm = self._found.get((act.members, act.name))
-            if not comm:  # freed by main, if it was there
-                return f"{_comm_text((act.members, act.name))} is gone"
-            try:
-                self._acts[act.kind](MPI, comm, act)
-            except (MPI.Exception, TimeoutError) as error:
-                return f"{act.kind}: {error}"
+        if name != self._try or monotonic() > self._since + WINDOW:
+            return "it was asked too late"
+        if not self._acting.acquire(timeout=work.left()):
+            return "it is at something else"
+        try:
+            for act in acts:
+                comm = self._found.get((act.members, act.name))
+                if not comm:  # freed by main, if it was there
+                    return f"{_comm_text((act.members, act.name))} is gone"
+                self._acts[act.kind](MPI, comm, act, work)
+        except (MPI.Exception, TimeoutError, _GivenUp) as error:
+            return f"{act.kind}: {error}"
+        finally:
+            self._acting.release()
         return ""
 
-    def _join(self, MPI: Any, comm: Any, act: Act) -> None:
-        """Take part in a collective; not twice, if it is asked for again while it waits
-        for others who take part."""
-        assert act.recipe is not None
-        what = act.members, act.name, act.recipe.op, act.recipe.root
+    def _join(self, MPI: Any, comm: Any, act: Act, work: _Work) -> None:
+        """Take part in a collective, in a thread: nothing but the others ends it. Not
+        twice, if it is asked for again while it waits for others who take part."""
+        what = act.joins
+        assert what is not None
         with self._lock:
-            before = self._underway.get(what)
-            over = self._underway.setdefault(what, threading.Event())
-        if before is not None:
-            before.wait()
-            return
+            over = self._underway.get(what)
+            if over is None:
+                over = self._underway[what] = threading.Event()
+                problems: list[str] = []
+                job = self._joining, (MPI, comm, act, what, over, problems)
+                threading.Thread(
+                    target=job[0], args=job[1], name="steer-unstick-join", daemon=True
+                ).start()
+            else:
+                problems = []
+        work.begun = True
+        work.until(over.is_set, f"not all ranks have come to its {what.op}")
+        if problems:
+            raise TimeoutError(problems[0])
+
+    def _joining(
+        self,
+        MPI: Any,
+        comm: Any,
+        act: Act,
+        what: Joined,
+        over: threading.Event,
+        problems: list[str],
+    ) -> None:
         try:
             _join(MPI, comm, act)
+        except (MPI.Exception, TimeoutError) as error:
+            problems.append(str(error))
         finally:
             with self._lock:
                 del self._underway[what]
             over.set()
 
-    def drain(self, keys: list[Key]) -> int:
-        """Throw away the messages that have come on these communicators; how many."""
-        MPI = sys.modules["mpi4py.MPI"]
+    def _send(self, MPI: Any, comm: Any, act: Act, work: _Work) -> None:
+        """Let a receive end: with nothing, or with the object None."""
+        body = MPI.pickle.dumps(None) if act.pickled else b""
         me = numbering(MPI).Get_rank()
-        mine = [key for key in keys if me in RankSet.parse(key[0])]
-        found = _find(MPI, mine, self._watcher.frame()).values()
+        lost = Lost(act.members, act.name, me, act.peer, act.tag)
+        peer = _local(MPI, comm, act.peer)
+        work.left()
+        request = comm.Issend([body, MPI.BYTE], peer, act.tag)
+        work.begun = True
+        self._sent.append((lost, request, body))
+        if not act.looks:
+            work.until(request.Test, "nobody received the message")
+            self._sent.pop()
+
+    def _take(self, MPI: Any, comm: Any, act: Act, work: _Work) -> None:
+        """Let a send end."""
+        status = MPI.Status()
+        source = _local(MPI, comm, act.peer)
+        message = work.until(
+            lambda: comm.Improbe(source, act.tag, status), "the message did not come"
+        )
+        work.begun = True
+        _swallow(MPI, message, status, work)
+
+    def settle(self, name: str, keep: bool) -> Done:
+        """Give up what is not done; take main's interrupt back, unless it is to be
+        kept; and say which messages may lie somewhere."""
+        if self._try == name:
+            self._try = ""
+        if not keep:
+            self._interrupt.take_back(name)
+        problem = ""
+        if self._acting.acquire(timeout=STOPPING):
+            self._acting.release()
+        else:
+            problem = "it is at something else"
+        self._sent = [each for each in self._sent if not each[1].Test()]
+        lost = tuple(lost for lost, _, _ in self._sent)
         self._found = {}
-        return _drain(MPI, [comms[0] for comms in found if len(comms) == 1])
+        return Done(problem, False, lost, self._interrupt.raised == name)
+
+    def drain(self, stale: list[Stale], busy: Callable[[], object]) -> Drained:
+        """Throw away these messages."""
+        MPI = sys.modules["mpi4py.MPI"]
+        keys = list(dict.fromkeys((each.members, each.name) for each in stale))
+        found = _find(MPI, keys, self._watcher.frame())
+        unknown = [key for key, comms in found.items() if len(comms) != 1]
+        known = {key: comms[0] for key, comms in found.items() if len(comms) == 1}
+        work = _Work(lambda: True, STOPPING)
+        dropped = 0
+        problem = ""
+        quiet = monotonic() + CALM
+        left = [each for each in stale if (each.members, each.name) in known]
+        while left and monotonic() < quiet and work.left():
+            for each in list(left):
+                if not each.once and busy():
+                    problem = "something runs there already"
+                    left.remove(each)
+                elif _drop(MPI, known[each.members, each.name], each, work):
+                    dropped += 1
+                    quiet = monotonic() + CALM
+                    if each.once:
+                        left.remove(each)
+            time.sleep(NAP)
+        if unknown:
+            problem = f"{_comm_text(unknown[0])} is not found there"
+        return Drained(dropped, problem)
+
+
+def _is_still(watcher: Watcher, frame: FrameType, mark: Mark) -> bool:
+    """Whether main has been in this one call without a break."""
+    still = watcher.still
+    if still.runs_quickly() or still.runs != mark.runs:
+        return False
+    if frame.f_lasti != mark.instruction or (frame.f_lineno or 0) != mark.line:
+        return False
+    call = watcher.look().call
+    return call is not None and _same(call, mark.call) and still.runs == mark.runs
+
+
+def _same(call: Call, other: Call | None) -> bool:
+    """Whether they may be the same: what could not be seen once is not compared."""
+    if other is None or call.op != other.op:
+        return False
+    pairs: list[tuple[object, object]] = [(call.root, other.root)]
+    if call.comm is not None and other.comm is not None:
+        pairs.append((call.comm.key, other.comm.key))
+    for mine, theirs in ((call.send, other.send), (call.receive, other.receive)):
+        if mine is not None and theirs is not None:
+            pairs += [(mine.peer, theirs.peer), (mine.tag, theirs.tag)]
+    return all(a == b or UNKNOWN in (a, b) for a, b in pairs)
+
+
+def mark(watcher: Watcher) -> Mark:
+    """Where main is."""
+    frame = watcher.frame()
+    if frame is None:
+        return Mark()
+    return Mark(watcher.still.runs, frame.f_lasti, frame.f_lineno or 0)
 
 
 def _comm_text(key: Key) -> str:
@@ -317,15 +539,20 @@ def _comm_text(key: Key) -> str:
 
 def _communicators(MPI: Any, main: FrameType | None) -> Iterator[Any]:
     """All that Python objects refer to: they are not known to the collector
-    themselves, so who refers to them is looked through."""
+    themselves, so who refers to them is looked through. Nothing is asked but what type
+    it has: objects of the program's may answer with code of the program's."""
+    wanted = kinds(MPI.Comm)
     frame = main
     while frame is not None:
-        yield from (v for v in frame.f_locals.values() if isinstance(v, MPI.Comm))
+        yield from [v for v in frame.f_locals.values() if type(v) in wanted]
         frame = frame.f_back
     everything = gc.get_objects()
-    for start in range(0, len(everything), CHUNK):
-        held = gc.get_referents(*everything[start : start + CHUNK])
-        yield from [thing for thing in held if isinstance(thing, MPI.Comm)]
+    while everything:  # what was looked through is not kept alive by us
+        held = gc.get_referents(*everything[-CHUNK:])
+        del everything[-CHUNK:]
+        found = [thing for thing in held if type(thing) in wanted]
+        del held
+        yield from found
 
 
 def _find(MPI: Any, wanted: list[Key], main: FrameType | None) -> dict[Key, list[Any]]:
@@ -339,7 +566,10 @@ def _find(MPI: Any, wanted: list[Key], main: FrameType | None) -> dict[Key, list
         if not thing or thing == mpi.own or any(thing == other for other in seen):
             continue
         seen.append(thing)
-        key = Members(MPI, thing).describe("").key
+        try:
+            key = Members(MPI, thing).describe("").key
+        except MPI.Exception:  # freed meanwhile
+            continue
         if key in rest:
             found[key].append(thing)
     return found
@@ -357,38 +587,16 @@ def _local(MPI: Any, comm: Any, rank: int) -> int:
         world.Free()
 
 
-def _until(over: Callable[[], Any], what: str) -> Any:
-    end = monotonic() + LONGEST_ACT
-    while True:
-        found = over()
-        if found:
-            return found
-        if monotonic() > end:
-            raise TimeoutError(what)
-        time.sleep(NAP)
+_unfinished: list[tuple[Any, Any]] = []
+"""Receives that did not end in time, with what MPI still writes to."""
 
 
-def _send(MPI: Any, comm: Any, act: Act) -> None:
-    """Let a receive end: with nothing, or with the object None."""
-    body = MPI.pickle.dumps(None) if act.pickled else b""
-    request = comm.Isend([body, MPI.BYTE], _local(MPI, comm, act.peer), act.tag)
-    _until(request.Test, "nobody received the message")
-
-
-def _take(MPI: Any, comm: Any, act: Act) -> None:
-    """Let a send end."""
-    status = MPI.Status()
-    source = _local(MPI, comm, act.peer)
-    message = _until(
-        lambda: comm.Improbe(source, act.tag, status), "the message did not come"
-    )
-    _swallow(MPI, message, status)
-
-
-def _swallow(MPI: Any, message: Any, status: Any) -> None:
+def _swallow(MPI: Any, message: Any, status: Any, work: _Work) -> None:
     body = bytearray(status.Get_count(MPI.BYTE))
     request = message.Irecv([body, MPI.BYTE])
-    _until(request.Test, "the message did not come whole")
+    _unfinished[:] = [each for each in _unfinished if not each[0].Test()]
+    _unfinished.append((request, body))
+    work.until(request.Test, "the message did not come whole")
 
 
 def _join(MPI: Any, comm: Any, act: Act) -> None:
@@ -435,7 +643,7 @@ def _join_with_buffers(MPI: Any, comm: Any, recipe: Recipe, call: Any) -> None:
     length = recipe.count * datatype.Get_size()
 
     def room(times: int = 1) -> list[Any]:
-        return [bytearray(length * times), datatype]
+        return [bytearray(length * times), recipe.count, datatype]
 
     at_root = comm.Get_rank() == recipe.root
     match recipe.op:
@@ -448,7 +656,7 @@ def _join_with_buffers(MPI: Any, comm: Any, recipe: Recipe, call: Any) -> None:
         case "Allgather":
             call(room(), room(size))
         case "Alltoall":
-            call(room(), room())
+            call(room(size), room(size))
         case "Reduce":
             op = getattr(MPI, recipe.reduction)
             call(room(), room() if at_root else None, op=op, root=recipe.root)
@@ -468,16 +676,11 @@ def revoke(watcher: Watcher) -> None:
 # -- what is left over
 
 
-def _drain(MPI: Any, comms: list[Any]) -> int:
-    dropped = 0
-    quiet = monotonic() + CALM
-    while comms and monotonic() < quiet:
-        for comm in comms:
-            status = MPI.Status()
-            message = comm.Improbe(MPI.ANY_SOURCE, MPI.ANY_TAG, status)
-            if message is not None:
-                _swallow(MPI, message, status)
-                dropped += 1
-                quiet = monotonic() + CALM
-        time.sleep(NAP)
-    return dropped
+def _drop(MPI: Any, comm: Any, stale: Stale, work: _Work) -> bool:
+    """Throw a message away; says whether there was one."""
+    status = MPI.Status()
+    tag = MPI.ANY_TAG if stale.tag == ANY else stale.tag
+    message = comm.Improbe(_local(MPI, comm, stale.source), tag, status)
+    if message is not None:
+        _swallow(MPI, message, status, work)
+    return message is not None

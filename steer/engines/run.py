@@ -228,6 +228,10 @@ class Runner:
             self._interrupted = True
             raise KeyboardInterrupt
 
+    def was_interrupted(self) -> None:
+        """User code has been interrupted by another way."""
+        self._interrupted = True
+
     def take_interrupts(self) -> None:
         """Have interrupts again, whatever the code that ran has done to them."""
         if _handler_of(_SIGINT) is not self._handler:

@@ -42,8 +42,8 @@ def open_operations() -> Open:
     if MPI is None:
         return Open(threads=_other_threads())
     count = size = 0
-    kinds = _kinds(MPI.Request)
-    for thing in [each for each in gc.get_objects() if type(each) in kinds]:
+    requests = kinds(MPI.Request)
+    for thing in [each for each in gc.get_objects() if type(each) in requests]:
         if not thing:  # null: complete, or never begun
             continue
         count += 1
@@ -52,13 +52,13 @@ def open_operations() -> Open:
     return Open(count, size, _other_threads())
 
 
-def _kinds(cls: type) -> set[type]:
+def kinds(cls: type) -> set[type]:
     """A class and all that are made of it: looking a type up is quicker than asking an
     object what it is, and runs no code of the program's."""
     found: set[type] = {cls}
     below: type
     for below in cls.__subclasses__():
-        found |= _kinds(below)
+        found |= kinds(below)
     return found
 
 

@@ -110,6 +110,10 @@ def test_peeks_are_told_with_their_ranks():
 
 PARTLY = Freed((("1-2", "Barrier()  s.py:1"),), ("Rank 1 cannot help: no",), "0")
 
+GONE = Freed(ended=(("0-1", "Recv()  s.py:1"),))
+NOTED = Freed((("0", "Recv()"),), notes=("Rank 0 went on: messages are left",))
+UNKNOWN = Freed((), ("Rank 1 computes",), notes=("Rank 2 did not answer",))
+
 
 @pytest.mark.parametrize(
     ("freed", "words"),
@@ -117,6 +121,10 @@ PARTLY = Freed((("1-2", "Barrier()  s.py:1"),), ("Rank 1 cannot help: no",), "0"
         (Freed(), "No rank waits in MPI."),
         (Freed((("0-1", "Recv()  s.py:1"),), (), "", 2), "2 messages that nobody"),
         (Freed((), ("Rank 1 computes",)), "Refused, nothing was lost"),
+        (GONE, "Ranks 0-1: given KeyboardInterrupt, and not there any more. A prog"),
+        (GONE, "with --post-mortem its ranks stay. They were at\n  [0-1]  Recv()"),
+        (NOTED, "Rank 0 went on: messages are left.\n"),
+        (UNKNOWN, "Refused:\n  Rank 1 computes.\nRank 2 did not answer.\n→"),
         (PARTLY, "Ranks 1-2: back, with KeyboardInterrupt at\n  [1-2]  Barrier()"),
         (PARTLY, "Rank 0 waits still:\n  Rank 1 cannot help: no.\n→ %pxunstick again"),
     ],

@@ -6,23 +6,23 @@ import msgspec
 import pytest
 
 from steer.core.freeing import Act, Recipe, plan
-from steer.core.rankstates import ANY, UNKNOWN, Call, Comm, Doing, Message
+from steer.core.rankstates import ANY, UNKNOWN, Call, Comm, Doing, Message, Open
 from steer.ranks import RankSet
 
-from .sightings import blocked, doing, joint, recv, send
+from .sightings import NOW, blocked, doing, joint, recv, send
 
 FINISHED = doing(Doing.FINISHED)
 FAILED = doing(Doing.POST_MORTEM, "ValueError")
 
 
-def planned(*states, **recipes):
+def planned(*states, insist=False, **recipes):
     known = {
         rank: Recipe(state.call.op)
         for rank, state in enumerate(states)
         if state.call is not None
     }
     known |= {int(rank[1:]): recipe for rank, recipe in recipes.items()}
-    return plan(dict(enumerate(states)), known)
+    return plan(dict(enumerate(states)), known, insist)
 
 
 def act(kind, peer, **more):
@@ -79,6 +79,64 @@ def test_a_call_that_one_cannot_tell_is_known_from_another():
     assert made.acts == {1: [act("join", 0, recipe=good)]}
     made = planned(*states, **{f"r{r}": Recipe("", problem="dark") for r in (0, 2)})
     assert made.refusals == ["Ranks 0,2 in Allreduce: dark"]
+
+
+def test_parts_that_do_not_fit_each_other_are_refused():
+    """The lowest rank's would be taken for all, and MPI write past what they have."""
+    three = Recipe("Allgather", count=3, datatype="DOUBLE")
+    six = Recipe("Allgather", count=6, datatype="DOUBLE")
+    states = (blocked(joint("Allgather")), FINISHED, blocked(joint("Allgather")))
+    (why,) = planned(*states, r0=three, r2=six).refusals
+    assert why.startswith("Ranks 0,2: their parts of Allgather do not fit")
+    assert not planned(*states, r0=three, r2=three).refusals
+
+
+def test_what_ranks_give_to_a_reduction_may_differ():
+    states = (blocked(joint("allreduce")), FINISHED, blocked(joint("allreduce")))
+    one, two = (Recipe("allreduce", reduction="SUM", value=v) for v in (b"1", b"2"))
+    assert not planned(*states, r0=one, r2=two).refusals
+    states = (blocked(joint("Barrier")), FINISHED, blocked(joint("barrier")))
+    assert not planned(*states).refusals
+
+
+# -- what goes on by itself
+
+
+def test_nothing_is_done_about_ranks_that_have_waited_for_a_moment():
+    """A healthy halo exchange looks like this, at any time."""
+    young = blocked(recv(1, 7), moved=NOW - 0.2)
+    other = blocked(recv(0, 7), moved=NOW - 0.2)
+    made = planned(young, other, FINISHED)
+    (why,) = made.refusals
+    assert why.startswith("Ranks 0-1 wait, and it is not proved")
+    assert made.unproved
+    made = planned(young, other, FINISHED, insist=True)
+    assert not made.refusals
+    assert set(made.acts) == {0, 1}
+
+
+def test_a_message_on_its_way_is_waited_for_though_one_insists():
+    for insist in (False, True):
+        made = planned(
+            blocked(recv(1, 7)), blocked(send(0, 7)), FINISHED, insist=insist
+        )
+        (first, second) = made.refusals
+        assert first == "Rank 0 may go on: a message from rank 1 is on its way"
+        assert second == "Rank 1 may go on: its message to rank 0 is on its way"
+        assert not made.unproved
+
+
+def test_threads_of_the_programs_may_act_unless_one_insists():
+    helped = blocked(recv(1, 7), open=Open(threads=("halo",)))
+    (why,) = planned(helped, FINISHED, FINISHED).refusals
+    assert why == "Rank 0 may go on: its thread halo may act too"
+    assert not planned(helped, FINISHED, FINISHED, insist=True).refusals
+
+
+def test_who_looks_for_a_message_leaves_it_there():
+    call = Call("Probe", recv(2).comm, receive=Message(2, 5))
+    made = planned(blocked(call), FINISHED, FINISHED)
+    assert made.acts == {2: [act("send", 0, tag=5, looks=True)]}
 
 
 def test_a_mismatch_is_ended_on_both_sides():

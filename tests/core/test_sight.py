@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from steer.core import events as ev
-from steer.core.freeing import Act, Recipe
 from steer.core.rankstates import Comm, Doing, Look, Spot
 from steer.core.sight import (
     HASTE,
@@ -19,7 +18,6 @@ from steer.core.sight import (
 )
 from steer.core.sightings import (
     SILENT_AFTER,
-    Freed,
     LookWish,
     Peeked,
     Report,
@@ -349,161 +347,6 @@ def test_those_on_their_way_are_looked_at_again_but_not_for_ever(hub):
             failed = Report(error="ValueError", error_age=0.1)
             assert not sent(say(hub, 2, glance.number, failed), wire.Insight)
     assert looks == 3
-
-
-def test_unstick_of_several_worlds_is_refused():
-    hub = Hub()
-    for rank in range(2):
-        hub.register(f"e{rank}", 0, 1)
-        hub.hear(f"ce{rank}", wire.Ready(f"e{rank}", 0, 1))
-    hub.hello()
-    assert sent(hub.ask("unstick", targets="0-1"), wire.Refused)
-
-
-def test_unstick_goes_from_step_to_step(hub):
-    hub.submit(targets="0", joint=True, silent=False)
-    ((_, glance),) = asked(hub.ask("unstick", targets="0"))
-    assert glance.what == "recipe"
-    say(hub, 0, glance.number, (waits(recv(2, 7)), Recipe("Recv")))
-    say(hub, 1, glance.number, None)
-    ((_, glance),) = asked(say(hub, 2, glance.number, None))
-    assert glance.what == "find"
-    assert unpack(glance.body) == {2: [["0-2", "WORLD"]]}
-    ((_, glance),) = asked(all_say(hub, glance, ""))
-    assert glance.what == "flag"
-    assert unpack(glance.body, type=dict[int, Recipe]) == {0: Recipe("Recv")}
-    for rank in (0, 1):
-        say(hub, rank, glance.number, "")
-    ((_, glance),) = asked(say(hub, 2, glance.number, ""))
-    assert glance.what == "act"
-    acts = unpack(glance.body, type=dict[int, list[Act]])
-    assert acts == {2: [Act("send", "0-2", "WORLD", 0, 7)]}
-    for rank in range(3):
-        assert not asked(say(hub, rank, glance.number, ""))
-    hub.answer("e0")
-    ((_, glance),) = asked(tick(hub, 0.2))
-    assert glance.what == "recipe"
-    for rank in range(3):
-        actions = say(hub, rank, glance.number, None)
-    ((_, glance),) = asked(actions)
-    assert glance.what == "drain"
-    assert unpack(glance.body) == [["0-2", "WORLD"]]
-    for rank in range(3):
-        actions = say(hub, rank, glance.number, 1)
-    freed = msgspec.convert(answered(actions), type=Freed)
-    assert freed.freed[0][0] == "0"
-    assert freed.dropped == 3
-    assert not freed.refusals
-
-
-def all_say(hub, glance, *said):
-    """One word of each rank, or the same of all; the actions that follow."""
-    words = said if len(said) > 1 else said * 3
-    for rank, word in enumerate(words):
-        actions = say(hub, rank, glance.number, word)
-    return actions
-
-
-WAITING = (waits(joint("Barrier", OTHER)), Recipe("Barrier"))
-
-
-def in_a_barrier(hub):
-    """Rank 0 is in a barrier that the others never come to."""
-    hub.submit(targets="0", joint=True, silent=False)
-    ((_, glance),) = asked(hub.ask("unstick", targets="0"))
-    ((_, glance),) = asked(all_say(hub, glance, WAITING, None, None))
-    assert glance.what == "find"
-    return glance
-
-
-def act_on(hub, glance, *said):
-    """From `find` on all goes well, until helpers say this; what is asked then."""
-    for what in ("find", "flag"):
-        assert glance.what == what
-        ((_, glance),) = asked(all_say(hub, glance, ""))
-    assert glance.what == "act"
-    assert not asked(all_say(hub, glance, *said))
-    ((_, glance),) = asked(tick(hub, 0.2))
-    assert glance.what == "recipe"
-    return glance
-
-
-def test_nobody_is_interrupted_before_all_helpers_have_the_communicators(hub):
-    glance = in_a_barrier(hub)
-    actions = all_say(hub, glance, "", "it is not told from others", "")
-    assert not asked(actions)
-    freed = msgspec.convert(answered(actions), type=Freed)
-    assert freed == Freed((), ("Rank 1 cannot help: it is not told from others",))
-
-
-def test_a_helper_that_does_not_answer_is_no_helper(hub):
-    glance = in_a_barrier(hub)
-    say(hub, 0, glance.number, "")
-    say(hub, 1, glance.number, "")
-    actions = tick(hub, 4.0)
-    assert not asked(actions)
-    freed = msgspec.convert(answered(actions), type=Freed)
-    assert freed == Freed((), ("Rank 2 cannot help: it was not done in time",))
-
-
-def test_helpers_that_failed_are_asked_again(hub):
-    """Those who came back meanwhile can help now."""
-    glance = act_on(hub, in_a_barrier(hub), "", "join: no", "")
-    ((_, glance),) = asked(all_say(hub, glance, WAITING, None, None))
-    glance = act_on(hub, glance, "")
-    hub.answer("e0")
-    ((_, glance),) = asked(all_say(hub, glance, None))
-    assert glance.what == "drain"
-    freed = msgspec.convert(answered(all_say(hub, glance, 0)), type=Freed)
-    assert [ranks for ranks, _ in freed.freed] == ["0"]
-    assert not freed.refusals
-    assert not freed.left
-
-
-def test_who_came_back_and_who_did_not_is_told(hub):
-    hub.submit(targets="0", joint=True, silent=False)
-    ((_, glance),) = asked(hub.ask("unstick", targets="0"))
-    receives = (waits(recv(2, 7)), Recipe("Recv"))
-    ((_, glance),) = asked(all_say(hub, glance, WAITING, receives, None))
-    glance = act_on(hub, glance, "", "join: no", "")
-    ((_, glance),) = asked(all_say(hub, glance, WAITING, None, None))
-    glance = act_on(hub, glance, "", "join: no", "")
-    actions = all_say(hub, glance, WAITING, None, None)
-    assert not asked(actions)
-    freed = msgspec.convert(answered(actions), type=Freed)
-    assert [ranks for ranks, _ in freed.freed] == ["1"]
-    assert freed.left == "0"
-    assert freed.refusals == ("Rank 1 cannot help: join: no",)
-
-
-def the_hub_ends(hub):
-    return hub.hear("oa", wire.Shutdown("a-9", "", True))
-
-
-def the_ranks_end(hub):
-    for rank in range(3):
-        hub.feed(ev.Died(f"e{rank}", "ended"))
-    return tick(hub, 1.0)
-
-
-@pytest.mark.parametrize("ends", [the_hub_ends, the_ranks_end])
-def test_what_was_brought_back_is_told_though_all_ends(hub, ends):
-    """As it does when a program that was brought back comes to its end at once."""
-    hub.submit(targets="0", joint=True, silent=False)
-    ((_, glance),) = asked(hub.ask("unstick", targets="0"))
-    waiting = (waits(recv(2, 7)), Recipe("Recv"))
-    for rank, said in enumerate((waiting, None, None)):
-        actions = say(hub, rank, glance.number, said)
-    for _ in range(3):  # find, flag, act
-        ((_, glance),) = asked(actions)
-        for rank in range(3):
-            actions = say(hub, rank, glance.number, "")
-    actions = ends(hub)
-    found = [a for a in actions if isinstance(a, ev.Send) and a.frames]
-    (freed,) = [unpack(a.frames[0]) for a in found if b"freed" in a.frames[0]]
-    assert freed["freed"][0][0] == "0"
-    assert not freed["refusals"]
-    assert not sent(tick(hub, 1.0), wire.Answer)
 
 
 def test_ranks_that_only_want_a_core_get_more_time(hub):
