@@ -19,6 +19,11 @@ _RANKS = Argument(
     "ranks", "only these ranks, such as 0-3,7", default=None, shown="RANKS"
 )
 
+_WORLD = Argument(
+    "world", "all ranks of the world of this one, if there are several worlds",
+    default=None, shown="RANK",
+)  # fmt: skip
+
 _TABLE = (
     Verb(
         "where",
@@ -52,7 +57,10 @@ _TABLE = (
     Verb(
         "stuck",
         "Show why ranks wait: who waits for whom, and what of it is proved.",
-        (_RANKS,),
+        (
+            Argument("ranks", "only the worlds of these ranks, such as 0-3,7",
+                     default=None, shown="RANKS"),
+        ),
     ),
     Verb(
         "debug",
@@ -89,17 +97,23 @@ _TABLE = (
     ),
     Verb(
         "unstick",
-        "Bring ranks back that wait for each other in MPI.",
-        (_RANKS,),
+        "Bring all ranks of a world back that wait for each other in MPI.",
+        (
+            _WORLD,
+            Argument("insist", "also if it is not proved that they wait for ever",
+                     Form.FLAG, default=False),
+        ),
         more="Each raises KeyboardInterrupt at its line; variables and communicators "
-        "stay usable, messages that nobody received are lost. Refused, with the "
-        "reason, where it is not safe: then `kill` is the next rung.",
+        "stay usable, messages that they had sent each other are lost. A program "
+        "under `steer run` ends by it, unless it catches it or was started with "
+        "`--post-mortem`. Refused, with the reason, where it is not safe, and where "
+        "it is not proved that they wait for ever: then `kill` is the next rung.",
     ),
     Verb(
         "shrink",
         "Have a world that has lost ranks go on, if its MPI can.",
         (
-            _RANKS,
+            _WORLD,
             Argument("replace", "start new processes in the places of the dead",
                      Form.FLAG, default=False),
         ),
@@ -109,7 +123,11 @@ _TABLE = (
     Verb(
         "kill",
         "End ranks at once, by SIGKILL.",
-        (_RANKS,),
+        (
+            Argument("ranks", "which ranks to end: 0-3,7, or all",
+                     shown="RANKS"),
+        ),
+        ("--ranks 3", "--ranks all"),
         more="All that they hold is lost; with most MPIs all ranks of their world end "
         "with them.",
     ),
@@ -128,6 +146,6 @@ def perform(
     named = dict(arguments)
     if name == "mpi":
         return view.mpi(**named)
-    ranks = named.pop("ranks", None)
+    ranks = named.pop("world" if "world" in named else "ranks", None)
     named["targets"] = None if ranks is None else read_ranks(ranks)
     return getattr(view, name)(**named)

@@ -142,6 +142,9 @@ def test_nothing_to_debug(notebook):
         ("%pxwhere more", "too much"),
         ("%pxpeek", "EXPRESSION is missing"),
         ("%pxkill --rank 0", "no option --rank"),
+        ("%pxkill", "which ranks to end"),
+        ("%pxunstick --ranks 0", "no option --ranks"),
+        ("%pxshrink --ranks 0", "no option --ranks"),
     ],
 )
 def test_mistakes_are_sentences(notebook, line, said):
@@ -155,7 +158,8 @@ def test_mistakes_are_sentences(notebook, line, said):
 def test_each_has_help(notebook, verb):
     shown = notebook.run(f"%px{verb} --help").out
     assert f"%px{verb}" in shown
-    assert ("--ranks" in shown) is (verb != "mpi")
+    # A world comes back as a whole.
+    assert ("--ranks" in shown) is (verb not in ("mpi", "unstick"))
 
 
 def test_kill_says_what_is_lost(notebook, monkeypatch):
