@@ -323,10 +323,17 @@ class _Pilot:
         at it: all programs are a little out of balance."""
         if told["run"] != self._script.run or told["verdict"] == "IMBALANCE":
             return
-        name = shlex.quote(self._script.run)
+        unstick = f"`steer attach {shlex.quote(self._script.run)} -c unstick`"
+        if self._script.post_mortem:
+            does = "ends it there, and its ranks stay to be looked into"
+        else:
+            does = (
+                "raises KeyboardInterrupt there, which ends it unless it catches that "
+                "(with --post-mortem its ranks would stay)"
+            )
         self._say(
             f"{self._script.run} does not go on.\n{told['text']}\n"
-            f" `steer attach {name} -c unstick` brings its ranks back, Ctrl-C ends it."
+            f" {unstick} {does}; Ctrl-C ends it."
         )
 
     def _on_signal(self, signum: int) -> bool:

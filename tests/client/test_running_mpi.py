@@ -372,6 +372,7 @@ def test_a_program_that_hangs_says_why_and_is_brought_back(here):
         assert said.startswith("steer: sim does not go on.\n2 ranks: 2 blocked")
         assert "verdict: DEADLOCK" in said
         assert "recv(source=1, comm WORLD)  sim.py:5" in said
+        assert "raises KeyboardInterrupt there, which ends it unless it catches" in said
         attach = [sys.executable, "-P", "-m", "steer", "attach", "sim", "-c", "unstick"]
         done = subprocess.run(attach, capture_output=True, timeout=SECONDS)
         assert done.returncode == 0, done
