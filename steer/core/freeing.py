@@ -55,6 +55,8 @@ class Recipe(msgspec.Struct, frozen=True, array_like=True):
     """The object that a rank gives to a reduction, pickled; empty if not known."""
     problem: str = ""
     """Why nobody else can make it."""
+    in_place: bool = False
+    """All ranks have to make it with MPI.IN_PLACE."""
 
     def agrees(self, other: Recipe) -> bool:
         """Whether both are parts of one call."""
@@ -62,7 +64,7 @@ class Recipe(msgspec.Struct, frozen=True, array_like=True):
         return same and _SHAPE(self) == _SHAPE(other)
 
 
-_SHAPE = operator.attrgetter("root", "count", "datatype", "reduction")
+_SHAPE = operator.attrgetter("root", "count", "datatype", "reduction", "in_place")
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):

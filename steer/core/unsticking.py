@@ -64,6 +64,8 @@ ACTING = 8.0
 """Seconds in which helpers answer; they themselves give up before (`LONGEST_ACTS`)."""
 FAILURES = 2
 """Times that helpers may fail."""
+MOVES = 4
+"""Times that somebody may have gone on between two steps."""
 FINDING = 2.0
 """Seconds for looking through all objects of a program."""
 SETTLING = 2.0
@@ -96,7 +98,7 @@ class Unstick:
         self._over = over
         self._tell: list[Tell] = []
         self._first = min(e.id - max(e.info.rank, 0) for e in self._engines)
-        self._tries = self._looks = self._failures = 0
+        self._tries = self._looks = self._failures = self._moved = 0
         self._until = self._proved_by = 0.0
         self._flagged: dict[str, dict[int, tuple[str, set[Key]]]] = {}
         """By try: which ranks were to raise, and their calls."""
@@ -266,7 +268,8 @@ class Unstick:
         return self._settle(now, lambda now: self._taken_back(made, now))
 
     def _taken_back(self, made: Plan, now: float) -> list[Action]:
-        if self._may_try(now):
+        self._moved += 1
+        if self._may_try(now) and self._moved < MOVES:
             return self._again(now)
         return self._end(["They go on by themselves"], now, made.blocked)
 

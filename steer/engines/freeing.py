@@ -155,7 +155,8 @@ class _Cook:
                 value = self._object() if reduction else b""
                 return Recipe(op, root, reduction=reduction, value=value)
             count, datatype = self._buffer()
-            return Recipe(op, root, count, datatype, reduction)
+            in_place = "root" not in _PARAMETERS[op] and self._is_in_place()
+            return Recipe(op, root, count, datatype, reduction, in_place=in_place)
         except CannotEvaluate as error:
             return Recipe(op, problem=str(error) or "its arguments are not known")
         except Exception as error:  # noqa: BLE001  objects of the program's say anything
@@ -191,6 +192,12 @@ class _Cook:
         if len(body) > LARGEST:
             raise CannotEvaluate("what it reduces is too large")
         return body
+
+    def _is_in_place(self) -> bool:
+        try:
+            return type(self._value("sendbuf")) is type(self._MPI.IN_PLACE)
+        except CannotEvaluate:
+            return False
 
     def _buffer(self) -> tuple[int, str]:
         """How many items of what a rank gives, or gets from a root."""
@@ -645,6 +652,9 @@ def _join_with_buffers(MPI: Any, comm: Any, recipe: Recipe, call: Any) -> None:
     def room(times: int = 1) -> list[Any]:
         return [bytearray(length * times), recipe.count, datatype]
 
+    def given(times: int = 1) -> Any:
+        return MPI.IN_PLACE if recipe.in_place else room(times)
+
     at_root = comm.Get_rank() == recipe.root
     match recipe.op:
         case "Bcast":
@@ -654,14 +664,14 @@ def _join_with_buffers(MPI: Any, comm: Any, recipe: Recipe, call: Any) -> None:
         case "Scatter":
             call(room(size) if at_root else None, room(), root=recipe.root)
         case "Allgather":
-            call(room(), room(size))
+            call(given(), room(size))
         case "Alltoall":
-            call(room(size), room(size))
+            call(given(size), room(size))
         case "Reduce":
             op = getattr(MPI, recipe.reduction)
             call(room(), room() if at_root else None, op=op, root=recipe.root)
         case _:
-            call(room(), room(), op=getattr(MPI, recipe.reduction))
+            call(given(), room(), op=getattr(MPI, recipe.reduction))
 
 
 def revoke(watcher: Watcher) -> None:
