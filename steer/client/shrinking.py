@@ -50,18 +50,38 @@ def shrink(view: DirectView, targets: Sequence[int], replace: bool) -> Shrunk:
     survivors = [i for i, info in engines.items() if info.world == world]
     any_ = engines[survivors[0]]
     first, size = any_.id - any_.rank, any_.size
-    lost = RankSet(range(first, first + size)) - RankSet(survivors)
-    if not lost:
+    places = RankSet(range(first, first + size)) - RankSet(survivors)
+    lost = _members(link, survivors, first, size) - RankSet(survivors)
+    if not lost and not (replace and places):
         raise UsageError("No rank of this world has died.")
-    _free(link, survivors)
-    _call(view, survivors, "shrink()")
+    if lost:
+        _free(link, survivors)
+        _call(view, survivors, "shrink()")
+        _members(link, survivors, first, size)  # the hub hears of it
     if not replace:
         return Shrunk(RankSet(survivors), lost, False)
-    whole = len(client.ids) + len(lost)
-    places = [i - first for i in lost]
-    _call(view, survivors, f"replace({places!r}, {size})")
+    whole = len(client.ids) + len(places)
+    missing = [i - first for i in places]
+    _call(view, survivors, f"replace({missing!r}, {size})")
     client.wait_for_engines(n=whole, timeout=PATIENCE)
-    return Shrunk(RankSet(survivors), lost, True)
+    return Shrunk(RankSet(survivors), places, True)
+
+
+def _members(link: Any, survivors: list[int], first: int, size: int) -> RankSet:
+    """Who is in their world, as they say: it may have been shrunk before."""
+    said: dict[Any, str] = ask(link, "members", survivors)
+    silent = RankSet(survivors) - RankSet(map(int, said))
+    if silent:
+        raise UsageError(f"{describe(silent).capitalize()} did not answer; try again.")
+    known = set(said.values())
+    if len(known) > 1:
+        raise UsageError(
+            "Ranks do not agree about who is in their world: it was not shrunk by all "
+            "of them. Kill them, and start new ones."
+        )
+    ranks = RankSet.parse(known.pop())
+    members = [first + rank for rank in ranks or range(size)]
+    return RankSet(members)
 
 
 def _free(link: Any, survivors: list[int]) -> None:

@@ -290,6 +290,14 @@ class Sight:
                 actions += self._close(round_, now)
         return actions
 
+    def _is_world(self, world: str, members: str) -> None:
+        """Its ranks say who is in it: nobody waits for others that have died."""
+        dead = self._dead.get(world)
+        if dead and members:
+            kept = RankSet.parse(members)
+            for rank in [rank for rank in dead if rank not in kept]:
+                del dead[rank]
+
     def last_words(self) -> list[Action]:
         """This hub ends."""
         return [action for say in list(self.unfinished) for action in say()]
@@ -326,6 +334,15 @@ class Sight:
 
             patience = PATIENCE + PEEKING
             return self.ask(engines, "revoke", b"", str, revoked, now, patience)
+        if wish.view == "members":
+
+            def counted(round_: Round, now: float) -> list[Action]:
+                said = {i: ranks for i, (_, ranks) in round_.answers.items()}
+                for engine, ranks in said.items():
+                    self._is_world(round_.asked[engine].world, ranks)
+                return [answer(who, id, said)]
+
+            return self.ask(engines, "members", b"", str, counted, now)
         if wish.view == "trace":
 
             def noted(round_: Round, now: float) -> list[Action]:

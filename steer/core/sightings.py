@@ -91,7 +91,7 @@ class Peeked(msgspec.Struct, frozen=True, array_like=True):
 class Wish(msgspec.Struct, frozen=True):
     """What a client wants to see."""
 
-    view: Literal["states", "stacks", "peek", "trace", "revoke"]
+    view: Literal["states", "stacks", "peek", "trace", "revoke", "members"]
     targets: str = ""
     deep: bool = False
     world: bool = False

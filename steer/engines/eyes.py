@@ -77,6 +77,7 @@ class Eyes:
             "settle": self._settle,
             "drain": self._drain,
             "revoke": self._revoke,
+            "members": self._members,
         }
 
     def install(self) -> None:
@@ -311,6 +312,11 @@ class Eyes:
 
         revoke(self.watcher)
         self._wire.post(Glanced(number, pack("")))
+
+    def _members(self, message: Glance) -> None:
+        from steer.engines.shrinking import members
+
+        self._say(message.number, pack(members()))
 
     def _beside(self, name: str, job: Callable[[], None]) -> None:
         threading.Thread(target=job, name=name, daemon=True).start()

@@ -25,6 +25,16 @@ ENABLED = "OMPI_MCA_mpi_ft_enable"
 """Set by `mpiexec --with-ft ulfm`."""
 
 
+_members = ""
+"""The ranks of the world, by the numbers by which the hub knows them, since it was
+shrunk; empty before."""
+
+
+def members() -> str:
+    """Who is in the world since it was shrunk; empty if it never was. In any thread."""
+    return _members
+
+
 def why_not() -> str:
     """Why this MPI cannot; empty if it can."""
     if os.environ.get(ENABLED, "0").lower() in ("1", "true", "ulfm"):
@@ -79,8 +89,10 @@ def _join(MPI: Any, between: Any, rank: int, *, high: bool) -> None:
 
 def _take_place_of_world(MPI: Any, new: Any) -> None:
     """Whoever names the world means this one from now on."""
+    global _members
     old = MPI.COMM_WORLD
     comms.number_by(comms.numbering(MPI))
+    _members = comms.Members(MPI, new).describe("").ranks
     new.Set_errhandler(MPI.ERRORS_RETURN)
     runner = here.current
     assert runner is not None

@@ -349,6 +349,24 @@ def test_those_on_their_way_are_looked_at_again_but_not_for_ever(hub):
     assert looks == 3
 
 
+def test_who_has_died_is_forgotten_when_the_world_is_shrunk(hub):
+    hub.feed(ev.Died("e2", "signal 9"))
+    (seen,) = snapshot(all_answer(hub, see(hub), Report(), Report())).worlds
+    assert seen.states[2].doing is Doing.DEAD
+    ((_, glance),) = asked(hub.ask("sight", view="members", targets="0-1"))
+    assert glance.what == "members"
+    told = answered(all_answer(hub, glance.number, "0-1", "0-1"))
+    assert told == {0: "0-1", 1: "0-1"}
+    (seen,) = snapshot(all_answer(hub, see(hub), Report(), Report())).worlds
+    assert set(seen.states) == {0, 1}
+
+
+def all_answer(hub, number, *said):
+    for rank, word in enumerate(said):
+        actions = say(hub, rank, number, word)
+    return actions
+
+
 def test_ranks_that_only_want_a_core_get_more_time(hub):
     """They do not hold the GIL: the machine is crowded."""
     hub.submit(targets="0-2")

@@ -61,6 +61,18 @@ def test_a_world_goes_on_without_a_rank_and_with_a_new_one(survivors: Client) ->
     assert rc[:]["total"] == [2, 2]
     assert rc[:].pull("kept['rank']", block=True) == [0, 1]
 
+    # The smaller world is a world like others; nobody of it has died.
+    with pytest.raises(UsageError, match="No rank of this world has died"):
+        rc[:].shrink()
+    assert "dead" not in rc[:].stuck().text
+    result = rc[:].execute("comm.recv(source=1 - comm.rank)", block=False)
+    wait_until(lambda: rc[:].stuck().verdict == "DEADLOCK", LONG, "a verdict")
+    back = rc[:].unstick()
+    assert set(back.ranks) == {0, 1}, back.text
+    assert result.wait(LONG)
+    rc[:].execute("total = comm.allreduce(1)", block=True)
+    assert rc[:]["total"] == [2, 2]
+
     again = rc[:].shrink(replace=True)
     assert "rank 2 started anew" in again.text.lower()
     assert rc.ids == [0, 1, 2]
