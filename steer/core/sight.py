@@ -512,13 +512,14 @@ class Sight:
                 if answered.status == "error"
                 for engine in answered.engines
             }
-            found = _waiting(shown, failed)
-            if found:
-                message = Insight(id, "waiters", str(RankSet(failed)))
-                return [Send((peer,), message, (pack(shown),))]
-            if tries < LOOKS:
+            waiting = _waiting(shown, failed)
+            if tries < LOOKS and not waiting.issuperset(request.pending):
                 self._hasty.append((now + HASTE * tries, id, tries + 1))
-            return []
+                return []
+            if not waiting:
+                return []
+            message = Insight(id, "waiters", str(RankSet(failed)))
+            return [Send((peer,), message, (pack(shown),))]
 
         wish = pack(LookWish())
         return self.ask(everybody, "look", wish, Report, judge, now)
@@ -541,14 +542,15 @@ def worth_saying(found: Diagnosis) -> str:
     return f"{head.kind} {head.waiting} {head.causes}"
 
 
-def _waiting(shown: Snapshot, failed: Iterable[int]) -> bool:
-    """Whether anybody waits for those that failed."""
-    for world in shown.worlds:
-        for engine in failed:
-            rank = engine - world.first
-            if rank in world.states and waiters(world.states, rank):
-                return True
-    return False
+def _waiting(shown: Snapshot, failed: Iterable[int]) -> set[int]:
+    """The engines that wait for those that failed."""
+    return {
+        world.first + waiting
+        for world in shown.worlds
+        for engine in failed
+        if (rank := engine - world.first) in world.states
+        for waiting in waiters(world.states, rank)
+    }
 
 
 def _outside(event: SeenOutside) -> Look:

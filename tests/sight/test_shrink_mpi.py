@@ -50,7 +50,7 @@ def test_a_world_goes_on_without_a_rank_and_with_a_new_one(survivors: Client) ->
     )  # fmt: skip
     lose(rc, 2)
     shown = rc[:].stuck().text
-    assert "[2]  dead (was killed by SIGKILL; it was last seen at" in shown
+    assert "[2]  dead (was killed by SIGKILL; it was last seen " in shown
 
     told = rc[:].shrink()
     assert (set(told.ranks), set(told.lost)) == ({0, 1}, {2})
