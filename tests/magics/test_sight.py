@@ -54,6 +54,12 @@ def test_where_over_time_tells_where_time_goes(notebook, busy):
     assert "100 %" in shown
 
 
+def test_where_shows_the_lines_with_py_spy_and_without(notebook, busy):
+    shown = notebook.run("%pxwhere --native").out
+    assert shown.count("solve") >= 3
+    assert "leave out the time" in notebook.mistake("%pxwhere --native --time 1")
+
+
 def test_peek_reads_the_innermost_function_of_the_user(notebook, busy):
     shown = notebook.run("%pxpeek residual").out
     assert "[0-3] (4)  0.25" in shown

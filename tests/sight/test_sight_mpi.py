@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,3 +142,24 @@ def test_peek_reads_beside_a_blocked_program(ranks: Client) -> None:
     finally:
         ranks[:].unstick()
         result.wait(LONG)
+
+
+SPY = Path(sys.executable).with_name("py-spy")
+
+
+@pytest.mark.slow
+@pytest.mark.either_mpi
+@pytest.mark.skipif(
+    not SPY.exists() and shutil.which("py-spy") is None, reason="needs py-spy"
+)
+def test_native_frames_of_a_rank_that_waits(ranks: Client) -> None:
+    result = ranks[:].execute("head_to_head()", silent=False, block=False)
+    try:
+        wait_until(lambda: set(ranks[:].stuck().blocked) == {0, 1, 2}, LONG, "a block")
+        seen = ranks[:].where(native=True).text
+        assert "head_to_head" in seen
+        assert "MPI_Recv" in seen or "does not permit py-spy" in seen
+    finally:
+        ranks[:].unstick()
+        assert result.wait(LONG)
+    works_again(ranks)
