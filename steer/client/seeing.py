@@ -134,7 +134,7 @@ class Seeing:
 
     def debug(self, targets: Any = None) -> Debugger:
         """Walk the frames of the error that ended the last request of these ranks, or
-        of those of them that failed."""
+        of those of them that failed; of a program that is held at a point, its own."""
         from steer.client import debugging
 
         view = cast("DirectView", self)
@@ -191,5 +191,6 @@ class SeeingRun:
         return self.view.shrink(replace=replace)
 
     def debug(self, targets: Any = None) -> Debugger:
-        """Walk the frames of the error that ended its program."""
+        """Walk the frames of the error that ended its program, or of the program while
+        it is held; after a cell that failed there, those of the cell."""
         return self.view.debug(targets)

@@ -58,7 +58,7 @@ _TABLE = (
     ),
     Verb(
         "debug",
-        "Walk the frames of ranks whose last cell failed.",
+        "Walk the frames of ranks whose last cell failed, or that are held.",
         (
             _RANKS,
             Argument("command", "where, up, down, locals, p EXPRESSION; without one, "

@@ -158,7 +158,7 @@ def _of_library(frame: FrameType) -> bool:
 
 def users_frame(frame: FrameType | None) -> FrameType | None:
     """The innermost frame that is the user's own; None if there is none."""
-    while frame is not None and (_of_library(frame) or _carries(frame)):
+    while frame is not None and (_of_library(frame) or carries(frame)):
         frame = frame.f_back
     return frame
 
@@ -181,7 +181,7 @@ def stack_of(frame: FrameType | None) -> list[tuple[str, int, str]]:
         found.append(frame)
         frame = frame.f_back
     found.reverse()
-    first = next((i for i, each in enumerate(found) if not _carries(each)), 0)
+    first = next((i for i, each in enumerate(found) if not carries(each)), 0)
     found = found[first:]
     if len(found) > 2 * DEEPEST:  # the reader cuts it further, and says so
         found = found[:DEEPEST] + found[-DEEPEST:]
@@ -192,7 +192,7 @@ def stack_of(frame: FrameType | None) -> list[tuple[str, int, str]]:
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def _carries(frame: FrameType) -> bool:
+def carries(frame: FrameType) -> bool:
     """Whether it is of the machinery around the user's code."""
     file = frame.f_code.co_filename
     return file.startswith((_PACKAGE, "<frozen")) or "/IPython/" in file
