@@ -119,6 +119,9 @@ def test_a_rank_that_is_held_is_told_with_its_point_and_looked_into(tmp_path):
         shown = run.view.status().text
         assert "2 held" in shown
         assert f"held (point {news.point} 'step')" in shown
+        assert "in advance" in shown
+        assert run.peek("step").values.keys() == {0, 1}
+        assert "advance" in run.where().text.splitlines()[-1]
 
         frames = run.debug().where().text
         assert frames.startswith("[0-1] (2)    sim"), frames
