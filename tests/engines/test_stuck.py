@@ -195,7 +195,7 @@ def test_duplicates_of_a_communicator_are_told_apart(tmp_path):
     assert "#2.1" in text(seen.found)
 
 
-@pytest.mark.either_mpi
+@pytest.mark.slow
 def test_requests_that_nobody_fulfils(tmp_path):
     seen = see("requests", tmp_path)
     assert [seen[rank].call.op for rank in range(3)] == ["Waitall"] * 3
@@ -212,7 +212,7 @@ def test_a_big_message_that_may_still_come_is_no_proof(tmp_path):
     assert "deadlock" not in text(seen.found).lower()
 
 
-@pytest.mark.either_mpi
+@pytest.mark.slow
 def test_mismatched_collectives(tmp_path):
     seen = see("mismatch", tmp_path)
     head = seen.found.head
