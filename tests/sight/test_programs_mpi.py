@@ -64,8 +64,8 @@ ALIKE = ("missing_participant", "slow_rank", "python_loop", "wildcard", "sleeper
 """What these show of MPI others show too."""
 RARELY = ("early_return", "mismatch_of_buffers", "c_loop", "duplicates_after_a_group")
 """These show little that others do not."""
-MARKS = {name: pytest.mark.either_mpi for name in ALIKE}
-MARKS |= {name: pytest.mark.slow for name in RARELY}
+MARKS = dict.fromkeys(ALIKE, pytest.mark.either_mpi)
+MARKS |= dict.fromkeys(RARELY, pytest.mark.slow)
 CASES = [
     pytest.param(name, marks=MARKS[name]) if name in MARKS else name
     for name in PROGRAMS
