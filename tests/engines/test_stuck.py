@@ -102,7 +102,9 @@ def end(folder: Path, job: subprocess.Popen[bytes]) -> None:
     pids = [int(began.read_text()) for began in folder.glob("*.began")]
     files = [name for pid in pids for name in mapped_by(pid)]
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        # mpiexec ends the others when the first is gone.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     if not pids:
         job.terminate()
     job.wait(20)
