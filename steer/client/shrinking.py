@@ -100,7 +100,10 @@ def _refuse_if_held(view: DirectView, survivors: list[int]) -> None:
 def _free(link: Any, survivors: list[int]) -> None:
     """Have calls end in which they wait for each other, or for the dead."""
     said: dict[Any, str] = ask(link, "revoke", survivors)
+    silent = RankSet(survivors) - RankSet(map(int, said))
     reasons = {why for why in said.values() if why}
+    if silent:
+        reasons.add(f"{describe(silent).capitalize()} did not answer; try again")
     if reasons:
         raise UsageError(f"{'; '.join(reasons)}.")
 

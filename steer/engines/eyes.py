@@ -305,13 +305,13 @@ class Eyes:
         if why or not self._busy():
             self._say(message.number, pack(why))
             return
-        self._beside("steer-revoke", lambda: self._revoked(message.number))
+        self._answer_beside(message, self._revoked, str)
 
-    def _revoked(self, number: int) -> None:
+    def _revoked(self) -> str:
         from steer.engines.freeing import revoke
 
         revoke(self.watcher)
-        self._wire.post(Glanced(number, pack("")))
+        return ""
 
     def _members(self, message: Glance) -> None:
         from steer.engines.shrinking import members

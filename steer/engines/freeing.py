@@ -50,7 +50,7 @@ from steer.engines.looking import Watcher
 from steer.engines.peeking import check_call
 from steer.engines.underway import kinds
 
-LONGEST_ACTS = 5.0
+LONGEST_ACTS = 4.0
 """Seconds for all that is to be done at once; less than the hub waits."""
 RAISING = 3.0
 """Seconds in which main raises when its call was ended."""
