@@ -147,6 +147,11 @@ class _Cook:
             )  # fmt: skip
             return Recipe(op, problem="" if message else "nobody else can take part")
         try:
+            comm = self._evaluate(self._owner)
+            if type(comm) not in kinds(self._MPI.Comm):
+                return Recipe(op, problem="its communicator is not known")
+            if comm.Is_inter():
+                return Recipe(op, problem="its communicator is between two groups")
             root = as_number(self._value("root", 0))
             if root is None:
                 return Recipe(op, problem="its root is not known")
@@ -154,7 +159,7 @@ class _Cook:
             if op[0].islower() or op in ("Barrier", "Dup", "Split"):
                 value = self._object() if reduction else b""
                 return Recipe(op, root, reduction=reduction, value=value)
-            count, datatype = self._buffer()
+            count, datatype = self._buffer(comm.Get_size())
             in_place = "root" not in _PARAMETERS[op] and self._is_in_place()
             return Recipe(op, root, count, datatype, reduction, in_place=in_place)
         except CannotEvaluate as error:
@@ -199,12 +204,9 @@ class _Cook:
         except CannotEvaluate:
             return False
 
-    def _buffer(self) -> tuple[int, str]:
+    def _buffer(self, size: int) -> tuple[int, str]:
         """How many items of what a rank gives, or gets from a root."""
         unknown = CannotEvaluate("its buffers are not known")
-        comm = self._evaluate(self._owner)
-        if not isinstance(comm, self._MPI.Comm) or comm.Is_inter():
-            raise CannotEvaluate("its communicator is not one of equal ranks")
         names = ("recvbuf", "sendbuf") if self._op == "Scatter" else (
             "sendbuf", "recvbuf")  # fmt: skip
         for name in names:
@@ -215,7 +217,7 @@ class _Cook:
                 continue
             if spec is None or type(spec) is type(self._MPI.IN_PLACE):
                 continue
-            parts = comm.Get_size() if (self._op, name) in _OF_ALL else 1
+            parts = size if (self._op, name) in _OF_ALL else 1
             return _extent(self._MPI, spec, parts)
         raise unknown
 
@@ -253,7 +255,7 @@ def _extent(MPI: Any, spec: Any, parts: int) -> tuple[int, str]:
     given is a part's."""
     count = datatype = None
     data = spec
-    if isinstance(spec, list | tuple):
+    if type(spec) in (list, tuple):
         data = spec[0]
         for item in spec[1:]:
             if isinstance(item, MPI.Datatype):
