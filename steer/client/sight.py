@@ -167,7 +167,7 @@ class Peek(Seen):
             groups.append((RankSet.parse(ranks), said))
         self.missing = RankSet.parse(told["missing"])
         if self.missing:
-            groups.append((self.missing, "no answer: native code holds the GIL there"))
+            groups.append((self.missing, "no answer in time; %pxstatus tells more"))
         self.text = folded(groups, len(self.values) > 0)
 
 

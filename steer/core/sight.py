@@ -6,8 +6,8 @@ or PATIENCE is over, it is judged::
     asked --all answered--> judged
           --PATIENCE: some are silent--> shown from outside --OUTSIDE--> judged
 
-A rank that is silent while its process lives holds the GIL. The node then has it write
-its stack by a signal (`steer.witness`).
+A rank that is silent while its process runs holds the GIL. The node has it write its
+stack by a signal (`steer.witness`), or tells why it does not run.
 
 Unasked
     A request that runs for longer than WATCHED_AFTER is watched: its ranks are told to
@@ -97,6 +97,8 @@ class SeenOutside(Event, frozen=True):
     source: str = ""
     starved: bool = False
     """The thread that answers waits for a core, not for the GIL."""
+    halted: str = ""
+    """Why it wrote none, as far as the kernel can tell: `stopped by a signal`."""
 
 
 @dataclasses.dataclass
@@ -403,6 +405,8 @@ class Sight:
             if not self.registry.watchable(engine):
                 return Evidence(now, reachable=False, since=silent)
             event = round_.seen.get(engine.id)
+            if event is not None and event.halted:
+                return Evidence(now, since=silent, halted=event.halted)
             if event.starved if event is not None else round_.starved:
                 return Evidence(now, since=silent)
             outside = _outside(event) if event is not None else None
@@ -551,8 +555,9 @@ def _waiting(shown: Snapshot, failed: Iterable[int]) -> bool:
     return False
 
 
-def _outside(event: SeenOutside) -> Look:
-    return look_from_outside(_users(event.text), event.source)
+def _outside(event: SeenOutside) -> Look | None:
+    frames = _users(event.text)
+    return look_from_outside(frames, event.source) if frames else None
 
 
 def _users(text: str) -> list[Frame]:
@@ -572,8 +577,8 @@ def _stacks(
         if report.stacks:
             found.setdefault(report.stacks, []).append(id)
     for id, event in round_.seen.items():
-        frames = tuple(_users(event.text))
-        found.setdefault(((1, frames),), []).append(id)
+        if frames := tuple(_users(event.text)):
+            found.setdefault(((1, frames),), []).append(id)
     return tuple((str(RankSet(ids)), stacks) for stacks, ids in found.items())
 
 

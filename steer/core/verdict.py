@@ -111,6 +111,7 @@ class Diagnosis:
 
 
 _COMPUTING = (Doing.PYTHON, Doing.NATIVE, Doing.HOLDING)
+_MUTE = (Doing.SILENT, Doing.UNREACHABLE)
 _STAGES: tuple[tuple[Kind, tuple[Doing, ...]], ...] = (
     (Kind.HELD, (Doing.HELD,)),
     (Kind.FINISHED, (Doing.FINISHED,)),
@@ -146,7 +147,7 @@ def _nobody_waits(states: Mapping[int, RankState], found: Graph) -> Finding:
         moving = RankSet(found.moving)
         doubts = _told(found.moving)
         return Finding(Kind.QUIET, moving, nobody, False, doubts=doubts)
-    if any(state.doing is Doing.UNREACHABLE for state in states.values()):
+    if any(state.doing in _MUTE for state in states.values()):
         doubts = ("some ranks do not answer",)
         return Finding(Kind.QUIET, nobody, nobody, False, doubts=doubts)
     return Finding(Kind.RUNNING, nobody, nobody, False)
@@ -178,8 +179,8 @@ class _Stages:
         self._blocked = _mask(found.waits)
         self._doubts: dict[int, str] = dict(found.moving)
         for rank, state in states.items():
-            if state.doing is Doing.UNREACHABLE:
-                self._doubts[rank] = "no answer"
+            if state.doing in _MUTE:
+                self._doubts[rank] = state.detail or "no answer"
             elif state.doing is Doing.MPI and state.call is None:
                 self._doubts[rank] = "what it waits for is not known"
         for rank in self._not_asked():
@@ -215,8 +216,13 @@ class _Stages:
         yield from self._closed(self._blocked & ~reached)
 
     def _all(self, doings: tuple[Doing, ...]) -> int:
-        states = self._states.items()
-        return _mask({rank: 0 for rank, state in states if state.doing in doings})
+        return _mask(
+            {
+                rank: 0
+                for rank, state in self._states.items()
+                if state.doing in doings and rank not in self._graph.moving
+            }
+        )
 
     def _fresh(self, reached: int) -> Iterator[tuple[int, None]]:
         """Ranks that have not been still for long enough to say anything of them."""

@@ -117,9 +117,11 @@ def rows_of(found: Diagnosis) -> list[Row]:
 
 
 def _what(state: RankState, names: Mapping[tuple[str, str], str]) -> str:
+    if state.call is not None and state.call.guessed:
+        holding = ", holding the GIL" if state.doing is Doing.HOLDING else ""
+        return f"may be in {call_text(state.call, names)}{holding}"
     if state.call is not None:
-        held = f" ({state.detail})" if state.detail else ""
-        return call_text(state.call, names) + held
+        return call_text(state.call, names)
     match state.doing:
         case Doing.POST_MORTEM:
             return state.detail

@@ -57,7 +57,9 @@ def pending(frame: FrameType) -> tuple[Call | None, str]:
         allow=_only_local_queries,
         deadline=monotonic() + LONGEST_LOOK,
     )
-    return _Reader(MPI, evaluator, node).call(), said
+    # What mpi4py's own Python calls by such a name is MPI.
+    sure = "/mpi4py/" in frame.f_code.co_filename
+    return _Reader(MPI, evaluator, node, sure).call(), said
 
 
 def _only_local_queries(function: Any, text: str) -> None:
@@ -128,10 +130,14 @@ def _short(text: str) -> str:
 class _Reader:
     """Evaluates one call."""
 
-    def __init__(self, MPI: Any, evaluator: Evaluator, node: ast.Call) -> None:
+    def __init__(
+        self, MPI: Any, evaluator: Evaluator, node: ast.Call, sure: bool
+    ) -> None:
         self._MPI = MPI
         self._evaluator = evaluator
         self._node = node
+        self._sure = sure
+        """Whether a name is enough."""
 
     def call(self) -> Call | None:
         """The call, or None if it is none of MPI's that can block."""
@@ -141,6 +147,8 @@ class _Reader:
         owner, op, text = found
         if op not in OPS:
             return None
+        if owner is None and not self._sure:
+            return Call(op, size=-1, guessed=True)
         if OPS[op].need is Need.REQUEST:
             return Call(op)
         comm = self._comm_of(owner)
@@ -181,7 +189,7 @@ class _Reader:
 
     def _by_name(self) -> tuple[Any, str, str] | None:
         """A property or a function gave the communicator: the name of the method is
-        all there is. Only names that nothing but MPI has."""
+        all there is, and others than MPI may have methods of that name."""
         function = self._node.func
         if not isinstance(function, ast.Attribute) or function.attr not in OPS:
             return None

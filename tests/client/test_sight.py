@@ -103,7 +103,7 @@ def test_peeks_are_told_with_their_ranks():
         "[0-1] (2)  a",
         "           b",
         "[3]        Refused: no.",
-        "[2]        no answer: native code holds the GIL there",
+        "[2]        no answer in time; %pxstatus tells more",
         "racy: read while the ranks went on",
     ]
 

@@ -34,12 +34,21 @@ def test_a_computing_rank_computes_since_its_cell_began():
 
 
 def test_silence_means_that_the_gil_is_held():
-    silent = tell(Evidence(10.0, silent_since=4.0))
+    outside = Look(SPOT, native="ksp.solve(b, x)")
+    silent = tell(Evidence(10.0, silent_since=4.0, outside=outside))
     assert (silent.doing, silent.moved) == (Doing.HOLDING, 4.0)
     assert silent.open == Open(1, -1)
-    outside = Look(SPOT, call=Call("allreduce"))
+    guess = Call("allreduce", guessed=True)
+    outside = Look(SPOT, call=guess)
     silent = tell(Evidence(10.0, silent_since=4.0, outside=outside))
-    assert (silent.doing, silent.detail) == (Doing.MPI, "GIL held")
+    assert (silent.doing, silent.call) == (Doing.HOLDING, guess)
+
+
+def test_silence_without_a_stack_means_nothing():
+    silent = tell(Evidence(10.0, silent_since=4.0))
+    assert silent.doing is Doing.SILENT
+    stopped = tell(Evidence(10.0, since=4.0, halted="stopped by a signal"))
+    assert (stopped.doing, stopped.detail) == (Doing.SILENT, "stopped by a signal")
 
 
 @pytest.mark.parametrize(
@@ -60,4 +69,4 @@ def test_the_last_word_is_not_the_ranks(what, doing):
 
 
 def test_nothing_known_is_nothing_said():
-    assert tell(Evidence(10.0)).doing is Doing.UNREACHABLE
+    assert tell(Evidence(10.0)).doing is Doing.SILENT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steer.core.rankstates import ANY, Call, Comm, Doing, Open
+from steer.core.rankstates import ANY, Call, Comm, Doing, Open, RankState, Spot
 from steer.core.verdict import Kind, arrows, diagnose, waiters
 from steer.ranks import RankSet
 
@@ -112,6 +112,21 @@ def test_a_slow_rank_is_no_deadlock(how):
     assert found.kind is Kind.IMBALANCE
     assert found.waiting == RankSet.parse("0-1")
     assert found.causes == RankSet.parse("2")
+
+
+def test_nothing_is_drawn_from_a_call_that_is_only_guessed():
+    """`np.add.reduce(u)` and `sim.gather()` are written as calls of MPI are."""
+    guess = Call("reduce", size=-1, guessed=True)
+    holds = RankState(Doing.HOLDING, Spot(), guess, "", 70.0, NOW, 70.0, Open(1, -1))
+    by_name = RankState(Doing.MPI, Spot(), guess, "", 70.0, NOW, 70.0)
+    for busy in (holds, by_name):
+        found = head(busy, blocked(recv(0)), blocked(joint("Barrier")))
+        assert found.kind is Kind.QUIET
+        assert "may be in reduce, or in something else" in found.doubts[0]
+        assert head(busy, busy, busy).kind is Kind.QUIET
+        circle = head(busy, blocked(recv(2)), blocked(recv(1)))
+        assert circle.kind is Kind.DEADLOCK  # that it is not part of
+        assert circle.causes == RankSet.parse("1-2")
 
 
 def test_a_wildcard_without_a_sender():
