@@ -114,6 +114,8 @@ class Round:
     """What an answer is."""
     answers: dict[int, tuple[float, Any]] = dataclasses.field(default_factory=dict)
     """When each came, and what it was."""
+    troubles: dict[int, str] = dataclasses.field(default_factory=dict)
+    """Who said that they have no answer, and why."""
     seen: dict[int, SeenOutside] = dataclasses.field(default_factory=dict)
     outside: int = 0
     """How often the node was asked about silent ranks."""
@@ -126,9 +128,14 @@ class Round:
         return [i for i in self.asked if i not in self.answers]
 
     @property
+    def awaited(self) -> list[int]:
+        """Those from whom an answer may still come."""
+        return [i for i in self.missing if i not in self.troubles]
+
+    @property
     def all_shown(self) -> bool:
         """Whether there is nobody from whom an answer may still come."""
-        shown = (self.seen.get(i) for i in self.missing)
+        shown = (self.seen.get(i) for i in self.awaited)
         return all(event is not None and not event.starved for event in shown)
 
 
@@ -242,12 +249,15 @@ class Sight:
             return self.stands_still(engine, now)
         if round_ is None or engine is None or engine.id not in round_.asked:
             return []
-        round_.answers[engine.id] = now, unpack(message.body, type=round_.form)
-        return self._close(round_, now) if not round_.missing else []
+        if message.trouble:
+            round_.troubles[engine.id] = message.trouble
+        else:
+            round_.answers[engine.id] = now, unpack(message.body, type=round_.form)
+        return self._close(round_, now) if not round_.awaited else []
 
     def _late(self, round_: Round, now: float) -> list[Action]:
         """Some are silent: their hosts may still see them."""
-        near = [i for i in round_.missing if self.registry.watchable(round_.asked[i])]
+        near = [i for i in round_.awaited if self.registry.watchable(round_.asked[i])]
         again = round_.starved and round_.outside < CROWDED
         if not near or (round_.outside and not again):
             return self._close(round_, now)
@@ -260,7 +270,7 @@ class Sight:
         """A silent engine's stack was read."""
         actions: list[Action] = []
         for round_ in list(self._rounds.values()):
-            if not round_.outside or event.engine not in round_.missing:
+            if not round_.outside or event.engine not in round_.awaited:
                 continue
             round_.starved |= event.starved
             if event.text or not event.starved:
@@ -282,7 +292,7 @@ class Sight:
             self._dead.pop(engine.world)
         actions: list[Action] = []
         for round_ in list(self._rounds.values()):
-            if round_.asked.pop(engine.id, None) is not None and not round_.missing:
+            if round_.asked.pop(engine.id, None) is not None and not round_.awaited:
                 actions += self._close(round_, now)
         return actions
 
@@ -402,6 +412,8 @@ class Sight:
     ) -> Evidence:
         if report is None:
             silent = self._silent.get(engine.uuid, now)
+            if engine.id in round_.troubles:
+                return Evidence(now, since=now, halted=round_.troubles[engine.id])
             if not self.registry.watchable(engine):
                 return Evidence(now, reachable=False, since=silent)
             event = round_.seen.get(engine.id)

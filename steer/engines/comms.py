@@ -29,17 +29,23 @@ class Members:
     def __init__(self, MPI: Any, comm: Any) -> None:
         self._MPI = MPI
         self._comm = comm
-        local = comm.Get_group()
-        between = comm.Is_inter()
-        self._peers = comm.Get_remote_group() if between else local
-        all_of_it = MPI.Group.Union(local, self._peers) if between else local
-        world = numbering(MPI).Get_group()
-        self._all = MPI.Group.Translate_ranks(all_of_it, None, world)
-        self._to = MPI.Group.Translate_ranks(self._peers, None, world)
-        groups = [local, world]
-        groups += [self._peers, all_of_it] if between else []
-        for group in groups:
-            group.Free()
+        groups: list[Any] = []
+
+        def group(made: Any) -> Any:
+            groups.append(made)
+            return made
+
+        try:
+            local = peers = all_of_it = group(comm.Get_group())
+            if comm.Is_inter():
+                peers = group(comm.Get_remote_group())
+                all_of_it = group(MPI.Group.Union(local, peers))
+            world = group(numbering(MPI).Get_group())
+            self._all = MPI.Group.Translate_ranks(all_of_it, None, world)
+            self._to = MPI.Group.Translate_ranks(peers, None, world)
+        finally:  # main may have freed the communicator in the middle
+            for made in groups:
+                made.Free()
 
     def describe(self, text: str) -> Comm:
         """The communicator, as all its ranks name it."""
@@ -83,9 +89,10 @@ class Members:
 
 def as_number(value: Any) -> int | None:
     """A rank or a tag, which may be a number of numpy's."""
-    if isinstance(value, int):
-        return value
-    numpy = type(value).__module__ == "numpy" and hasattr(value, "__index__")
+    cls = type(value)  # isinstance would ask the object, if it is of the program's
+    if issubclass(cls, int):
+        return int.__index__(value)
+    numpy = cls.__module__ == "numpy" and hasattr(cls, "__index__")
     return operator.index(value) if numpy and not getattr(value, "ndim", 0) else None
 
 

@@ -11,6 +11,7 @@ threads of their own, because they may take a while or wait.
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -39,6 +40,8 @@ SAMPLE = 0.01
 """Seconds between two samples of a stack; looking takes a hundredth of that."""
 
 _Stack = tuple[Frame, ...]
+
+log = logging.getLogger("steer.engine")
 
 
 class Eyes:
@@ -83,7 +86,25 @@ class Eyes:
         """The hub asks."""
         answer = self._answers.get(message.what)
         if answer is not None:
-            answer(message)
+            self._trying(message.number, lambda: answer(message))
+
+    def _trying(self, number: int, job: Callable[[], None]) -> None:
+        """Whatever is met among the program's objects, this thread goes on: it carries
+        everything else too."""
+        try:
+            job()
+        except Exception as error:
+            log.exception("what main does could not be seen")
+            if number:
+                why = f"it could not be seen: {type(error).__name__}"
+                self._wire.send(Glanced(number, trouble=why))
+
+    def _note(self, text: str) -> None:
+        """For who asks when nobody can answer; not to be had when memory is full."""
+        try:
+            self.witness.note(text)
+        except OSError as error:
+            log.debug("what was seen could not be noted: %s", error)
 
     def _say(self, number: int, body: bytes) -> None:
         self._wire.send(Glanced(number, body))
@@ -106,7 +127,8 @@ class Eyes:
         self._say(message.number, pack(report))
 
     def _look_again(self, message: Glance, wish: LookWish) -> None:
-        self._say(message.number, pack(self.report(wish)))
+        number = message.number
+        self._trying(number, lambda: self._say(number, pack(self.report(wish))))
 
     def report(self, wish: LookWish) -> Report:
         """What main does now."""
@@ -115,7 +137,7 @@ class Eyes:
         if not busy:
             return self._idle_report(wish)
         look = self.watcher.look(deep=wish.deep)
-        self.witness.note(_seen(look))
+        self._note(_seen(look))
         age = max(0.0, time.time() - runner.started) if runner.started else None
         stacks = ((1, self.stack()),) if wish.stacks else ()
         return Report(busy, age, look, self.held(), stacks=stacks)
@@ -156,13 +178,16 @@ class Eyes:
         busy = self._busy()
         if not busy:
             self._beating = False
-            self.witness.note("")
+            self._note("")
             return
+        self._wire.loop.call_later(BEAT, self._beat)
+        self._trying(0, self._see)
+
+    def _see(self) -> None:
         look = self.watcher.look()
-        self.witness.note(_seen(look))
+        self._note(_seen(look))
         if self._wire.occupied:
             self._say_if_still(look)
-        self._wire.loop.call_later(BEAT, self._beat)
 
     def _say_if_still(self, look: Look) -> None:
         if look.call is None or look.still < BEAT:
@@ -265,13 +290,16 @@ class _Sampling:
         self._until = time.monotonic() + wish.seconds
         self._take()
 
+    def _later(self) -> None:
+        self._eyes._trying(self._number, self._take)
+
     def _take(self) -> None:
         eyes = self._eyes
         if eyes._busy():
             stack = eyes.stack()
             self._counts[stack] = self._counts.get(stack, 0) + 1
         if time.monotonic() < self._until:
-            eyes._wire.loop.call_later(SAMPLE, self._take)
+            eyes._wire.loop.call_later(SAMPLE, self._later)
             return
         report = eyes.report(LookWish())
         samples = tuple((count, stack) for stack, count in self._counts.items())

@@ -167,6 +167,19 @@ def test_an_answer_that_is_none_does_not_count(hub):
     assert action.engines == (0, 1, 2)
 
 
+def test_a_rank_that_cannot_look_at_itself_is_not_waited_for(hub):
+    hub.submit(targets="0-2")
+    number = see(hub)
+    for rank in (0, 1):
+        say(hub, rank, number, waits(recv(2)))
+    why = "it could not be seen: ReferenceError"
+    shown = snapshot(hub.hear("ce2", wire.Glanced(number, trouble=why)))
+    state = shown.worlds[0].states[2]
+    assert (state.doing, state.detail) == (Doing.SILENT, why)
+    (found,) = diagnosed(shown)
+    assert found.head.kind is Kind.QUIET
+
+
 def test_peeks_are_folded(hub):
     actions = hub.ask("sight", view="peek", expression="x", targets="0-2")
     ((_, glance),) = asked(actions)
