@@ -135,7 +135,10 @@ def _for_held(states: Mapping[int, RankState]) -> Iterator[str]:
     held = RankSet(r for r, state in states.items() if state.doing is Doing.HELD)
     found = graph(states)
     reached = RankSet.from_mask(found.released(held.mask)) if held else held
-    waiting = RankSet(found.waits) & reached
+    # A cell at a hold gets nothing by `%pxgo`: its own program waits for it.
+    waiting = RankSet(
+        rank for rank in RankSet(found.waits) & reached if not states[rank].inside
+    )
     if waiting:
         wait = "waits" if len(waiting) == 1 else "wait"
         yield (

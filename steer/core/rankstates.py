@@ -149,6 +149,8 @@ class Evidence(msgspec.Struct, frozen=True):
     error_spot: Spot = Spot()
     held: str = ""
     """It is held at a point: `point 413 'step'`."""
+    inside: bool = False
+    """Something runs there meanwhile: a cell."""
     death: str = ""
     """Its process is gone: `signal 11`."""
     reachable: bool = True
@@ -169,6 +171,8 @@ class RankState(msgspec.Struct, frozen=True):
     since: float | None = None
     """Since when it is like this, for showing."""
     open: Open = Open()
+    inside: str = ""
+    """The point at which it is held, if it runs a cell there."""
 
 
 def tell(known: Evidence) -> RankState:
@@ -182,7 +186,7 @@ def tell(known: Evidence) -> RankState:
         return _by_hub(known, Doing.POST_MORTEM, known.error, known.error_spot)
     if known.idle:
         return _by_hub(known, Doing.FINISHED, "")
-    if known.held:
+    if known.held and not known.inside:
         spot = known.look.spot if known.look else Spot()
         return _by_hub(known, Doing.HELD, known.held, spot)
     if known.look is not None and known.answered is not None:
@@ -211,8 +215,9 @@ def _by_look(known: Evidence, look: Look, answered: float) -> RankState:
     moved = answered - look.still
     since = known.since if doing is Doing.PYTHON else moved
     return RankState(
-        doing, look.spot, look.call, look.native, moved, known.asked, since, look.open
-    )
+        doing, look.spot, look.call, look.native, moved, known.asked, since, look.open,
+        known.held,
+    )  # fmt: skip
 
 
 def _silent(known: Evidence, since: float) -> RankState:

@@ -436,6 +436,7 @@ class Sight:
             error=report.error if idle else "",
             error_spot=report.error_spot,
             held=report.held,
+            inside=report.inside,
         )
 
     # -- unasked

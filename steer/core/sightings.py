@@ -39,6 +39,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     error_spot: Spot = Spot()
     error_age: float | None = None
     stacks: Samples = ()
+    inside: bool = False
+    """It is held, and runs what it was asked for there."""
 
 
 class World(msgspec.Struct, frozen=True):

@@ -39,6 +39,9 @@ BEAT = 1.0
 SAMPLE = 0.01
 """Seconds between two samples of a stack; looking takes a hundredth of that."""
 
+PROGRAM = "the program"
+"""What runs, if no cell and no task does."""
+
 _Stack = tuple[Frame, ...]
 
 log = logging.getLogger("steer.engine")
@@ -140,7 +143,9 @@ class Eyes:
         self._note(_seen(look))
         age = max(0.0, time.time() - runner.started) if runner.started else None
         stacks = ((1, self.stack()),) if wish.stacks else ()
-        return Report(busy, age, look, self.held(), stacks=stacks)
+        return Report(
+            busy, age, look, self.held(), stacks=stacks, inside=busy != PROGRAM
+        )
 
     def _idle_report(self, wish: LookWish) -> Report:
         failed = self._runner.failure
@@ -157,7 +162,7 @@ class Eyes:
             return core.running
         if desk.running is not None:
             return f"task {desk.running.key[1]}"
-        return "the program" if self._wire.occupied else ""
+        return PROGRAM if self._wire.occupied else ""
 
     def stack(self) -> _Stack:
         """Main's stack."""

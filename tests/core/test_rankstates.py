@@ -51,6 +51,13 @@ def test_silence_without_a_stack_means_nothing():
     assert (stopped.doing, stopped.detail) == (Doing.SILENT, "stopped by a signal")
 
 
+def test_a_cell_that_runs_at_a_hold_is_what_the_rank_does():
+    look = Look(SPOT, call=RECV, still=2.0)
+    known = Evidence(10.0, 10.5, look, held="point 7 'step'", inside=True)
+    cell = tell(known)
+    assert (cell.doing, cell.call, cell.inside) == (Doing.MPI, RECV, "point 7 'step'")
+
+
 @pytest.mark.parametrize(
     ("what", "doing"),
     [
