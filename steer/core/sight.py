@@ -542,9 +542,9 @@ class Sight:
 
 
 def diagnosed(shown: Snapshot) -> list[Diagnosis]:
-    """A diagnosis of each world that has more than one rank."""
+    """A diagnosis of each world that has more than one rank, by engines."""
     return [
-        diagnose(world.states, shown.now) for world in shown.worlds if world.size > 1
+        diagnose(world.by_engine, shown.now) for world in shown.worlds if world.size > 1
     ]
 
 
@@ -561,10 +561,9 @@ def worth_saying(found: Diagnosis) -> str:
 def _waiting(shown: Snapshot, failed: Iterable[int]) -> bool:
     """Whether anybody waits for those that failed."""
     for world in shown.worlds:
-        for engine in failed:
-            rank = engine - world.first
-            if rank in world.states and waiters(world.states, rank):
-                return True
+        states = world.by_engine
+        if any(engine in states and waiters(states, engine) for engine in failed):
+            return True
     return False
 
 

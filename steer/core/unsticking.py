@@ -199,6 +199,9 @@ class Unstick:
         self._sight.unfinished.remove(self._cut_short)
         back = {call: ranks - left for call, ranks in self._freed.items()}
         waiting = left if self._freed else RankSet()
+        if self._first and refusals:
+            told = f"Reasons count ranks as their world does: 0 is engine {self._first}"
+            refusals = [*refusals, told]
         return self._tell(
             Freed(
                 tuple(
