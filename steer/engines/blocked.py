@@ -36,6 +36,9 @@ from steer.engines.underway import bytes_of
 
 LONGEST_LOOK = 0.05
 """Seconds for the evaluation of one call."""
+LARGEST = 10_000
+"""Bytes of arrays that are computed with: it is done each second, in the thread that
+everything needs. How large `a + b` is, is not known then; that of `a` is."""
 _LONGEST_TEXT = 24
 _DATA = ("data", "buf", "obj", "sendbuf", "sendobj", "recvbuf")
 _UNSEEN = object()
@@ -58,6 +61,7 @@ def pending(frame: FrameType) -> tuple[Call | None, str]:
         frame.f_builtins,
         allow=_only_local_queries,
         deadline=monotonic() + LONGEST_LOOK,
+        largest=LARGEST,
     )
     try:
         return _Reader(MPI, evaluator, node, frame).call(), said
