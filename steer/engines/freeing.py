@@ -31,6 +31,7 @@ from steer.engines.comms import Members, as_number, numbering
 from steer.engines.evaluating import CannotEvaluate, Evaluator
 from steer.engines.looking import Watcher
 from steer.engines.peeking import check_call
+from steer.engines.underway import bytes_of
 from steer.ranks import RankSet
 
 LONGEST_ACT = 5.0
@@ -158,6 +159,8 @@ class _Cook:
         if not _is_native(value):
             kind = type(value).__name__
             raise CannotEvaluate(f"it reduces objects of the program's own ({kind})")
+        if not 0 <= bytes_of(value, 3) <= LARGEST:  # before it is written out
+            raise CannotEvaluate("what it reduces is too large")
         body = pickle.dumps(value)
         if len(body) > LARGEST:
             raise CannotEvaluate("what it reduces is too large")

@@ -9,10 +9,12 @@ import types
 import weakref
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from steer.core.sightings import LookWish
-from steer.engines import blocked
+from steer.engines import blocked, freeing
+from steer.engines.evaluating import CannotEvaluate
 from steer.engines.eyes import BEAT, Eyes
 from steer.wire.frames import pack
 from steer.wire.messages import Glance, Glanced
@@ -153,3 +155,15 @@ def test_a_communicator_that_main_frees_meanwhile_is_no_error(mpi):
 
     comm = Comm()
     assert comm.barrier(then=freed) == (None, "comm.barrier")
+
+
+def test_what_is_large_is_not_written_out_to_see_how_large_it_is(monkeypatch):
+    def no(value):
+        raise AssertionError("it was")
+
+    cook = object.__new__(freeing._Cook)
+    monkeypatch.setattr(freeing.pickle, "dumps", no)
+    for value in ("x" * 2**21, [b"x" * 2**20, b"y"], (np.zeros(2**18), 1)):
+        cook._value = lambda name, value=value: value
+        with pytest.raises(CannotEvaluate, match="too large"):
+            cook._object()
