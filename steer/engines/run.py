@@ -83,7 +83,10 @@ class Runner:
         self.failure: Failure | None = None
         """How the last request failed, if it did."""
         self.mourned: tuple[Failure, BaseException] | None = None
-        """The last failure with its frames, for who wants to look into them."""
+        """The last failure with its frames, for who wants to look into them; of a cell,
+        until another has gone well."""
+        self._programs: tuple[Failure, BaseException] | None = None
+        """What has ended the program, which is kept."""
         self.forked = False
         """Whether this is a child of the engine, which is not another engine."""
         self._sock = work
@@ -292,6 +295,8 @@ class Runner:
                 reply = self._kinds[submit.kind](submit, whole)
         except BaseException as error:  # noqa: BLE001  whatever user code raises
             status, reply = "error", [pack(self.describe(error))]
+        if status == "ok" and submit.kind in ("execute", "apply"):
+            self.mourned = self._programs  # and let go of what a cell's frames held
         self.namespace.settle()
         completed = time.time()
         self.started = since
@@ -424,7 +429,7 @@ class Runner:
 
     def _info(self, error: Any, raised: BaseException | None = None) -> ErrorInfo:
         raised = raised if raised is not None else error.exception
-        self.mourn(raised)
+        self._keep(raised)
         return ErrorInfo(
             error.ename,
             _encodable(error.evalue),
@@ -433,7 +438,11 @@ class Runner:
         )
 
     def mourn(self, error: BaseException) -> None:
-        """Keep the error that ended something, for who wants to look into it."""
+        """Keep the error that ended the program, for who wants to look into it."""
+        self._keep(error)
+        self._programs = self.mourned
+
+    def _keep(self, error: BaseException) -> None:
         self.failure = failure_of(error, time.time())
         self.mourned = self.failure, error
 
