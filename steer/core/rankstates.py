@@ -183,9 +183,10 @@ def tell(known: Evidence) -> RankState:
     if not known.reachable:
         return _by_hub(known, Doing.UNREACHABLE, "")
     if known.error:
-        return _by_hub(known, Doing.POST_MORTEM, known.error, known.error_spot)
+        state = _by_hub(known, Doing.POST_MORTEM, known.error, known.error_spot)
+        return _left_behind(known, state)
     if known.idle:
-        return _by_hub(known, Doing.FINISHED, "")
+        return _left_behind(known, _by_hub(known, Doing.FINISHED, ""))
     if known.held and not known.inside:
         spot = known.look.spot if known.look else Spot()
         return _by_hub(known, Doing.HELD, known.held, spot)
@@ -203,6 +204,14 @@ def _by_hub(
     spot: Spot = Spot(),  # noqa: B008
 ) -> RankState:
     return RankState(doing, spot, None, detail, known.since, known.asked, known.since)
+
+
+def _left_behind(known: Evidence, state: RankState) -> RankState:
+    """What is over may have begun messages that are still on their way."""
+    if known.look is None or known.answered is None or not known.look.still:
+        return state
+    moved = known.answered - known.look.still
+    return msgspec.structs.replace(state, moved=moved, open=known.look.open)
 
 
 def _by_look(known: Evidence, look: Look, answered: float) -> RankState:

@@ -12,6 +12,9 @@ Ranks that cannot act are let act in stages, the most harmless first::
 The stage at which a rank can go on is its reason: the worst of those that it needs all
 of, the best of those that it needs any of.
 
+    What ranks have begun whose part is over may still arrive: until it had the time
+    for that, FINISHED and FAILED are not proved either.
+
 Proof of a deadlock
     The ranks of a core wait for nobody outside it. If there was one span of time in
     which none of them ran any bytecode, none of them can have begun to send, to receive
@@ -246,11 +249,34 @@ class _Stages:
         still = self._still(ranks)
         doubts: tuple[str, ...] = ()
         suspect = None
-        if not proved:
+        if proved and kind in (Kind.FINISHED, Kind.FAILED):
+            doubts = self._under_way(ranks, causes)
+        if doubts:
+            kind, suspect, proved = Kind.QUIET, kind, False
+        elif not proved:
             whom = causes or RankSet.from_mask(actors)
             doubts = _told({r: d for r, d in self._doubts.items() if r in whom})
         return Finding(
             kind, ranks, causes, proved, still, doubts=doubts, suspect=suspect
+        )
+
+    def _under_way(self, waiting: RankSet, over: RankSet) -> tuple[str, ...]:
+        """Why those whose part is over may still give what is waited for: they have
+        begun messages, or have threads of their own."""
+        helped: dict[int, str] = {}
+        for rank in over:
+            if names := ", ".join(self._states[rank].open.threads):
+                helped[rank] = f"its thread {names} may act too"
+        if helped:
+            return _told(helped)
+        known = (rank for rank in over if self._states[rank].moved is not None)
+        still = self._still(waiting | RankSet(known))
+        needed = self._patience(over)
+        if still >= needed or not waiting:
+            return ()
+        return (
+            f"{describe(over)}: what was begun there last may still arrive; that may "
+            f"take {needed:.1f} s, and {still:.1f} s are over",
         )
 
     def _still(self, ranks: RankSet) -> float:

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from steer.core.freeing import Act, Recipe
-from steer.core.rankstates import Look, Spot
+from steer.core.rankstates import Look, Open, Spot
 from steer.core.sightings import SILENT_AFTER, UNASKED, Frame, LookWish, Report
 from steer.core.verdicttext import call_text
 from steer.engines.looking import NATIVE_AFTER, Watcher, users_frame
+from steer.engines.underway import open_operations
 from steer.wire.frames import pack, unpack
 from steer.wire.messages import Glance, Glanced
 from steer.witness import Witness
@@ -148,13 +149,15 @@ class Eyes:
         )
 
     def _idle_report(self, wish: LookWish) -> Report:
+        opened = open_operations() if wish.deep else Open()
+        still = time.monotonic() - self._runner.ended
+        look = Look(Spot(), still=still, open=opened)
         failed = self._runner.failure
         if failed is None:
-            return Report()
+            return Report(look=look)
         stacks = ((1, failed.stack),) if wish.stacks else ()
         since = time.time() - failed.when
-        return Report("", None, Report().look, "", failed.ename, failed.spot, since,
-                      stacks)  # fmt: skip
+        return Report("", None, look, "", failed.ename, failed.spot, since, stacks)
 
     def _busy(self) -> str:
         core, desk = self._wire.core, self._wire.desk.core

@@ -80,6 +80,8 @@ class Runner:
         self.request = ""
         self.started = 0.0
         """When what runs began (since 1970)."""
+        self.ended = time.monotonic()
+        """When something ended last."""
         self.failure: Failure | None = None
         """How the last request failed, if it did."""
         self.mourned: tuple[Failure, BaseException] | None = None
@@ -178,6 +180,7 @@ class Runner:
                 yield
         finally:
             self.wire.occupied = self.namespace.in_use = False
+            self.ended = time.monotonic()
             self._shell.surroundings.for_cells()
 
     def _receive(self) -> None:
@@ -300,6 +303,7 @@ class Runner:
         self.namespace.settle()
         completed = time.time()
         self.started = since
+        self.ended = time.monotonic()
         self.finish()
         store, reply = self._share(reply)
         result = Result(submit.id, status, started, completed, count, store)

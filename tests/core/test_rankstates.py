@@ -51,6 +51,15 @@ def test_silence_without_a_stack_means_nothing():
     assert (stopped.doing, stopped.detail) == (Doing.SILENT, "stopped by a signal")
 
 
+@pytest.mark.parametrize("error", ["", "ValueError"])
+def test_what_is_over_is_told_with_what_it_has_begun(error):
+    opened = Open(2, 800)
+    look = Look(Spot(), still=3.0, open=opened)
+    known = Evidence(10.0, 10.5, look, idle=True, error=error)
+    state = tell(known)
+    assert (state.moved, state.open) == (7.5, opened)
+
+
 def test_a_cell_that_runs_at_a_hold_is_what_the_rank_does():
     look = Look(SPOT, call=RECV, still=2.0)
     known = Evidence(10.0, 10.5, look, held="point 7 'step'", inside=True)

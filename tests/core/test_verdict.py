@@ -243,6 +243,28 @@ def test_what_is_under_way_needs_time():
     assert head(*early, COMPUTING).kind is Kind.QUIET
 
 
+@pytest.mark.parametrize("how", [Doing.FINISHED, Doing.POST_MORTEM])
+def test_what_was_begun_by_those_that_are_over_may_still_come(how):
+    """`comm.Isend(data, 0)` was the last thing that rank 1 did."""
+
+    def after(seconds, opened):
+        spot = Spot("/home/ann/solver.py", 2, "rhs")
+        over = RankState(how, spot, None, "", NOW - seconds, NOW, NOW - seconds, opened)
+        return head(blocked(recv(1), moved=50), over)
+
+    proved = Kind.FINISHED if how is Doing.FINISHED else Kind.FAILED
+    assert after(2.0, Open()).kind is proved
+    found = after(0.3, Open())
+    assert (found.kind, found.suspect) == (Kind.QUIET, proved)
+    assert "rank 1: what was begun there last may still arrive" in found.doubts[0]
+    assert after(2.0, open_requests(10**9)).kind is Kind.QUIET
+    assert after(2.0, open_requests(-1)).kind is Kind.QUIET
+    assert after(12.0, open_requests(-1)).kind is proved
+    helped = after(30.0, Open(threads=("sender",)))
+    assert helped.kind is Kind.QUIET
+    assert "its thread sender may act" in helped.doubts[0]
+
+
 def test_another_thread_may_help():
     helped = blocked(recv(1), open=Open(threads=("sender",)))
     found = head(helped, blocked(recv(0)), FINISHED)

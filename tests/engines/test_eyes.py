@@ -42,7 +42,11 @@ class Wire:
 def eyes():
     wire = Wire()
     runner = SimpleNamespace(
-        wire=wire, failure=None, started=0.0, namespace=SimpleNamespace(variables={})
+        wire=wire,
+        failure=None,
+        started=0.0,
+        ended=0.0,
+        namespace=SimpleNamespace(variables={}),
     )
     seen = Eyes(runner)
     seen.watcher.still.install()
