@@ -64,10 +64,10 @@ class Comm(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ranks: str
     """Its members as ranks of the world, written `0-3`; the order is not kept."""
     name: str = ""
-    """`WORLD`, the user's own, or its number among those of the same ranks; part of
-    its identity."""
+    """`WORLD`, `SELF`, or the how manyth duplicate it is; part of its identity."""
     text: str = ""
-    """What the program calls it where it was seen: `row`; for showing only."""
+    """What the program calls it where it was seen, or has named it: `row`; for showing
+    only."""
     sure: bool = False
     """Whether another communicator of the same ranks would have another name."""
     whole: bool = True

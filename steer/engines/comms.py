@@ -1,8 +1,8 @@
 """Communicators and peers, named alike on all ranks.
 
 A handle is a local matter, and so is a rank in a communicator. What all ranks agree
-about: the ranks of the world that a communicator has, the name that the user gave it,
-and, if it is a duplicate, the how manyth of which.
+about: the ranks of the world that a communicator has and, if it is a duplicate, the how
+manyth of which. The name that the program gave it is shown, and proves nothing.
 
 All calls of MPI here are local by the standard (Group_translate_ranks and its like do
 not communicate), so that another thread than main may make them while main is blocked,
@@ -20,6 +20,7 @@ from typing import Any
 from steer.core.rankstates import ANY, UNKNOWN, Comm, Message
 from steer.ranks import RankSet
 
+_LONGEST_NAME = 24
 _DEFAULT_NAME = re.compile(r"MPI[ _]COMM", re.IGNORECASE)
 
 
@@ -54,6 +55,8 @@ class Members:
         name, sure = self._name()
         if "MPI" in text or name:
             text = ""
+        if not sure or name.startswith("#"):
+            text = self._given() or text
         whole = len(inside) == len(self._all)
         return Comm(str(RankSet(inside)), name, text, sure, whole)
 
@@ -63,11 +66,14 @@ class Members:
             return "WORLD", True
         if self._comm == MPI.COMM_SELF:
             return "SELF", True
-        own = self._comm.Get_name()
-        if own and not _DEFAULT_NAME.match(own):
-            return own, True
         number = name_of(self._comm)
         return number, bool(number)
+
+    def _given(self) -> str:
+        """The name that the program gave it, for showing: ranks may give one
+        communicator different ones, and several the same."""
+        own = str(self._comm.Get_name())
+        return "" if _DEFAULT_NAME.match(own) else own[:_LONGEST_NAME]
 
     def rank(self, peer: int) -> int:
         """A peer's rank in the world."""
