@@ -47,10 +47,14 @@ class Shown(Seen):
 
 
 class Debugger:
-    """The frames of the error that ended the last request of some ranks."""
+    """The frames of the error that ended the last request of some ranks, or of the
+    program that is held there."""
 
-    def __init__(self, view: DirectView, ranks: Sequence[int]) -> None:
+    def __init__(
+        self, view: DirectView, ranks: Sequence[int], held: bool = False
+    ) -> None:
         self.ranks = RankSet(ranks)
+        self._held = held
         self._view = view
         self._up = 0
         self._deepest = 0
@@ -59,7 +63,7 @@ class Debugger:
         # By its name: what runs on engines is not imported here.
         code = (
             "__import__('steer.engines.debugging', fromlist=('command',))"
-            f".command({word!r}, {self._up}, {argument!r})"
+            f".command({word!r}, {self._up}, {argument!r}, {self._held})"
         )
         asked = self._view.pull(code, targets=list(self.ranks), block=False)
         answers = asked.get_dict(PATIENCE)
@@ -129,13 +133,17 @@ class Debugger:
 
 
 def debugger(view: DirectView, ranks: Sequence[int], chosen: bool) -> Debugger:
-    """A debugger for those of the ranks that failed."""
+    """A debugger for those of the ranks that failed; if none did, for those held."""
     states = view.status(list(ranks)).states
-    failed = [r for r in ranks if states[r].doing is Doing.POST_MORTEM]
-    if failed:
-        return Debugger(view, failed)
+    for doing in (Doing.POST_MORTEM, Doing.HELD):
+        there = [r for r in ranks if states[r].doing is doing]
+        if there:
+            return Debugger(view, there, doing is Doing.HELD)
     if not ranks:
         raise NoEnginesRegistered
     who = describe(RankSet(ranks)) if chosen else "No rank"
     verb = "did not fail" if chosen else "failed"
-    raise UsageError(f"{who} {verb} in the last cell: there is nothing to look into.")
+    raise UsageError(
+        f"{who} {verb} in the last cell, and no program is held there: there is "
+        "nothing to look into."
+    )

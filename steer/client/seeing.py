@@ -59,16 +59,20 @@ class Seeing:
 
         return sight.status(self.client.link, self._ids(targets)[0])
 
-    def where(self, targets: Any = None, time: float = 0.0) -> Where:
+    def where(
+        self, targets: Any = None, time: float = 0.0, native: bool = False
+    ) -> Where:
         """The lines at which ranks are, as one tree.
 
         Args:
             targets: ranks; those of the view if none are named.
             time: take samples for so many seconds, to see where time goes.
+            native: with frames of native code, by py-spy, if that is installed and
+                permitted; it stops each rank for some milliseconds.
         """
         from steer.client import sight
 
-        return sight.where(self.client.link, self._ids(targets)[0], time)
+        return sight.where(self.client.link, self._ids(targets)[0], time, native)
 
     def stuck(self, targets: Any = None) -> Stuck:
         """Why ranks wait: who waits for whom, and what is proved of it."""
@@ -133,7 +137,7 @@ class Seeing:
 
     def debug(self, targets: Any = None) -> Debugger:
         """Walk the frames of the error that ended the last request of these ranks, or
-        of those of them that failed."""
+        of those of them that failed; of a program that is held at a point, its own."""
         from steer.client import debugging
 
         view = cast("DirectView", self)
@@ -158,9 +162,11 @@ class SeeingRun:
         @property
         def view(self) -> DirectView: ...  # noqa: D102
 
-    def where(self, targets: Any = None, time: float = 0.0) -> Where:
+    def where(
+        self, targets: Any = None, time: float = 0.0, native: bool = False
+    ) -> Where:
         """The lines at which its ranks are, as one tree."""
-        return self.view.where(targets, time)
+        return self.view.where(targets, time, native)
 
     def stuck(self) -> Stuck:
         """Why its ranks wait: who waits for whom, and what is proved of it."""
@@ -188,5 +194,6 @@ class SeeingRun:
         return self.view.shrink(replace=replace)
 
     def debug(self, targets: Any = None) -> Debugger:
-        """Walk the frames of the error that ended its program."""
+        """Walk the frames of the error that ended its program, or of the program while
+        it is held; after a cell that failed there, those of the cell."""
         return self.view.debug(targets)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from steer.client.sight import Seen, ask
+from steer.core.rankstates import Doing
 from steer.errors import UsageError
 from steer.ranks import RankSet, describe
 
@@ -53,6 +54,8 @@ def shrink(view: DirectView, targets: Sequence[int], replace: bool) -> Shrunk:
     lost = RankSet(range(first, first + size)) - RankSet(survivors)
     if not lost:
         raise UsageError("No rank of this world has died.")
+    if replace:
+        _refuse_if_held(view, survivors)
     _free(link, survivors)
     _call(view, survivors, "shrink()")
     if not replace:
@@ -62,6 +65,16 @@ def shrink(view: DirectView, targets: Sequence[int], replace: bool) -> Shrunk:
     _call(view, survivors, f"replace({places!r}, {size})")
     client.wait_for_engines(n=whole, timeout=PATIENCE)
     return Shrunk(RankSet(survivors), lost, True)
+
+
+def _refuse_if_held(view: DirectView, survivors: list[int]) -> None:
+    states = view.status(survivors).states
+    held = RankSet(i for i in survivors if states[i].doing is Doing.HELD)
+    if held:
+        raise UsageError(
+            f"{describe(held)} hold in the middle of a program, which a new process "
+            "has not run so far. Leave out the replacing to go on without the dead."
+        )
 
 
 def _free(link: Any, survivors: list[int]) -> None:
@@ -74,4 +87,13 @@ def _free(link: Any, survivors: list[int]) -> None:
 
 def _call(view: DirectView, ranks: list[int], what: str) -> None:
     """Do it on all of them, behind what they run."""
-    view.pull(_CALL.format(what), targets=ranks, block=False).get(PATIENCE)
+    done = view.pull(_CALL.format(what), targets=ranks, block=False)
+    if not done.wait(PATIENCE):
+        states = zip(done._engines, done._states(), strict=True)
+        late = RankSet(rank for rank, answered in states if not answered)
+        raise UsageError(
+            f"{describe(late)} did not come to it within {PATIENCE:.0f} seconds, and "
+            "will when free: hold the program with run.stop(), or interrupt what runs; "
+            "view.stuck() shows what they do."
+        )
+    done.get()

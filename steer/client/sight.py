@@ -14,7 +14,7 @@ import msgspec
 
 from steer.client import sightpictures
 from steer.core.rankstates import Doing, RankState, Spot
-from steer.core.sightings import LONGEST, Samples, Snapshot, World
+from steer.core.sightings import LONGEST, NATIVE_WITHIN, Samples, Snapshot, World
 from steer.core.stacks import Branch, Frames, Tree, merge, merge_ranks, render
 from steer.core.verdict import Diagnosis, Finding, Kind, diagnose, waiters
 from steer.core.verdicttext import (
@@ -135,6 +135,7 @@ class Where(Seen):
         self.text = render(self.tree, self._note, over_time=over > 0)
         if missing:
             self.text += _without_stack(missing, shown)
+        self.text += "".join(f"{note}\n" for note in shown.notes)
 
     def _note(self, branch: Branch) -> str:
         """The call in which all those are whose innermost line it is."""
@@ -189,11 +190,17 @@ def folded(groups: list[tuple[RankSet, str]], racy: bool = False) -> str:
 # -- asking
 
 
-def ask(link: Link, what: str, targets: Sequence[int], **arguments: Any) -> Any:
+def ask(
+    link: Link,
+    what: str,
+    targets: Sequence[int],
+    patience: float = PATIENCE,
+    **arguments: Any,
+) -> Any:
     """Ask the hub what ranks do."""
     ranks = str(RankSet(targets))
     future = link.ask("sight", view=what, targets=ranks, **arguments)
-    return link.wait(future, PATIENCE + float(arguments.get("seconds") or 0.0))
+    return link.wait(future, patience)
 
 
 def status(link: Link, targets: Sequence[int]) -> Status:
@@ -206,11 +213,17 @@ def stuck(link: Link, targets: Sequence[int]) -> Stuck:
     return Stuck(snapshot(ask(link, "states", targets, deep=True, world=True)))
 
 
-def where(link: Link, targets: Sequence[int], seconds: float = 0.0) -> Where:
+def where(
+    link: Link, targets: Sequence[int], seconds: float = 0.0, native: bool = False
+) -> Where:
     """The lines at which these ranks are."""
     if not 0 <= seconds <= LONGEST:
         raise UsageError(f"Stacks are sampled for at most {LONGEST:.0f} seconds.")
-    shown = snapshot(ask(link, "stacks", targets, seconds=seconds))
+    if native and seconds:
+        raise UsageError("Native frames are shown of one moment; leave out the time.")
+    patience = PATIENCE + seconds + (NATIVE_WITHIN if native else 0.0)
+    asked = {"seconds": seconds, "native": native}
+    shown = snapshot(ask(link, "stacks", targets, patience, **asked))
     return Where(shown, targets, seconds)
 
 

@@ -27,10 +27,12 @@ _TABLE = (
             _RANKS,
             Argument("time", "take samples for so long, to see where time goes",
                      kind=seconds, default=0.0, shown="SECONDS"),
+            Argument("native", "with frames of native code, by py-spy, which stops "
+                     "each rank for some milliseconds", Form.FLAG, default=False),
         ),
-        ("", "--ranks 3", "--time 2s"),
+        ("", "--ranks 3", "--time 2s", "--ranks 0 --native"),
         "Ranks may be blocked, computing, or in native code that holds the GIL: "
-        "nothing is stopped.",
+        "nothing is stopped but for --native.",
     ),
     Verb(
         "peek",
@@ -56,7 +58,7 @@ _TABLE = (
     ),
     Verb(
         "debug",
-        "Walk the frames of ranks whose last cell failed.",
+        "Walk the frames of ranks whose last cell failed, or that are held.",
         (
             _RANKS,
             Argument("command", "where, up, down, locals, p EXPRESSION; without one, "

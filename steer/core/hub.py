@@ -45,6 +45,7 @@ from steer.core.events import (
 )
 from steer.core.fanout import Fanout
 from steer.core.farm import Farm, is_of_task
+from steer.core.nativestacks import Spied
 from steer.core.occupied import told_to_wait
 from steer.core.programvigil import ProgramVigil
 from steer.core.refound import Found
@@ -210,6 +211,7 @@ class HubCore:
             SavedTasks: lambda e, now: self.farm.saved(e.client, e.number, now),
             Tick: self._tick,
             SeenOutside: self.sight.seen,
+            Spied: self.sight.natives.spied,
             **dict.fromkeys(SEEN, self.wheel.happened),
         }
 

@@ -21,6 +21,8 @@ from steer.core.rankstates import Call, Look, Spot
 
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)
 _LIBRARY = re.compile(r"^<frozen|/steer/engines/|/IPython/|/mpi4py/|/lib/python3")
+CARRIES = re.compile(r"^<frozen|/steer/engines/|/IPython/")
+"""Files of the machinery around the user's code."""
 _CALLED = re.compile(r"\.\s*(\w+)\s*\(")
 
 
@@ -29,6 +31,13 @@ def read_faulthandler(text: str) -> list[tuple[str, int, str]]:
     last = text.rpartition("(most recent call first):")[2]
     frames = [(file, int(line), name) for file, line, name in _FRAME.findall(last)]
     return frames[::-1]
+
+
+def users_part(frames: list[tuple[str, int, str]]) -> list[tuple[str, int, str]]:
+    """A stack without the outermost frames, which carry the user's code."""
+    places = range(len(frames))
+    first = next((i for i in places if not CARRIES.search(frames[i][0])), 0)
+    return frames[first:]
 
 
 def where_it_died(text: str) -> str:

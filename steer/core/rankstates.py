@@ -55,7 +55,7 @@ class Spot(msgspec.Struct, frozen=True, array_like=True, gc=False, cache_hash=Tr
 
     def __str__(self) -> str:
         name = self.file.rpartition("/")[2]
-        return f"{name}:{self.line}" if name else ""
+        return f"{name}:{self.line}" if name and self.line else name
 
 
 class Comm(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -23,7 +23,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -32,7 +31,8 @@ import msgspec
 from steer.core.cellsources import CellSources
 from steer.core.events import Action, Event, Send
 from steer.core.fanout import Fanout, Request
-from steer.core.outside import look_from_outside, read_faulthandler
+from steer.core.nativestacks import NativeStacks
+from steer.core.outside import look_from_outside, read_faulthandler, users_part
 from steer.core.rankstates import Evidence, Look, RankState, tell
 from steer.core.registry import Engine, Registry
 from steer.core.sightings import (
@@ -79,8 +79,6 @@ the call in which they will wait."""
 LOOKS = 3
 """How often they are, at most."""
 DEAD_KEPT = 4096
-_CARRIES = re.compile(r"^<frozen|/steer/engines/|/IPython/")
-"""Files of the machinery around the user's code."""
 
 
 class Outside(Action, frozen=True):
@@ -172,6 +170,7 @@ class Sight:
         self.stands_still: Callable[[Engine, float], list[Action]]
         self.stands_still = lambda engine, now: []
         """Called when a rank says that its program has been in one call for long."""
+        self.natives = NativeStacks(registry, self.later)
         self._dead: dict[str, dict[int, tuple[str, float]]] = {}
         """Ranks of worlds that others live of."""
 
@@ -344,8 +343,14 @@ class Sight:
         if wish.world:
             engines = self.worlds_of(engines)
 
+        def tell_it(shown: Snapshot) -> list[Action]:
+            return [answer(who, id, shown)]
+
         def shown(round_: Round, now: float) -> list[Action]:
-            return [answer(who, id, self.snapshot(round_, now))]
+            seen = self.snapshot(round_, now)
+            if wish.native:
+                return self.natives.begin(seen, set(round_.asked), tell_it, now)
+            return tell_it(seen)
 
         patience = PATIENCE + wish.seconds
         return self.ask(engines, "look", pack(look), Report, shown, now, patience)
@@ -529,13 +534,14 @@ class Sight:
                 if answered.status == "error"
                 for engine in answered.engines
             }
-            found = _waiting(shown, failed)
-            if found:
-                message = Insight(id, "waiters", str(RankSet(failed)))
-                return [Send((peer,), message, (pack(shown),))]
-            if tries < LOOKS:
+            waiting = _waiting(shown, failed)
+            if tries < LOOKS and not waiting.issuperset(request.pending):
                 self._hasty.append((now + HASTE * tries, id, tries + 1))
-            return []
+                return []
+            if not waiting:
+                return []
+            message = Insight(id, "waiters", str(RankSet(failed)))
+            return [Send((peer,), message, (pack(shown),))]
 
         wish = pack(LookWish())
         return self.ask(everybody, "look", wish, Report, judge, now)
@@ -558,13 +564,15 @@ def worth_saying(found: Diagnosis) -> str:
     return f"{head.kind} {head.waiting} {head.causes}"
 
 
-def _waiting(shown: Snapshot, failed: Iterable[int]) -> bool:
-    """Whether anybody waits for those that failed."""
-    for world in shown.worlds:
-        states = world.by_engine
-        if any(engine in states and waiters(states, engine) for engine in failed):
-            return True
-    return False
+def _waiting(shown: Snapshot, failed: Iterable[int]) -> set[int]:
+    """The engines that wait for those that failed."""
+    return {
+        waiting
+        for states in (world.by_engine for world in shown.worlds)
+        for engine in failed
+        if engine in states
+        for waiting in waiters(states, engine)
+    }
 
 
 def _outside(event: SeenOutside) -> Look | None:
@@ -573,11 +581,7 @@ def _outside(event: SeenOutside) -> Look | None:
 
 
 def _users(text: str) -> list[Frame]:
-    """A stack without the frames that carry the user's code."""
-    frames = read_faulthandler(text)
-    places = range(len(frames))
-    first = next((i for i in places if not _CARRIES.search(frames[i][0])), 0)
-    return frames[first:]
+    return users_part(read_faulthandler(text))
 
 
 def _stacks(

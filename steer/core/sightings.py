@@ -20,6 +20,8 @@ LONGEST = 60.0
 """Seconds of sampling."""
 SILENT_AFTER = 10.0
 """Seconds of silence after which ranks are asked why."""
+NATIVE_WITHIN = 20.0
+"""Seconds for the native frames of all ranks, or of one."""
 UNASKED = 0
 """The number of an answer to no question: main stands still."""
 Samples = tuple[tuple[int, tuple[Frame, ...]], ...]
@@ -99,6 +101,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Engines, and what stacks they had."""
     silent: str = ""
     """Engines whose stack was seen from outside only, or not at all."""
+    notes: tuple[str, ...] = ()
+    """What could not be had, and why: sentences."""
 
 
 class Freed(msgspec.Struct, frozen=True):
@@ -132,6 +136,8 @@ class Wish(msgspec.Struct, frozen=True):
     """Not only of these ranks, but of all of their worlds."""
     seconds: Annotated[float, msgspec.Meta(ge=0, le=LONGEST)] = 0.0
     expression: str = ""
+    native: bool = False
+    """Of stacks: with frames of native code, if they can be had."""
 
 
 class LookWish(msgspec.Struct, frozen=True):

@@ -1,4 +1,5 @@
-"""Looking into the error that ended the last request of this rank.
+"""Looking into the error that ended the last request of this rank, or into the program
+that is held here.
 
     command("where", 0)            its frames, the innermost last, one of them marked
     command("p", 1, "len(u)")      an expression in the frame one up from the innermost
@@ -17,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 from steer.engines import here
+from steer.engines.looking import carries
 from steer.engines.tracebacks import users_frames
 
 NOTHING = "no error is kept on this rank"
@@ -28,24 +30,52 @@ _repr.maxstring = _repr.maxother = _repr.maxlong = 400
 _repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = 12
 
 
-def command(word: str, up: int, argument: str = "") -> tuple[int, str]:
-    """How many frames there are, and what a command shows in one of them."""
+def command(
+    word: str, up: int, argument: str = "", held: bool = False
+) -> tuple[int, str]:
+    """How many frames there are, and what a command shows in one of them.
+
+    Args:
+        word: the command.
+        up: which frame.
+        argument: an expression.
+        held: if no cell has failed since, look at the frames of the program that holds.
+    """
     runner = here.current
-    if runner is None or runner.mourned is None:
+    if runner is None:
         return 0, NOTHING
-    runner.failure, error = runner.mourned
-    frames = users_frames(error)
+    if held and runner.failed_before is None:
+        frames, last = _held_frames(), "held at a point"
+    elif runner.mourned is not None:
+        runner.failure, error = runner.mourned
+        frames, last = users_frames(error), _said(error)
+    else:
+        return 0, NOTHING
     if not frames:
-        return 0, f"{type(error).__name__}: {error}"
+        return 0, last
     place = max(0, len(frames) - 1 - up)
     frame, line = frames[place]
     if word == "where":
-        return len(frames), _where(frames, place, error)
+        return len(frames), _where(frames, place, last)
     if word == "locals":
         return len(frames), _locals(frame)
     if word == "p":
         return len(frames), _value(frame, argument)
     return len(frames), _spot(frame, line)
+
+
+def _held_frames() -> list[tuple[FrameType, int]]:
+    """Those of the program, as far as the point where it holds."""
+    found = []
+    frame = here.held
+    while frame is not None and not carries(frame):
+        found.append((frame, frame.f_lineno))
+        frame = frame.f_back
+    return found[::-1]
+
+
+def _said(error: BaseException) -> str:
+    return "".join(traceback.format_exception_only(error)).rstrip()
 
 
 def _spot(frame: FrameType, line: int) -> str:
@@ -55,15 +85,12 @@ def _spot(frame: FrameType, line: int) -> str:
     return f"{name}:{line} in {code.co_qualname}\n    {source}"
 
 
-def _where(
-    frames: list[tuple[FrameType, int]], place: int, error: BaseException
-) -> str:
+def _where(frames: list[tuple[FrameType, int]], place: int, last: str) -> str:
     lines = []
     for at, (frame, line) in enumerate(frames):
         mark = "→" if at == place else " "
         lines += [f"{mark} {part}" for part in _spot(frame, line).split("\n")]
-    said = "".join(traceback.format_exception_only(error)).rstrip()
-    return "\n".join([*lines, said])
+    return "\n".join([*lines, last])
 
 
 def _locals(frame: FrameType) -> str:

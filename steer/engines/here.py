@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steer.errors import UsageError
@@ -20,6 +21,7 @@ class Publisher(Protocol):
 
     namespace: Namespace
     failure: Failure | None
+    failed_before: Failure | None
     mourned: tuple[Failure, BaseException] | None
 
     def publish(self, values: dict[str, Any]) -> None:
@@ -29,6 +31,8 @@ class Publisher(Protocol):
 current: Publisher | None = None
 comm: Any = None
 """The communicator of the task of several ranks that runs here."""
+held: FrameType | None = None
+"""The frame of the program that holds here, while it runs what is asked of it."""
 aside: Any = None
 """A communicator of all ranks of a run beside those of its program."""
 

@@ -157,10 +157,25 @@ def _of_library(frame: FrameType) -> bool:
 
 
 def users_frame(frame: FrameType | None) -> FrameType | None:
-    """The innermost frame that is the user's own; None if there is none."""
-    while frame is not None and (_of_library(frame) or _carries(frame)):
+    """The innermost frame that is the user's own; None if there is none.
+
+    Code of ours that the user's calls, a point for one, may wait in some library: what
+    is called from our code is the user's only if it is not installed.
+    """
+    inside = mine = within = None
+    while frame is not None:
+        if not carries(frame):
+            if mine is None and not _of_library(frame):
+                mine = frame
+            within = frame
+        elif mine is not None and within is not None:
+            if not _is_installed(within):
+                return mine
+            inside, mine = inside or mine, None
         frame = frame.f_back
-    return frame
+    if mine is not None and within is not None and not _is_installed(within):
+        return mine
+    return inside or mine
 
 
 def user_spot(frame: FrameType) -> Spot:
@@ -177,14 +192,17 @@ def _spot(frame: FrameType) -> Spot:
 
 
 def stack_of(frame: FrameType | None) -> list[tuple[str, int, str]]:
-    """A stack as it travels. Outermost frames of the engine's own are left out, if
-    there is anything else; of an endless recursion the middle is."""
+    """A stack as it travels. Frames of the engine's own are left out, outermost and
+    innermost ones, if there is anything else; of an endless recursion the middle is."""
+    users = users_frame(frame)
     found: list[FrameType] = []
     while frame is not None:
+        if frame is users and any(map(carries, found)):
+            found.clear()  # it called us
         found.append(frame)
         frame = frame.f_back
     found.reverse()
-    first = next((i for i, each in enumerate(found) if not _carries(each)), 0)
+    first = next((i for i, each in enumerate(found) if not carries(each)), 0)
     found = found[first:]
     if len(found) > 2 * DEEPEST:  # the reader cuts it further, and says so
         found = found[:DEEPEST] + found[-DEEPEST:]
@@ -192,10 +210,19 @@ def stack_of(frame: FrameType | None) -> list[tuple[str, int, str]]:
     return [(spot.file, spot.line, spot.function) for spot in spots]
 
 
+_STDLIB = os.path.join(os.path.dirname(os.__file__), "")
+
+
+def _is_installed(frame: FrameType) -> bool:
+    """Whether it is of a library, not of somebody's script or cell."""
+    file = frame.f_code.co_filename
+    return file.startswith(_STDLIB) or "-packages/" in file  # site-, dist-
+
+
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def _carries(frame: FrameType) -> bool:
+def carries(frame: FrameType) -> bool:
     """Whether it is of the machinery around the user's code."""
     file = frame.f_code.co_filename
     return file.startswith((_PACKAGE, "<frozen")) or "/IPython/" in file

@@ -84,6 +84,8 @@ class Runner:
         """When something ended last."""
         self.failure: Failure | None = None
         """How the last request failed, if it did."""
+        self.failed_before: Failure | None = None
+        """How the one before it did."""
         self.mourned: tuple[Failure, BaseException] | None = None
         """The last failure with its frames, for who wants to look into them; of a cell,
         until another has gone well."""
@@ -286,7 +288,7 @@ class Runner:
         self.begin(submit.id)
         since = self.started  # of what runs meanwhile: this may be inside of it
         started = self.started = time.time()
-        self.failure = None
+        self.failed_before, self.failure = self.failure, None
         status: Status = "ok"
         count = 0
         reply: list[Any]

@@ -169,7 +169,11 @@ class Steered:
             # One, because what was planned before the next has to be done before it.
             frame = inframe.loops_frame()
             with self._held(), inframe.bound(runner.namespace, frame):
-                runner.run_asked(most=1)
+                here.held = frame
+                try:
+                    runner.run_asked(most=1)
+                finally:
+                    here.held = None
         elif calm or not mpi.is_up():
             runner.pause()
         else:

@@ -20,6 +20,7 @@ from steer import shm, sockets
 from steer.blackbox import Reader
 from steer.core import events as ev
 from steer.core.hub import RETURN_WITHIN, HubCore, request_of
+from steer.core.nativestacks import Spy
 from steer.core.sight import Outside
 from steer.errors import InternalError, ProtocolError, SteerError
 from steer.eventloop import Loop
@@ -27,6 +28,7 @@ from steer.hosts import kernel
 from steer.hub.jobs import Jobs
 from steer.hub.ledger import Ledger
 from steer.hub.sight import Outsight
+from steer.hub.spying import Spying
 from steer.hub.steering import Steering
 from steer.hub.steerlog import SteerLog
 from steer.node.processes import Process
@@ -106,6 +108,7 @@ class Shell:
             ev.End: lambda action: self.loop.stop(),
             **self.steering.actions(),
             Outside: self.outsight.show,
+            Spy: Spying(loop, self.feed).show,
         }
         loop.add_reader(sock, lambda: sockets.receive_all(sock, self._received))
 

@@ -11,6 +11,7 @@ from steer.core.freeing import Act, Recipe
 from steer.core.rankstates import Comm, Doing, Look, Spot
 from steer.core.sight import (
     HASTE,
+    LOOKS,
     OUTSIDE,
     PATIENCE,
     Outside,
@@ -365,6 +366,32 @@ def test_a_failure_is_told_with_those_who_wait_for_it(hub):
     failed = Report(error="ValueError", error_age=0.1)
     ((_, insight),) = sent(say(hub, 2, glance.number, failed), wire.Insight)
     assert (insight.kind, insight.ranks) == ("waiters", "2")
+
+
+def test_who_is_on_the_way_is_waited_for_so_that_all_are_told_together(hub):
+    hub.submit(targets="0-2", joint=True, silent=False)
+    fail(hub, 2)
+    told = []
+    for there in (False, True):
+        ((_, glance),) = asked(tick(hub, HASTE + 0.01))
+        say(hub, 0, glance.number, waits(recv(2), 0.01))
+        say(hub, 1, glance.number, waits(recv(2), 0.01) if there else COMPUTES)
+        failed = Report(error="ValueError", error_age=0.1)
+        told.append(len(sent(say(hub, 2, glance.number, failed), wire.Insight)))
+    assert told == [0, 1]
+
+
+def test_who_waits_is_told_though_others_go_on(hub):
+    hub.submit(targets="0-2", joint=True, silent=False)
+    fail(hub, 2)
+    told = []
+    for _ in range(LOOKS):
+        ((_, glance),) = asked(tick(hub, LOOKS * HASTE))
+        say(hub, 0, glance.number, waits(recv(2), 0.01))
+        say(hub, 1, glance.number, COMPUTES)
+        failed = Report(error="ValueError", error_age=0.1)
+        told.append(len(sent(say(hub, 2, glance.number, failed), wire.Insight)))
+    assert told == [0, 0, 1]
 
 
 def test_those_on_their_way_are_looked_at_again_but_not_for_ever(hub):

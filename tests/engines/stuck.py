@@ -166,10 +166,17 @@ class Beside(threading.Thread):
         self.over = threading.Event()
 
     def run(self):
-        end = time.monotonic() + LONGEST
+        # All look at one time: a proof needs that they are still together.
+        everybody_since = None
         while not self.over.wait(0.05):
             self.watcher.still.arm()
-            if self.watcher.still.seconds() > ENOUGH or time.monotonic() > end:
+            if everybody_since is None:
+                if len(list(self.folder.glob("*.began"))) == size:
+                    everybody_since = time.monotonic()
+                continue
+            passed = time.monotonic() - everybody_since
+            still = min(self.watcher.still.seconds(), passed)
+            if still > ENOUGH or passed > LONGEST:
                 break
         else:
             return

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from steer.engines import blocked
+from steer.engines import blocked, looking
 from steer.engines.blocked import call_node
-from steer.engines.looking import NATIVE_AFTER, Watcher, stack_of
+from steer.engines.looking import NATIVE_AFTER, Watcher, stack_of, users_frame
 from steer.engines.underway import bytes_of, open_operations
 from steer.testing.waiting import wait_until
 
@@ -88,6 +88,36 @@ def test_the_engines_own_frames_are_not_shown():
     frame = sys._getframe()
     names = [name for *_, name in stack_of(frame)]
     assert names[-1] == "test_the_engines_own_frames_are_not_shown"
+
+
+USERS = "/home/ann/sim.py"
+OURS = os.path.join(os.path.dirname(looking.__file__), "points.py")
+LIBRARY = "/venv/lib/python3.11/site-packages/zmq/poll.py"
+
+
+@pytest.mark.parametrize(
+    ("files", "users"),
+    [
+        ([OURS, USERS], 1),
+        ([OURS, USERS, LIBRARY], 2),  # numpy's, say: the user called it
+        ([OURS, USERS, OURS, LIBRARY], 1),  # held at a point
+        ([OURS, USERS, OURS, USERS], 3),  # a cell at a hold
+        ([OURS, USERS, OURS, "<cell 12>", LIBRARY], 4),
+        ([OURS, USERS, OURS, USERS, OURS, LIBRARY], 3),
+        ([OURS, LIBRARY], 1),  # a task that is a library's function
+    ],
+)
+def test_which_frame_is_the_users(files, users):
+    call = sys._getframe
+    for depth, file in reversed(list(enumerate(files))):
+        names = {"go": call}
+        exec(compile(f"def at_{depth}():\n    return go()", file, "exec"), names)
+        call = names[f"at_{depth}"]
+    frame = call()
+    assert users_frame(frame).f_code.co_name == f"at_{users}"
+    stack = [name for _, _, name in stack_of(frame)]
+    assert stack[-1] == f"at_{users}"
+    assert "at_0" in stack or stack[0] == f"at_{users}"
 
 
 def test_endless_recursion_travels_bounded():

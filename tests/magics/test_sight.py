@@ -31,7 +31,7 @@ def busy(notebook) -> Iterator[object]:
     rc = notebook.names["rc"]
     result = rc[:].execute(BUSY.format(seconds=60), silent=False, block=False)
     wait_until(
-        lambda: set(rc[:].peek("residual").values.values()) == {"0.25"},
+        lambda: list(rc[:].peek("residual").values.values()) == ["0.25"] * 4,
         SECONDS, "engines that compute",
     )  # fmt: skip
     yield result
@@ -52,6 +52,12 @@ def test_where_over_time_tells_where_time_goes(notebook, busy):
     shown = notebook.run("%pxwhere --time 0.3s").out
     assert time.monotonic() - began >= 0.3
     assert "100 %" in shown
+
+
+def test_where_shows_the_lines_with_py_spy_and_without(notebook, busy):
+    shown = notebook.run("%pxwhere --native").out
+    assert shown.count("solve") >= 3
+    assert "leave out the time" in notebook.mistake("%pxwhere --native --time 1")
 
 
 def test_peek_reads_the_innermost_function_of_the_user(notebook, busy):

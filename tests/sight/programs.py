@@ -67,6 +67,13 @@ def dead_worker():
         raise ZeroDivisionError("division by zero")
     comm.recv(source=size - 1, tag=rank)
 
+def worker_that_dies_when_told(door):
+    if rank == size - 1:
+        with open(door, "rb", buffering=0) as pipe:
+            pipe.read(1)
+        raise ZeroDivisionError("division by zero")
+    comm.recv(source=size - 1, tag=rank)
+
 def slow_rank():
     if rank == 1:
         total, end = 0, time.monotonic() + 60

@@ -60,11 +60,14 @@ PROGRAMS = {
     "nested": Expected("MISMATCH QUIET"),
 }
 
-ALIKE = ("missing_participant", "early_return", "slow_rank", "python_loop", "c_loop",
-         "wildcard", "mismatch_of_buffers", "sleeper")  # fmt: skip
+ALIKE = ("missing_participant", "slow_rank", "python_loop", "wildcard", "sleeper")
 """What these show of MPI others show too."""
+RARELY = ("early_return", "mismatch_of_buffers", "c_loop", "duplicates_after_a_group")
+"""These show little that others do not."""
+MARKS = dict.fromkeys(ALIKE, pytest.mark.either_mpi)
+MARKS |= dict.fromkeys(RARELY, pytest.mark.slow)
 CASES = [
-    pytest.param(name, marks=pytest.mark.either_mpi) if name in ALIKE else name
+    pytest.param(name, marks=MARKS[name]) if name in MARKS else name
     for name in PROGRAMS
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from steer.errors import SteerError, UsageError
 from steer.testing.waiting import wait_until
 from steer.wire.messages import News
 from tests.steering.runs import running
@@ -35,7 +36,7 @@ def test_a_program_that_hangs_is_seen_and_comes_back_to_be_looked_into(tmp_path)
         assert set(seen.causes) == {0, 1} or set(seen.causes) == {0, 1, 2}
         assert "recv(source=0, tag=99, comm WORLD)" in seen.text
         assert "exchange" in run.where().text
-        assert set(run.peek("step").values.values()) == {"12"}
+        assert run.peek("step").values == {0: "12", 1: "12", 2: "12"}
         back = run.unstick()
         assert set(back.ranks) == {0, 1, 2}, back.text
         wait_until(
@@ -100,18 +101,43 @@ def test_ranks_that_wait_for_one_that_is_held(tmp_path):
 LOOPS = """
     import time
     import steer
-    for step in steer.loop(range(100_000)):
-        time.sleep(0.002)
+
+    def advance(n):
+        for step in steer.loop(range(100_000)):
+            time.sleep(0.002)
+
+    advance(100_000)
 """
 
 
 @pytest.mark.either_mpi
-def test_a_rank_that_is_held_is_told_with_its_point(tmp_path):
+def test_a_rank_that_is_held_is_told_with_its_point_and_looked_into(tmp_path):
     with running(tmp_path, LOOPS, n=2) as run:
+        with pytest.raises(UsageError, match="no program is held there"):
+            run.debug()
         news = run.stop(timeout=30)
         shown = run.view.status().text
         assert "2 held" in shown
         assert f"held (point {news.point} 'step')" in shown
+        assert "in advance" in shown
+        assert run.peek("step").values.keys() == {0, 1}
+        assert "advance" in run.where().text.splitlines()[-1]
+
+        frames = run.debug().where().text
+        assert frames.startswith("[0-1] (2)    sim"), frames
+        assert "for step in steer.loop(range(100_000)):" in frames
+        assert "held at a point" in frames
+        assert run.debug().p("n").said == {0: "100000", 1: "100000"}
+        assert "advance(100_000)" in run.debug().up().text
+
+        with pytest.raises(SteerError):
+            run.execute("kept = 3\nkept / 0")
+        failed = run.debug().where().text
+        assert "ZeroDivisionError" in failed
+        assert "advance" not in failed
+        assert run.debug().where().text == failed  # looking changes nothing
+        run.execute("1")
+        assert run.debug().p("n").said == {0: "100000", 1: "100000"}
         run.go()
 
 

@@ -13,6 +13,7 @@ from steer.client.cluster import Cluster
 from steer.errors import LaunchError, SteerError, UsageError
 from steer.testing.waiting import wait_until
 from tests.sight.programs import SETUP
+from tests.steering.runs import high_of, running
 
 pytestmark = pytest.mark.mpi
 
@@ -50,7 +51,7 @@ def test_a_world_goes_on_without_a_rank_and_with_a_new_one(survivors: Client) ->
     )  # fmt: skip
     lose(rc, 2)
     shown = rc[:].stuck().text
-    assert "[2]  dead (was killed by SIGKILL; it was last seen at" in shown
+    assert "[2]  dead (was killed by SIGKILL; it was last seen " in shown
 
     told = rc[:].shrink()
     assert (set(told.ranks), set(told.lost)) == ({0, 1}, {2})
@@ -64,8 +65,7 @@ def test_a_world_goes_on_without_a_rank_and_with_a_new_one(survivors: Client) ->
     again = rc[:].shrink(replace=True)
     assert "rank 2 started anew" in again.text.lower()
     assert rc.ids == [0, 1, 2]
-    names = "from mpi4py import MPI\ncomm = MPI.COMM_WORLD\nrank = comm.Get_rank()"
-    rc[:].execute(f"{names}\ntotal = comm.allreduce(rank)", block=True)
+    rc[:].execute(f"{NAMES}\ntotal = comm.allreduce(rank)", block=True)
     assert rc[:]["total"] == [3] * 3
     assert rc[:]["rank"] == [0, 1, 2]
     assert rc[:2].pull("kept['rank']", block=True) == [0, 1]
@@ -79,6 +79,56 @@ def test_a_world_goes_on_without_a_rank_and_with_a_new_one(survivors: Client) ->
     assert rc[:]["total"] == [3] * 3
     with pytest.raises(UsageError, match="No rank of this world has died"):
         rc[:].shrink()
+
+
+NAMES = "from mpi4py import MPI\ncomm = MPI.COMM_WORLD\nrank = comm.Get_rank()"
+
+
+@pytest.mark.slow
+def test_any_rank_may_die_also_the_first_and_again(survivors: Client) -> None:
+    rc = survivors
+    for dead in (0, 1, 0):
+        lose(rc, dead)
+        told = rc[:].shrink(replace=True)
+        assert set(told.lost) == {dead}
+        rc[:].execute(f"{NAMES}\ntotal = comm.allreduce(rank)", block=True)
+        assert rc[:]["total"] == [3] * 3
+        assert rc[:]["rank"] == [0, 1, 2]
+
+
+STEERED = """
+    import time
+    from mpi4py import MPI
+    import steer
+
+    comm = MPI.COMM_WORLD
+    place = comm.rank
+    for step in steer.loop(range(100_000)):
+        total = comm.allreduce(1)
+        time.sleep(0.002)
+"""
+
+
+@pytest.mark.parametrize("dead", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_held_program_goes_on_without_a_rank(mpi: str, tmp_path, dead: int) -> None:
+    if mpi != "openmpi":
+        pytest.skip("only Open MPI can do that")
+    with running(tmp_path, STEERED, n=3, options={"survivors": "ulfm"}) as run:
+        run.stop(timeout=LONG)
+        lose(run.client, dead)
+        left = [rank for rank in range(3) if rank != dead]
+        with pytest.raises(UsageError, match="hold in the middle of a program"):
+            run.shrink(replace=True)
+        assert list(run.shrink().ranks) == left
+        run.execute("total = comm.allreduce(1)")
+        assert run["total"] == [2, 2]
+        assert run["place"] == left
+        before = high_of(run)
+        run.go()
+        wait_until(lambda: high_of(run) > before + 20, LONG, "the program to go on")
+        told = run.stop(timeout=LONG)
+        assert "2/3 held" in told.text
+        assert run["total"] == [2, 2]
 
 
 @pytest.mark.either_mpi

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,15 +25,34 @@ pytestmark = pytest.mark.mpi
 LONG = 30.0
 
 
+class Door:
+    """A pipe before which a rank waits, until it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self.name = str(path)
+        self._end = os.open(path, os.O_RDWR)  # does not wait for who reads
+
+    def open(self) -> None:
+        os.write(self._end, b"x")
+
+    def close(self) -> None:
+        os.close(self._end)
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    made = Door(tmp_path / "door")
+    yield made
+    made.close()
+
+
 @pytest.mark.either_mpi
 def test_a_rank_that_holds_the_gil_is_seen_from_outside(
-    ranks: Client, tmp_path: Path
+    ranks: Client, door: Door
 ) -> None:
-    door = tmp_path / "door"
-    os.mkfifo(door)
-    code = f"native_with_gil({str(door)!r})"
+    code = f"native_with_gil({door.name!r})"
     result = ranks[:].execute(code, silent=False, block=False)
-    writing = os.open(door, os.O_RDWR)  # does not wait for who reads
     try:
         wait_until(
             lambda: ranks[:].status().doing(0) == "in native code with the GIL",
@@ -44,9 +66,8 @@ def test_a_rank_that_holds_the_gil_is_seen_from_outside(
         assert "native_with_gil" in tree.text
         assert set(RankSet.from_mask(tree.tree.mask)) == {0, 1, 2}
     finally:
-        os.write(writing, b"x")
+        door.open()
         assert result.wait(LONG)
-        os.close(writing)
     result.get()
     works_again(ranks)
 
@@ -117,15 +138,22 @@ def test_calls_that_cannot_be_ended_are_refused_with_the_reason(ranks: Client) -
 
 
 @pytest.mark.either_mpi
-def test_an_error_is_shown_with_those_who_wait_for_it(ranks: Client) -> None:
-    result = ranks[:].execute("dead_worker()", silent=False, block=False)
-    began = time.monotonic()
+def test_an_error_is_shown_with_those_who_wait_for_it(
+    ranks: Client, door: Door
+) -> None:
+    code = f"worker_that_dies_when_told({door.name!r})"
+    result = ranks[:].execute(code, silent=False, block=False)
     try:
+        wait_until(lambda: set(ranks[:].stuck().blocked) == {0, 1}, LONG, "a block")
+        door.open()
+        began = time.monotonic()
         wait_until(lambda: result.insights, LONG, "who waits")
         took = time.monotonic() - began
         assert "waiting for rank 2: 0 in recv(source=2, tag=0" in result.insights[0]
+        assert "waiting for rank 2: 1 in recv(source=2, tag=1" in result.insights[0]
         print(f"told after {took:.2f} s")
     finally:
+        door.open()
         ranks[:].unstick()
     with pytest.raises(SteerError):
         result.get(LONG)
@@ -146,3 +174,24 @@ def test_peek_reads_beside_a_blocked_program(ranks: Client) -> None:
     finally:
         ranks[:].unstick()
         result.wait(LONG)
+
+
+SPY = Path(sys.executable).with_name("py-spy")
+
+
+@pytest.mark.slow
+@pytest.mark.either_mpi
+@pytest.mark.skipif(
+    not SPY.exists() and shutil.which("py-spy") is None, reason="needs py-spy"
+)
+def test_native_frames_of_a_rank_that_waits(ranks: Client) -> None:
+    result = ranks[:].execute("head_to_head()", silent=False, block=False)
+    try:
+        wait_until(lambda: set(ranks[:].stuck().blocked) == {0, 1, 2}, LONG, "a block")
+        seen = ranks[:].where(native=True).text
+        assert "head_to_head" in seen
+        assert "MPI_Recv" in seen or "does not permit py-spy" in seen
+    finally:
+        ranks[:].unstick()
+        assert result.wait(LONG)
+    works_again(ranks)

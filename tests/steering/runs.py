@@ -26,6 +26,7 @@ def running(
     n: int = 4,
     points: int = 10,
     environment=None,
+    options=None,
     **how,
 ) -> Iterator[Run]:
     """Start a script on n ranks; a Run with a `cluster`, when it has come to some
@@ -36,7 +37,11 @@ def running(
     name = f"sim{os.getpid()}-{number}"
     script = Script(run=name, argv=(str(path), *arguments), **how)
     cluster = Cluster(
-        n=n, cluster_id=name, shutdown_atexit=False, environment=environment or {}
+        n=n,
+        cluster_id=name,
+        shutdown_atexit=False,
+        environment=environment or {},
+        options=options or {},
     )
     cluster._request = dataclasses.replace(
         cluster._request, program=script.to_arguments()
