@@ -33,6 +33,10 @@ ROOM = 64 << 10
 NOTE = b"\x00last seen: "
 THREAD = b"\x00thread that answers: "
 
+_STOPPED = {"T": "stopped by a signal", "t": "stopped by a debugger"}
+_WAITS = {"D": "it waits for a disk or a network drive"}
+"""States of a process in the kernel's words, and in ours."""
+
 
 class Witness:
     """The side of the process that is looked at."""
@@ -99,6 +103,22 @@ class Witnessed:
         except OSError:
             return False
         return state == "R"
+
+    def stopped(self) -> str:
+        """By what the process is stopped; empty if it is not, or nobody knows."""
+        return _STOPPED.get(self._state(), "")
+
+    def halted(self) -> str:
+        """Why it has written nothing, as the kernel tells it of its main thread; empty
+        if nobody knows."""
+        return (_STOPPED | _WAITS).get(self._state(), "")
+
+    def _state(self) -> str:
+        try:
+            with open(f"/proc/{self._pid}/stat") as stat_:
+                return stat_.read().rpartition(")")[2].split()[0]
+        except OSError:
+            return ""
 
     def last_note(self) -> tuple[float, str]:
         """How long ago something was noted last, and what; empty if nothing was."""

@@ -84,6 +84,17 @@ def test_where_a_process_crashed_is_known_afterwards(start):
     witnessed.close()
 
 
+def test_a_process_that_is_stopped_is_told_from_one_that_runs(start):
+    process, witnessed = start("hold")
+    assert witnessed.stopped() == ""
+    process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: witnessed.stopped() == "stopped by a signal", 20, "the stop")
+    assert witnessed.halted() == witnessed.stopped()
+    process.send_signal(signal.SIGCONT)
+    wait_until(lambda: witnessed.stopped() == "", 20, "that it goes on")
+    witnessed.close()
+
+
 def test_what_is_no_memory_is_not_waited_for():
     """The end of a pipe would wait for the other one to be opened."""
     reading, writing = os.pipe()

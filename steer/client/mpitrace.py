@@ -10,8 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steer.client.sight import Seen, ask
-from steer.core.tracerows import KEPT, Row, chrome, matrix
+from steer.core.tracerows import (
+    KEPT,
+    RECEIVES,
+    SENDS,
+    Row,
+    chrome,
+    forgetful,
+    matrix,
+)
 from steer.errors import UsageError
+from steer.ranks import RankSet, describe
 
 if TYPE_CHECKING:
     from steer.client.views import DirectView
@@ -23,9 +32,28 @@ WORDS = ("on", "off", "last", "save", "matrix")
 class MpiTrace(Seen):
     """What was noted, by ranks."""
 
-    def __init__(self, rows: Mapping[int, Sequence[Row]], last: int = 20) -> None:
+    def __init__(
+        self,
+        rows: Mapping[int, Sequence[Row]],
+        last: int = 20,
+        hosts: Mapping[int, str] | None = None,
+    ) -> None:
         self.rows = {rank: [tuple(row) for row in its] for rank, its in rows.items()}
-        self.text = "".join(f"{line}\n" for line in self._lines(last))
+        self._hosts = dict(hosts or {})
+        self.text = "".join(f"{line}\n" for line in self._lines(last) + self.cautions)
+
+    @property
+    def cautions(self) -> list[str]:
+        """What is not to be relied on, in sentences."""
+        found = []
+        if len({self._hosts.get(rank, "") for rank in self.rows}) > 1:
+            found.append("Times are those of several hosts' clocks, not aligned.")
+        if cut := RankSet(forgetful(self.rows)):  # type: ignore[arg-type]
+            found.append(
+                f"{describe(cut).capitalize()}: only the last {KEPT:,} calls are here, "
+                "so no arrows go to or from there."
+            )
+        return found
 
     def _lines(self, last: int) -> list[str]:
         every = [(row[1], rank, row) for rank, its in self.rows.items() for row in its]
@@ -74,12 +102,14 @@ class MpiTrace(Seen):
     def save(self, path: str | Path) -> Path:
         """Write a file for chrome://tracing or ui.perfetto.dev."""
         file = Path(path).expanduser()
-        file.write_text(json.dumps(chrome(self.rows)))  # type: ignore[arg-type]
+        file.write_text(json.dumps(chrome(self.rows, self._hosts)))  # type: ignore[arg-type]
         return file
 
 
 def _told(rank: int, row: Row, begin: int) -> str:
-    op, began, ended, peer, tag, size, comm, file, line = row
+    op, began, ended, peer, tag, size, comm, file, line, source, came = row
+    if op in RECEIVES and op not in SENDS:
+        peer, tag = max(peer, source), max(tag, came)
     said = [f"{comm}"]
     said += [f"peer={peer}"] if peer >= 0 else []
     said += [f"tag={tag}"] if tag >= 0 else []
@@ -109,4 +139,23 @@ def trace(view: DirectView, ranks: Sequence[int], last: int = 20) -> MpiTrace:
     if last < 1:
         raise UsageError("The last 1 or more calls can be shown.")
     told: Any = ask(view.client.link, "trace", ranks)
-    return MpiTrace({int(rank): rows for rank, rows in told.items()}, last)
+    known = view.client.link.core.engines
+    rows, hosts = {}, {}
+    for engine, its in told.items():
+        info = known.get(int(engine))
+        first = 0 if info is None else info.id - max(info.rank, 0)
+        hosts[int(engine)] = "" if info is None else info.host
+        rows[int(engine)] = [_by_engine(first, row) for row in its]
+    return MpiTrace(rows, last, hosts)
+
+
+def _by_engine(first: int, row: Sequence[Any]) -> Row:
+    """Ranks of a second world have other numbers there than users know them by."""
+    told = list(row)
+    for place in (3, 9):
+        told[place] += first if told[place] >= 0 else 0
+    if first and told[6]:
+        ranks, space, name = told[6].partition(" ")
+        moved = RankSet(first + rank for rank in RankSet.parse(ranks))
+        told[6] = f"{moved}{space}{name}"
+    return tuple(told)

@@ -91,7 +91,10 @@ class Seeing:
         if what == "last":
             return mpitrace.trace(view, ranks, int(argument or 20))
         if what == "save" and argument:
-            return f"{mpitrace.trace(view, ranks).save(argument)}\n"
+            found = mpitrace.trace(view, ranks)
+            return "".join(
+                f"{line}\n" for line in (found.save(argument), *found.cautions)
+            )
         raise UsageError(
             'mpi takes "on", "off", "last" and a number, "save" and a file.'
         )

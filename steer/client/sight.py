@@ -7,7 +7,7 @@ as texts, tables and pictures. These objects stay as they are: to look again, as
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -54,9 +54,9 @@ class Status(Seen):
         self.states: dict[int, RankState] = {}
         """By engine."""
         for world in shown.worlds:
-            for rank, state in world.states.items():
-                if world.first + rank in targets or state.doing is Doing.DEAD:
-                    self.states[world.first + rank] = state
+            for engine, state in world.by_engine.items():
+                if engine in targets or state.doing is Doing.DEAD:
+                    self.states[engine] = state
         nobody = Finding(Kind.RUNNING, RankSet(), RankSet(), False)
         found = Diagnosis(self.states, (nobody,), Graph(), shown.now)
         said = f"{heading(found)}\n{table(found)}"
@@ -73,7 +73,7 @@ class Stuck(Seen):
 
     def __init__(self, shown: Snapshot) -> None:
         self.worlds = shown.worlds
-        self.diagnoses = [diagnose(w.states, shown.now) for w in shown.worlds]
+        self.diagnoses = [diagnose(w.by_engine, shown.now) for w in shown.worlds]
         several = len(self.worlds) > 1
         parts = zip(self.worlds, self.diagnoses, strict=True)
         self.text = "\n".join(
@@ -92,9 +92,9 @@ class Stuck(Seen):
     def states(self) -> dict[int, RankState]:
         """What each engine does."""
         return {
-            world.first + rank: state
-            for world in self.worlds
-            for rank, state in world.states.items()
+            engine: state
+            for found in self.diagnoses
+            for engine, state in found.states.items()
         }
 
     @property
@@ -106,9 +106,8 @@ class Stuck(Seen):
     @property
     def causes(self) -> RankSet:
         """The engines because of which others wait, by the gravest verdicts."""
-        heads = zip(self.worlds, self.diagnoses, strict=True)
         return RankSet(
-            world.first + rank for world, found in heads for rank in found.head.causes
+            engine for found in self.diagnoses for engine in found.head.causes
         )
 
     @property
@@ -168,7 +167,7 @@ class Peek(Seen):
             groups.append((RankSet.parse(ranks), said))
         self.missing = RankSet.parse(told["missing"])
         if self.missing:
-            groups.append((self.missing, "no answer: native code holds the GIL there"))
+            groups.append((self.missing, "no answer in time; %pxstatus tells more"))
         self.text = folded(groups, len(self.values) > 0)
 
 
@@ -245,7 +244,8 @@ def snapshot(told: Any) -> Snapshot:
 def verdict_text(shown: Snapshot) -> str:
     """What is said of a request that is silent."""
     return "\n".join(
-        text(diagnose(world.states, shown.now))
+        f"{_titled(world) if world.first else ''}"
+        f"{text(diagnose(world.by_engine, shown.now))}"
         for world in shown.worlds
         if world.size > 1
     )
@@ -256,23 +256,22 @@ def waiters_text(shown: Snapshot, failed: RankSet) -> str:
     lines: list[str] = []
     for world in shown.worlds:
         waiting = RankSet()
+        states = world.by_engine
         for engine in failed:
-            rank = engine - world.first
-            if rank in world.states:
-                waiting = waiting | waiters(world.states, rank)
-        for where_, ranks in _places(world, waiting).items():
-            engines = RankSet(world.first + rank for rank in ranks)
-            lines.append(f"waiting for {describe(failed)}: {engines} {where_}")
+            if engine in states:
+                waiting = waiting | waiters(states, engine)
+        for where_, engines in _places(states, waiting).items():
+            lines.append(f"waiting for {describe(failed)}: {RankSet(engines)} {where_}")
     if lines:
         lines.append("→ %pxunstick    %pxstuck")
     return "".join(f"{line}\n" for line in lines)
 
 
-def _places(world: World, waiting: RankSet) -> dict[str, list[int]]:
-    names = comm_names(world.states)
+def _places(states: Mapping[int, RankState], waiting: RankSet) -> dict[str, list[int]]:
+    names = comm_names(states)
     found: dict[str, list[int]] = {}
     for rank in waiting:
-        state = world.states[rank]
+        state = states[rank]
         call = call_text(state.call, names) if state.call else "a call of MPI"
         found.setdefault(f"in {call}  {state.spot}", []).append(rank)
     return found
@@ -283,7 +282,9 @@ def _places(world: World, waiting: RankSet) -> dict[str, list[int]]:
 
 def _titled(world: World) -> str:
     ids = RankSet(range(world.first, world.first + world.size))
-    return f"World of engines {ids}, whose ranks count from 0:\n"
+    if world.size == 1:
+        return f"Engine {ids}:\n"
+    return f"Ranks 0-{world.size - 1} of their world, told as engines {ids}:\n"
 
 
 def _said(found: Diagnosis) -> str:
@@ -325,14 +326,16 @@ def _calls(shown: Snapshot) -> dict[int, str]:
     """The calls of MPI in which engines are."""
     found = {}
     for world in shown.worlds:
-        names = comm_names(world.states)
-        for rank, state in world.states.items():
+        states = world.by_engine
+        names = comm_names(states)
+        for engine, state in states.items():
             if state.call is not None:
-                found[world.first + rank] = call_text(state.call, names)
+                maybe = "may be in " if state.call.guessed else ""
+                found[engine] = maybe + call_text(state.call, names)
             elif state.doing is Doing.POST_MORTEM:
-                found[world.first + rank] = state.detail
+                found[engine] = state.detail
             elif state.doing is Doing.HELD:
-                found[world.first + rank] = f"held at {state.detail}"
+                found[engine] = f"held at {state.detail}"
     return found
 
 

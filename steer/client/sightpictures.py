@@ -24,6 +24,7 @@ _STATES = {
     Doing.PYTHON: "#b7e4c7", Doing.NATIVE: "#b7e4c7", Doing.HOLDING: "#95d5b2",
     Doing.MPI: "#ffd6a5", Doing.HELD: "#cddafd", Doing.FINISHED: "#e9ecef",
     Doing.POST_MORTEM: "#ffadad", Doing.DEAD: "#adb5bd", Doing.UNREACHABLE: "#dee2e6",
+    Doing.SILENT: "#dee2e6",
 }  # fmt: skip
 
 

@@ -269,11 +269,7 @@ def _cannot_help(states: Mapping[int, RankState]) -> Iterator[str]:
             f"{_upper(describe(computing))} {verb}: what the others wait for may still "
             "come. End that first, with %pxinterrupt"
         )
-    holding = [
-        rank
-        for rank, state in states.items()
-        if state.doing is Doing.HOLDING or state.detail == "GIL held"
-    ]
+    holding = [rank for rank, state in states.items() if state.doing is Doing.HOLDING]
     if holding:
         yield (
             f"{_upper(describe(RankSet(holding)))}: native code holds the GIL, so "
@@ -283,7 +279,7 @@ def _cannot_help(states: Mapping[int, RankState]) -> Iterator[str]:
     gone = [
         rank
         for rank, state in states.items()
-        if state.doing in (Doing.DEAD, Doing.UNREACHABLE)
+        if state.doing in (Doing.DEAD, Doing.SILENT, Doing.UNREACHABLE)
     ]
     if gone:
         yield f"{_upper(describe(RankSet(gone)))} cannot help: {states[gone[0]].doing}"
@@ -294,7 +290,10 @@ def _for_held(states: Mapping[int, RankState]) -> Iterator[str]:
     held = RankSet(r for r, state in states.items() if state.doing is Doing.HELD)
     found = graph(states)
     reached = RankSet.from_mask(found.released(held.mask)) if held else held
-    waiting = RankSet(found.waits) & reached
+    # A cell at a hold gets nothing by `%pxgo`: its own program waits for it.
+    waiting = RankSet(
+        rank for rank in RankSet(found.waits) & reached if not states[rank].inside
+    )
     if waiting:
         wait = "waits" if len(waiting) == 1 else "wait"
         yield (
@@ -306,9 +305,7 @@ def _for_held(states: Mapping[int, RankState]) -> Iterator[str]:
 def _problem(
     rank: int, state: RankState, call: Call | None, recipe: Recipe | None
 ) -> str:
-    if state.detail == "GIL held":
-        return ""  # told already
-    if call is None:
+    if call is None or call.guessed:
         return f"Rank {rank} waits in MPI, and nobody can tell in which call"
     if OPS[call.op].need is Need.REQUEST:
         return f"Rank {rank} waits in {call.op}: for what, the call does not say"

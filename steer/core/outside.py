@@ -7,8 +7,9 @@ holds the GIL::
       File "/home/ann/solver.py", line 120 in step
       File "/home/ann/solver.py", line 200 in <module>
 
-Lines are all there is: of a call of MPI only its name, so that its communicator and its
-peers stay unknown. That is little, and still names what the rank hangs in.
+Lines are all there is. If one names a call of MPI the rank *may* be in it: the same
+line may do something else first, and others than MPI have methods of such names. So it
+is shown as a guess, and no verdict is drawn from it.
 """
 
 from __future__ import annotations
@@ -51,7 +52,11 @@ def look_from_outside(frames: list[tuple[str, int, str]], source: str) -> Look:
     if not frames:
         return Look(Spot())
     spot = Spot(*frames[-1])
-    called = [name for name in _CALLED.findall(source) if name in OPS]
-    if len(called) == 1:
-        return Look(spot, call=Call(called[0], size=-1))
-    return Look(spot, native=source.strip()[:60])
+    named = [name for name in _CALLED.findall(source) if name in OPS]
+    call = None
+    if named:
+        # `np.add.reduce(u)` is written as a call of MPI's is, and of
+        # `comm.Allreduce(native_work(u), out)` it may be the argument that runs.
+        op = " or ".join(dict.fromkeys(named))
+        call = Call(op, size=-1, guessed=True)
+    return Look(spot, native=source.strip()[:60], call=call)

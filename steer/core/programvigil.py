@@ -25,6 +25,8 @@ LULL = 5.0
 """Seconds after a question in which no other is asked: what one rank says, the others
 say in the same second."""
 STUCK = "stuck"
+MOST = 50
+"""Things that are said of one program."""
 
 
 class ProgramVigil:
@@ -35,33 +37,47 @@ class ProgramVigil:
         self._wheel = wheel
         self._clients = clients
         self._asked: dict[str, float] = {}
+        """When, by worlds: a program may have the name of an earlier one."""
         self._said: dict[str, set[str]] = {}
         sight.stands_still = self.stands_still
 
     def stands_still(self, engine: Engine, now: float) -> list[Action]:
         """A rank says that main has been in one call for long."""
         run = self._wheel.programs.of(RankSet([engine.id]))
-        if not run or now - self._asked.get(run, now - LULL) < LULL:
+        world = engine.world
+        if not run or now - self._asked.get(world, now - LULL) < LULL:
             return []
-        self._asked[run] = now
+        self._forget()
+        self._asked[world] = now
         everybody = self._sight.worlds_of([engine])
         if len(everybody) < 2:
             return []
 
         def judge(round_: Round, now: float) -> list[Action]:
             shown = self._sight.snapshot(round_, now)
-            return [a for found in diagnosed(shown) for a in self._say(run, found)]
+            return [
+                action
+                for found in diagnosed(shown)
+                for action in self._say(run, world, found)
+            ]
 
         wish = pack(LookWish(deep=True))
         return self._sight.ask(everybody, "look", wish, Report, judge, now)
 
-    def _say(self, run: str, found: Diagnosis) -> list[Action]:
+    def _forget(self) -> None:
+        """Worlds that are no more."""
+        for kept in (self._asked, self._said):
+            for world in list(kept):
+                if self._sight.registry.world_is_empty(world):
+                    del kept[world]
+
+    def _say(self, run: str, world: str, found: Diagnosis) -> list[Action]:
         kind = found.head.kind
         key = worth_saying(found)
         if kind is Kind.IMBALANCE and key:  # others may wait each time
             key = f"{kind} {found.head.causes}"
-        said = self._said.setdefault(run, set())
-        if not key or key in said or kind is Kind.HELD:
+        said = self._said.setdefault(world, set())
+        if not key or key in said or kind is Kind.HELD or len(said) >= MOST:
             return []
         said.add(key)
         told = text(found).rstrip("\n")

@@ -8,7 +8,9 @@ Facts come from four witnesses, each of which can tell what the others cannot::
     a signal to faulthandler    the line of a rank whose I/O thread is silent
 
 `tell` weighs them in this order: the dead do not compute, whatever they said last; and
-a rank whose I/O thread is silent while its host answers holds the GIL in native code.
+a rank whose I/O thread is silent while its process runs holds the GIL in native code.
+That it runs is seen by its stack, which it writes itself; without one, or if the kernel
+says that it is stopped, it does not answer, and that is all that is known.
 
 Times are seconds on one clock, that of whoever asked. A rank says for how long nothing
 has moved; `moved` is therefore the latest moment at which it can have moved (the
@@ -40,6 +42,7 @@ class Doing(enum.StrEnum):
     POST_MORTEM = "post-mortem"
     FINISHED = "finished"
     DEAD = "dead"
+    SILENT = "not answering"
     UNREACHABLE = "unreachable"
 
 
@@ -61,10 +64,10 @@ class Comm(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ranks: str
     """Its members as ranks of the world, written `0-3`; the order is not kept."""
     name: str = ""
-    """`WORLD`, the user's own, or its number among those of the same ranks; part of
-    its identity."""
+    """`WORLD`, `SELF`, or the how manyth duplicate it is; part of its identity."""
     text: str = ""
-    """What the program calls it where it was seen: `row`; for showing only."""
+    """What the program calls it where it was seen, or has named it: `row`; for showing
+    only."""
     sure: bool = False
     """Whether another communicator of the same ranks would have another name."""
     whole: bool = True
@@ -96,6 +99,8 @@ class Call(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Which collective on this communicator, from 1; 0 if nobody counted."""
     size: int = 0
     """Bytes that this rank gives to it; -1 if unknown."""
+    guessed: bool = False
+    """Only the text of the line says so: to be shown, never to be judged by."""
 
 
 class Open(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -133,6 +138,8 @@ class Evidence(msgspec.Struct, frozen=True):
     """Since when its I/O thread has said nothing, if that is long."""
     outside: Look | None = None
     """Its line and call, seen from outside (faulthandler, py-spy)."""
+    halted: str = ""
+    """Why its process cannot answer, whatever it does: `stopped by a signal`."""
     idle: bool = False
     """Nothing runs there: its part of the cell is over."""
     since: float | None = None
@@ -142,6 +149,8 @@ class Evidence(msgspec.Struct, frozen=True):
     error_spot: Spot = Spot()
     held: str = ""
     """It is held at a point: `point 413 'step'`."""
+    inside: bool = False
+    """Something runs there meanwhile: a cell."""
     death: str = ""
     """Its process is gone: `signal 11`."""
     reachable: bool = True
@@ -162,6 +171,8 @@ class RankState(msgspec.Struct, frozen=True):
     since: float | None = None
     """Since when it is like this, for showing."""
     open: Open = Open()
+    inside: str = ""
+    """The point at which it is held, if it runs a cell there."""
 
 
 def tell(known: Evidence) -> RankState:
@@ -172,17 +183,18 @@ def tell(known: Evidence) -> RankState:
     if not known.reachable:
         return _by_hub(known, Doing.UNREACHABLE, "")
     if known.error:
-        return _by_hub(known, Doing.POST_MORTEM, known.error, known.error_spot)
+        state = _by_hub(known, Doing.POST_MORTEM, known.error, known.error_spot)
+        return _left_behind(known, state)
     if known.idle:
-        return _by_hub(known, Doing.FINISHED, "")
-    if known.held:
+        return _left_behind(known, _by_hub(known, Doing.FINISHED, ""))
+    if known.held and not known.inside:
         spot = known.look.spot if known.look else Spot()
         return _by_hub(known, Doing.HELD, known.held, spot)
     if known.look is not None and known.answered is not None:
         return _by_look(known, known.look, known.answered)
     if known.silent_since is not None:
         return _silent(known, known.silent_since)
-    return _by_hub(known, Doing.UNREACHABLE, "no answer yet")
+    return _by_hub(known, Doing.SILENT, known.halted or "no answer yet")
 
 
 def _by_hub(
@@ -192,6 +204,14 @@ def _by_hub(
     spot: Spot = Spot(),  # noqa: B008
 ) -> RankState:
     return RankState(doing, spot, None, detail, known.since, known.asked, known.since)
+
+
+def _left_behind(known: Evidence, state: RankState) -> RankState:
+    """What is over may have begun messages that are still on their way."""
+    if known.look is None or known.answered is None or not known.look.still:
+        return state
+    moved = known.answered - known.look.still
+    return msgspec.structs.replace(state, moved=moved, open=known.look.open)
 
 
 def _by_look(known: Evidence, look: Look, answered: float) -> RankState:
@@ -204,19 +224,21 @@ def _by_look(known: Evidence, look: Look, answered: float) -> RankState:
     moved = answered - look.still
     since = known.since if doing is Doing.PYTHON else moved
     return RankState(
-        doing, look.spot, look.call, look.native, moved, known.asked, since, look.open
-    )
+        doing, look.spot, look.call, look.native, moved, known.asked, since, look.open,
+        known.held,
+    )  # fmt: skip
 
 
 def _silent(known: Evidence, since: float) -> RankState:
     """The I/O thread cannot run: had main returned to Python for a moment, the
     interpreter would have let it (`sys.getswitchinterval`, 5 ms). So silence proves
-    what a pending call proves elsewhere."""
-    look = known.outside or Look(Spot())
-    doing = Doing.MPI if look.call is not None else Doing.HOLDING
-    detail = "GIL held" if look.call is not None else look.native
+    what a pending call proves elsewhere, if the process runs: its stack shows that."""
+    look = known.outside
+    if look is None:
+        return _by_hub(known, Doing.SILENT, "no stack could be had")
     # Nobody could look for requests and threads in there.
     unseen = Open(requests=1, size=-1)
     return RankState(
-        doing, look.spot, look.call, detail, since, known.asked, since, unseen
-    )
+        Doing.HOLDING, look.spot, look.call, look.native, since, known.asked, since,
+        unseen,
+    )  # fmt: skip

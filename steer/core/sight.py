@@ -6,8 +6,8 @@ or PATIENCE is over, it is judged::
     asked --all answered--> judged
           --PATIENCE: some are silent--> shown from outside --OUTSIDE--> judged
 
-A rank that is silent while its process lives holds the GIL. The node then has it write
-its stack by a signal (`steer.witness`).
+A rank that is silent while its process runs holds the GIL. The node has it write its
+stack by a signal (`steer.witness`), or tells why it does not run.
 
 Unasked
     A request that runs for longer than WATCHED_AFTER is watched: its ranks are told to
@@ -95,6 +95,8 @@ class SeenOutside(Event, frozen=True):
     source: str = ""
     starved: bool = False
     """The thread that answers waits for a core, not for the GIL."""
+    halted: str = ""
+    """Why it wrote none, as far as the kernel can tell: `stopped by a signal`."""
 
 
 @dataclasses.dataclass
@@ -110,6 +112,8 @@ class Round:
     """What an answer is."""
     answers: dict[int, tuple[float, Any]] = dataclasses.field(default_factory=dict)
     """When each came, and what it was."""
+    troubles: dict[int, str] = dataclasses.field(default_factory=dict)
+    """Who said that they have no answer, and why."""
     seen: dict[int, SeenOutside] = dataclasses.field(default_factory=dict)
     outside: int = 0
     """How often the node was asked about silent ranks."""
@@ -122,9 +126,14 @@ class Round:
         return [i for i in self.asked if i not in self.answers]
 
     @property
+    def awaited(self) -> list[int]:
+        """Those from whom an answer may still come."""
+        return [i for i in self.missing if i not in self.troubles]
+
+    @property
     def all_shown(self) -> bool:
         """Whether there is nobody from whom an answer may still come."""
-        shown = (self.seen.get(i) for i in self.missing)
+        shown = (self.seen.get(i) for i in self.awaited)
         return all(event is not None and not event.starved for event in shown)
 
 
@@ -245,12 +254,15 @@ class Sight:
             return self.stands_still(engine, now)
         if round_ is None or engine is None or engine.id not in round_.asked:
             return []
-        round_.answers[engine.id] = now, unpack(message.body, type=round_.form)
-        return self._close(round_, now) if not round_.missing else []
+        if message.trouble:
+            round_.troubles[engine.id] = message.trouble
+        else:
+            round_.answers[engine.id] = now, unpack(message.body, type=round_.form)
+        return self._close(round_, now) if not round_.awaited else []
 
     def _late(self, round_: Round, now: float) -> list[Action]:
         """Some are silent: their hosts may still see them."""
-        near = [i for i in round_.missing if self.registry.watchable(round_.asked[i])]
+        near = [i for i in round_.awaited if self.registry.watchable(round_.asked[i])]
         again = round_.starved and round_.outside < CROWDED
         if not near or (round_.outside and not again):
             return self._close(round_, now)
@@ -263,7 +275,7 @@ class Sight:
         """A silent engine's stack was read."""
         actions: list[Action] = []
         for round_ in list(self._rounds.values()):
-            if not round_.outside or event.engine not in round_.missing:
+            if not round_.outside or event.engine not in round_.awaited:
                 continue
             round_.starved |= event.starved
             if event.text or not event.starved:
@@ -285,7 +297,7 @@ class Sight:
             self._dead.pop(engine.world)
         actions: list[Action] = []
         for round_ in list(self._rounds.values()):
-            if round_.asked.pop(engine.id, None) is not None and not round_.missing:
+            if round_.asked.pop(engine.id, None) is not None and not round_.awaited:
                 actions += self._close(round_, now)
         return actions
 
@@ -428,9 +440,13 @@ class Sight:
     ) -> Evidence:
         if report is None:
             silent = self._silent.get(engine.uuid, now)
+            if engine.id in round_.troubles:
+                return Evidence(now, since=now, halted=round_.troubles[engine.id])
             if not self.registry.watchable(engine):
                 return Evidence(now, reachable=False, since=silent)
             event = round_.seen.get(engine.id)
+            if event is not None and event.halted:
+                return Evidence(now, since=silent, halted=event.halted)
             if event.starved if event is not None else round_.starved:
                 return Evidence(now, since=silent)
             outside = _outside(event) if event is not None else None
@@ -448,6 +464,7 @@ class Sight:
             error=report.error if idle else "",
             error_spot=report.error_spot,
             held=report.held,
+            inside=report.inside,
         )
 
     # -- unasked
@@ -554,9 +571,9 @@ class Sight:
 
 
 def diagnosed(shown: Snapshot) -> list[Diagnosis]:
-    """A diagnosis of each world that has more than one rank."""
+    """A diagnosis of each world that has more than one rank, by engines."""
     return [
-        diagnose(world.states, shown.now) for world in shown.worlds if world.size > 1
+        diagnose(world.by_engine, shown.now) for world in shown.worlds if world.size > 1
     ]
 
 
@@ -573,16 +590,17 @@ def worth_saying(found: Diagnosis) -> str:
 def _waiting(shown: Snapshot, failed: Iterable[int]) -> set[int]:
     """The engines that wait for those that failed."""
     return {
-        world.first + waiting
-        for world in shown.worlds
+        waiting
+        for states in (world.by_engine for world in shown.worlds)
         for engine in failed
-        if (rank := engine - world.first) in world.states
-        for waiting in waiters(world.states, rank)
+        if engine in states
+        for waiting in waiters(states, engine)
     }
 
 
-def _outside(event: SeenOutside) -> Look:
-    return look_from_outside(_users(event.text), event.source)
+def _outside(event: SeenOutside) -> Look | None:
+    frames = _users(event.text)
+    return look_from_outside(frames, event.source) if frames else None
 
 
 def _users(text: str) -> list[Frame]:
@@ -598,8 +616,8 @@ def _stacks(
         if report.stacks:
             found.setdefault(report.stacks, []).append(id)
     for id, event in round_.seen.items():
-        frames = tuple(_users(event.text))
-        found.setdefault(((1, frames),), []).append(id)
+        if frames := tuple(_users(event.text)):
+            found.setdefault(((1, frames),), []).append(id)
     return tuple((str(RankSet(ids)), stacks) for stacks, ids in found.items())
 
 

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from steer.core.rankstates import Look, RankState, Spot
+from steer.core.rankstates import Look, Message, RankState, Spot
+from steer.ranks import RankSet
 
 Frame = tuple[str, int, str]
 """File, line, function."""
@@ -41,6 +42,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     error_spot: Spot = Spot()
     error_age: float | None = None
     stacks: Samples = ()
+    inside: bool = False
+    """It is held, and runs what it was asked for there."""
 
 
 class World(msgspec.Struct, frozen=True):
@@ -51,6 +54,41 @@ class World(msgspec.Struct, frozen=True):
     size: int
     states: dict[int, RankState]
     """By ranks of the world."""
+
+    @property
+    def by_engine(self) -> dict[int, RankState]:
+        """The same with the numbers of engines, by which users know ranks: whom calls
+        name too, and who is in communicators."""
+        if not self.first:
+            return self.states
+        return {
+            self.first + rank: _moved_by(self.first, state)
+            for rank, state in self.states.items()
+        }
+
+
+def _moved_by(first: int, state: RankState) -> RankState:
+    call = state.call
+    if call is None:
+        return state
+    comm = call.comm
+    if comm is not None:
+        ranks = RankSet(first + rank for rank in RankSet.parse(comm.ranks))
+        comm = msgspec.structs.replace(comm, ranks=str(ranks))
+    call = msgspec.structs.replace(
+        call,
+        comm=comm,
+        send=_message(first, call.send),
+        receive=_message(first, call.receive),
+        root=call.root if call.root < 0 else first + call.root,
+    )
+    return msgspec.structs.replace(state, call=call)
+
+
+def _message(first: int, message: Message | None) -> Message | None:
+    if message is None or message.peer < 0:
+        return message
+    return Message(first + message.peer, message.tag)
 
 
 class Snapshot(msgspec.Struct, frozen=True):

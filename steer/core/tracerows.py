@@ -8,18 +8,24 @@ from typing import Any
 
 KEPT = 20_000
 """Calls of a rank that are kept."""
+UNKNOWN, NOBODY = -1, -2
+"""Of a rank: it could not be told; MPI.PROC_NULL."""
 
-Row = tuple[str, int, int, int, int, int, str, str, int]
+Row = tuple[str, int, int, int, int, int, str, str, int, int, int]
 """The call; when it began and ended (ns since 1970); the other rank, the tag, the bytes
-(-1 if unknown); the communicator; file and line."""
+(-1 if unknown); the communicator; file and line; of what receives, from which rank and
+with which tag the message came, as its Status says if it took any."""
 
-SENDS = frozenset(
+_BOTH = frozenset(("Sendrecv", "sendrecv", "Sendrecv_replace"))
+SENDS = _BOTH | frozenset(
     (
         "Send", "send", "Ssend", "ssend", "Rsend", "Bsend", "bsend", "Isend", "isend",
-        "Issend", "issend", "Sendrecv", "sendrecv",
+        "Issend", "issend",
     )
 )  # fmt: skip
-RECEIVES = frozenset(("Recv", "recv", "Irecv", "irecv"))
+RECEIVES = _BOTH | frozenset(("Recv", "recv", "Irecv", "irecv"))
+_TAKEN_ASIDE = frozenset(("Mprobe", "mprobe"))
+"""What they find is received by a call that is not noted."""
 
 
 def matrix(rows: Mapping[int, Sequence[Row]]) -> dict[tuple[int, int], tuple[int, int]]:
@@ -34,47 +40,121 @@ def matrix(rows: Mapping[int, Sequence[Row]]) -> dict[tuple[int, int], tuple[int
     return found
 
 
+_Key = tuple[int, int, int, str]
+"""Who sent, to whom, the tag, the communicator."""
+
+
+class _Order:
+    """The messages of each key in the order in which they were sent, or received: of
+    one communicator, between two ranks with one tag, they do not overtake each other.
+
+    Where it is not known that all of them are here, there is no order.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[_Key, list[Row]] = defaultdict(list)
+        self._vague: dict[tuple[str, int], set[tuple[int, int]]] = defaultdict(set)
+        """What is known of messages of which not all is: with whom, and the tag."""
+
+    def add(self, mine: int, other: int, tag: int, row: Row, sends: bool) -> None:
+        """Note a message of this rank's, to or from another."""
+        if other == NOBODY:
+            return
+        comm = row[6]
+        if other < 0 or tag < 0:
+            self._vague[comm, mine].add((other, tag))
+            return
+        key = (mine, other, tag, comm) if sends else (other, mine, tag, comm)
+        self.rows[key].append(row)
+
+    def is_whole(self, key: _Key, mine: int) -> bool:
+        """Whether no message that is not wholly known may be one of these."""
+        sender, receiver, tag, comm = key
+        other = receiver if mine == sender else sender
+        return not any(
+            whom in (other, UNKNOWN) and its in (tag, UNKNOWN)
+            for whom, its in self._vague.get((comm, mine), ())
+        )
+
+
 def pairs(
-    rows: Mapping[int, Sequence[Row]],
+    rows: Mapping[int, Sequence[Row]], *, one_clock: bool = True
 ) -> Iterator[tuple[tuple[int, Row], tuple[int, Row]]]:
-    """Sends with the receives that they met: of one communicator, between two ranks
-    with one tag, messages do not overtake each other."""
-    sent: dict[tuple[int, int, int, str], list[Row]] = defaultdict(list)
-    got: dict[tuple[int, int, int, str], list[Row]] = defaultdict(list)
+    """Sends with the receives that they met, where that is certain: not of ranks whose
+    first calls are forgotten, nor beside a receive of which the sender is not known.
+
+    Args:
+        one_clock: a message that came before it was sent shows then that others are
+            missing here.
+    """
+    sent, got = _Order(), _Order()
     for rank, its in rows.items():
-        for row in its:
-            op, _, _, peer, tag, _, comm, _, _ = row
-            if peer < 0:
-                continue
+        if len(its) >= KEPT:
+            continue
+        for row in sorted(its, key=lambda row: row[1]):
+            op, peer, tag, source, came = row[0], row[3], row[4], row[9], row[10]
             if op in SENDS:
-                sent[rank, peer, max(tag, 0), comm].append(row)
-            elif op in RECEIVES and tag >= 0:
-                got[peer, rank, tag, comm].append(row)
-    for key, sends in sent.items():
-        for first, second in zip(sends, got.get(key, ()), strict=False):
+                sent.add(rank, peer, tag, row, True)
+            if op in RECEIVES:
+                got.add(rank, source, came, row, False)
+            elif op in _TAKEN_ASIDE:
+                got.add(rank, UNKNOWN, came, row, False)
+    for key, sends in sent.rows.items():
+        receives = got.rows.get(key, [])
+        both = list(zip(sends, receives, strict=False))
+        if not (sent.is_whole(key, key[0]) and got.is_whole(key, key[1])):
+            continue
+        if one_clock and any(end[2] < begin[1] for begin, end in both):
+            continue
+        for first, second in both:
             yield (key[0], first), (key[1], second)
 
 
-def chrome(rows: Mapping[int, Sequence[Row]]) -> dict[str, Any]:
+def forgetful(rows: Mapping[int, Sequence[Row]]) -> list[int]:
+    """Ranks that made more calls than are kept."""
+    return [rank for rank, its in rows.items() if len(its) >= KEPT]
+
+
+def chrome(
+    rows: Mapping[int, Sequence[Row]], hosts: Mapping[int, str] | None = None
+) -> dict[str, Any]:
     """What chrome://tracing and Perfetto read: a track for each rank, arrows from sends
-    to their receives."""
+    to their receives. Tracks of several hosts are apart: each has a clock of its own.
+    """
+    hosts = hosts or {}
+    places = sorted({hosts.get(rank, "") for rank in rows})
+    process = {rank: places.index(hosts.get(rank, "")) for rank in rows}
     events: list[dict[str, Any]] = [
-        {"ph": "M", "name": "thread_name", "pid": 0, "tid": rank,
+        {"ph": "M", "name": "thread_name", "pid": process[rank], "tid": rank,
          "args": {"name": f"rank {rank}"}}
         for rank in rows
     ]  # fmt: skip
+    if len(places) > 1:
+        events += [
+            {"ph": "M", "name": "process_name", "pid": pid,
+             "args": {"name": f"{place} (its own clock)"}}
+            for pid, place in enumerate(places)
+        ]  # fmt: skip
     for rank, its in rows.items():
-        for op, began, ended, peer, tag, size, comm, file, line in its:
-            told = {"peer": peer, "tag": tag, "bytes": size}
-            known = {key: value for key, value in told.items() if value >= 0}
-            arguments = {**known, "comm": comm, "at": f"{file}:{line}"}
-            events.append(
-                {"ph": "X", "name": op, "pid": 0, "tid": rank, "ts": began / 1e3,
-                 "dur": (ended - began) / 1e3, "args": arguments}
-            )  # fmt: skip
-    for number, ((sender, send), (receiver, receive)) in enumerate(pairs(rows)):
-        common = {"name": "message", "cat": "mpi", "id": number, "pid": 0}
-        events.append({**common, "ph": "s", "tid": sender, "ts": send[1] / 1e3})
-        end = {"ph": "f", "bp": "e", "tid": receiver, "ts": receive[2] / 1e3}
-        events.append({**common, **end})
+        events += [_event(process[rank], rank, row) for row in its]
+    found = pairs(rows, one_clock=len(places) == 1)
+    for number, ((sender, send), (receiver, receive)) in enumerate(found):
+        common = {"name": "message", "cat": "mpi", "id": number}
+        begin = {"ph": "s", "pid": process[sender], "tid": sender, "ts": send[1] / 1e3}
+        end = {"ph": "f", "bp": "e", "pid": process[receiver], "tid": receiver,
+               "ts": receive[2] / 1e3}  # fmt: skip
+        events += [common | begin, common | end]
     return {"traceEvents": events, "displayTimeUnit": "ns"}
+
+
+def _event(process: int, rank: int, row: Row) -> dict[str, Any]:
+    op, began, ended, peer, tag, size, comm, file, line, source, came = row
+    told = {"peer": peer, "tag": tag, "bytes": size}
+    if op in RECEIVES:
+        told |= {"source": source, "received tag": came}
+    known = {key: value for key, value in told.items() if value >= 0}
+    arguments = {**known, "comm": comm, "at": f"{file}:{line}"}
+    return {
+        "ph": "X", "name": op, "pid": process, "tid": rank, "ts": began / 1e3,
+        "dur": (ended - began) / 1e3, "args": arguments,
+    }  # fmt: skip

@@ -427,6 +427,10 @@ class Unstick:
             )
         if self._back:  # some wait on, or again
             left = left | blocked
+        if self._first and (refusals or self._notes):
+            self._notes.append(
+                f"Sentences count ranks as their world does: 0 is engine {self._first}"
+            )
         freed = Freed(
             self._by_call(self._back), tuple(refusals), self._ids(left), dropped,
             self._by_call(ended), tuple(dict.fromkeys(self._notes)),

@@ -12,6 +12,9 @@ Ranks that cannot act are let act in stages, the most harmless first::
 The stage at which a rank can go on is its reason: the worst of those that it needs all
 of, the best of those that it needs any of.
 
+    What ranks have begun whose part is over may still arrive: until it had the time
+    for that, FINISHED and FAILED are not proved either.
+
 Proof of a deadlock
     The ranks of a core wait for nobody outside it. If there was one span of time in
     which none of them ran any bytecode, none of them can have begun to send, to receive
@@ -111,6 +114,7 @@ class Diagnosis:
 
 
 _COMPUTING = (Doing.PYTHON, Doing.NATIVE, Doing.HOLDING)
+_MUTE = (Doing.SILENT, Doing.UNREACHABLE)
 _STAGES: tuple[tuple[Kind, tuple[Doing, ...]], ...] = (
     (Kind.HELD, (Doing.HELD,)),
     (Kind.FINISHED, (Doing.FINISHED,)),
@@ -146,7 +150,7 @@ def _nobody_waits(states: Mapping[int, RankState], found: Graph) -> Finding:
         moving = RankSet(found.moving)
         doubts = _told(found.moving)
         return Finding(Kind.QUIET, moving, nobody, False, doubts=doubts)
-    if any(state.doing is Doing.UNREACHABLE for state in states.values()):
+    if any(state.doing in _MUTE for state in states.values()):
         doubts = ("some ranks do not answer",)
         return Finding(Kind.QUIET, nobody, nobody, False, doubts=doubts)
     return Finding(Kind.RUNNING, nobody, nobody, False)
@@ -178,8 +182,8 @@ class _Stages:
         self._blocked = _mask(found.waits)
         self._doubts: dict[int, str] = dict(found.moving)
         for rank, state in states.items():
-            if state.doing is Doing.UNREACHABLE:
-                self._doubts[rank] = "no answer"
+            if state.doing in _MUTE:
+                self._doubts[rank] = state.detail or "no answer"
             elif state.doing is Doing.MPI and state.call is None:
                 self._doubts[rank] = "what it waits for is not known"
         for rank in self._not_asked():
@@ -215,8 +219,13 @@ class _Stages:
         yield from self._closed(self._blocked & ~reached)
 
     def _all(self, doings: tuple[Doing, ...]) -> int:
-        states = self._states.items()
-        return _mask({rank: 0 for rank, state in states if state.doing in doings})
+        return _mask(
+            {
+                rank: 0
+                for rank, state in self._states.items()
+                if state.doing in doings and rank not in self._graph.moving
+            }
+        )
 
     def _fresh(self, reached: int) -> Iterator[tuple[int, None]]:
         """Ranks that have not been still for long enough to say anything of them."""
@@ -240,11 +249,34 @@ class _Stages:
         still = self._still(ranks)
         doubts: tuple[str, ...] = ()
         suspect = None
-        if not proved:
+        if proved and kind in (Kind.FINISHED, Kind.FAILED):
+            doubts = self._under_way(ranks, causes)
+        if doubts:
+            kind, suspect, proved = Kind.QUIET, kind, False
+        elif not proved:
             whom = causes or RankSet.from_mask(actors)
             doubts = _told({r: d for r, d in self._doubts.items() if r in whom})
         return Finding(
             kind, ranks, causes, proved, still, doubts=doubts, suspect=suspect
+        )
+
+    def _under_way(self, waiting: RankSet, over: RankSet) -> tuple[str, ...]:
+        """Why those whose part is over may still give what is waited for: they have
+        begun messages, or have threads of their own."""
+        helped: dict[int, str] = {}
+        for rank in over:
+            if names := ", ".join(self._states[rank].open.threads):
+                helped[rank] = f"its thread {names} may act too"
+        if helped:
+            return _told(helped)
+        known = (rank for rank in over if self._states[rank].moved is not None)
+        still = self._still(waiting | RankSet(known))
+        needed = self._patience(over)
+        if still >= needed or not waiting:
+            return ()
+        return (
+            f"{describe(over)}: what was begun there last may still arrive; that may "
+            f"take {needed:.1f} s, and {still:.1f} s are over",
         )
 
     def _still(self, ranks: RankSet) -> float:

@@ -117,9 +117,11 @@ def rows_of(found: Diagnosis) -> list[Row]:
 
 
 def _what(state: RankState, names: Mapping[tuple[str, str], str]) -> str:
+    if state.call is not None and state.call.guessed:
+        holding = ", holding the GIL" if state.doing is Doing.HOLDING else ""
+        return f"may be in {call_text(state.call, names)}{holding}"
     if state.call is not None:
-        held = f" ({state.detail})" if state.detail else ""
-        return call_text(state.call, names) + held
+        return call_text(state.call, names)
     match state.doing:
         case Doing.POST_MORTEM:
             return state.detail
@@ -226,6 +228,8 @@ def explain(finding: Finding, states: Mapping[int, RankState]) -> list[str]:
         case Kind.FINISHED:
             return [f"{start}, where nothing runs any more: {_never(finding)}."]
         case Kind.HELD:
+            if _inside(finding, states):
+                return [f"{start}, {_at_its_hold(finding)}."]
             return [f"{start}, held at a point. {_later(finding)}."]
         case Kind.IMBALANCE:
             return [f"{start}, {_work(finding, states)}. {_later(finding)}."]
@@ -245,6 +249,20 @@ def _later(finding: Finding) -> str:
     if finding.kind is Kind.HELD:
         return f"{goes} when {'that one is' if one else 'those are'} let go"
     return f"{goes} when {'that one gets' if one else 'those get'} there"
+
+
+def _inside(finding: Finding, states: Mapping[int, RankState]) -> bool:
+    """Whether what waits are cells, of ranks that are held too."""
+    return all(states[rank].inside for rank in finding.waiting)
+
+
+def _at_its_hold(finding: Finding) -> str:
+    theirs = "its cell" if len(finding.waiting) == 1 else "their cells"
+    there = "which is" if len(finding.causes) == 1 else "which are"
+    return (
+        f"{there} held too and run{'s' * (len(finding.causes) == 1)} nothing there: "
+        f"{theirs} cannot end unless the same is run there too"
+    )
 
 
 def _never(finding: Finding) -> str:
@@ -351,7 +369,8 @@ def suggestions(found: Diagnosis) -> list[str]:
         case Kind.FINISHED:
             return ["%pxunstick"]
         case Kind.HELD:
-            return ["%pxgo"]
+            inside = _inside(found.head, found.states)
+            return ["%pxunstick"] if inside else ["%pxgo"]
         case Kind.IMBALANCE if causes:
             return [f"%pxwhere --ranks {causes} --time 2s"]
         case _:

@@ -7,6 +7,7 @@ ten thousand ranks costs ten thousand steps and not their square.
 The rule is to err to one side: what is not certain makes a wait easier to end.
 
 * A call whose communicator is unknown may be ended by any rank.
+* A call that is only guessed from the text of a line is none: nothing follows from it.
 * A receive for which a fitting send is blocked at its peer is *moving*: MPI will carry
   it through, however long that takes. So is a collective in which all members are.
 * A call that names nobody may be what its peers wait for.
@@ -199,6 +200,9 @@ def graph(states: Mapping[int, RankState]) -> Graph:
     builder = _Builder(states)
     found = Graph()
     for rank, state in states.items():
+        if state.call is not None and state.call.guessed:
+            found.moving[rank] = f"it may be in {state.call.op}, or in something else"
+            continue
         if state.doing is not Doing.MPI or state.call is None:
             continue
         if state.open.threads:

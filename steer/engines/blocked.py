@@ -22,6 +22,7 @@ import ast
 import itertools
 import linecache
 import sys
+import types
 from functools import lru_cache
 from time import monotonic
 from types import FrameType
@@ -35,6 +36,9 @@ from steer.engines.underway import bytes_of
 
 LONGEST_LOOK = 0.05
 """Seconds for the evaluation of one call."""
+LARGEST = 10_000
+"""Bytes of arrays that are computed with: it is done each second, in the thread that
+everything needs. How large `a + b` is, is not known then; that of `a` is."""
 _LONGEST_TEXT = 24
 _DATA = ("data", "buf", "obj", "sendbuf", "sendobj", "recvbuf")
 _UNSEEN = object()
@@ -43,6 +47,7 @@ _UNSEEN = object()
 
 def pending(frame: FrameType) -> tuple[Call | None, str]:
     """The call of MPI that a frame is in, if it is one; and what its source calls."""
+    at = frame.f_lasti
     node = call_node(frame)
     if node is None:
         return None, ""
@@ -56,8 +61,16 @@ def pending(frame: FrameType) -> tuple[Call | None, str]:
         frame.f_builtins,
         allow=_only_local_queries,
         deadline=monotonic() + LONGEST_LOOK,
+        largest=LARGEST,
     )
-    return _Reader(MPI, evaluator, node).call(), said
+    try:
+        return _Reader(MPI, evaluator, node, frame).call(), said
+    except _WentOn:
+        return None, said
+    except MPI.Exception:
+        if frame.f_lasti != at:  # main freed the communicator meanwhile
+            return None, said
+        raise
 
 
 def _only_local_queries(function: Any, text: str) -> None:
@@ -125,13 +138,32 @@ def _short(text: str) -> str:
 # -- its meaning
 
 
+def _is_method(function: Any) -> bool:
+    """Whether it is a function of C's, or a method: asking those what they are runs no
+    code of the program's."""
+    cls = type(function)
+    return issubclass(cls, types.BuiltinFunctionType | types.MethodType) or (
+        cls.__name__ == "cython_function_or_method"
+    )
+
+
+class _WentOn(Exception):
+    """Main is not in that call any more."""
+
+
 class _Reader:
     """Evaluates one call."""
 
-    def __init__(self, MPI: Any, evaluator: Evaluator, node: ast.Call) -> None:
+    def __init__(
+        self, MPI: Any, evaluator: Evaluator, node: ast.Call, frame: FrameType
+    ) -> None:
         self._MPI = MPI
         self._evaluator = evaluator
         self._node = node
+        self._frame = frame
+        self._at = frame.f_lasti
+        # What mpi4py's own Python calls by such a name is MPI.
+        self._sure = "/mpi4py/" in frame.f_code.co_filename
 
     def call(self) -> Call | None:
         """The call, or None if it is none of MPI's that can block."""
@@ -141,14 +173,18 @@ class _Reader:
         owner, op, text = found
         if op not in OPS:
             return None
+        if owner is None and not self._sure:
+            return Call(op, size=-1, guessed=True)
         if OPS[op].need is Need.REQUEST:
             return Call(op)
         comm = self._comm_of(owner)
         arguments = self._arguments(op)
         if comm is None:
             return Call(op, size=self._size(arguments))
+        self._check()
         world = Members(self._MPI, comm)
         described = world.describe(text)
+        self._check()
         if OPS[op].need is Need.MESSAGE:
             return self._messages(op, described, world, arguments)
         return Call(
@@ -157,6 +193,11 @@ class _Reader:
             root=self._root(op, world, arguments),
             size=self._size(arguments),
         )
+
+    def _check(self) -> None:
+        """A communicator is only looked at while main is in a call of it."""
+        if self._frame.f_lasti != self._at:
+            raise _WentOn
 
     def _receiver(self) -> tuple[Any, str, str] | None:
         """What the method is called on, its name, and what the source calls the
@@ -168,20 +209,22 @@ class _Reader:
                 op, text = function.attr, ast.unparse(function.value)
             else:
                 method = self._evaluator.evaluate(function)
+                if not _is_method(method):
+                    return None
                 owner, op = getattr(method, "__self__", None), method.__name__
                 text = ""
         except CannotEvaluate:
             return self._by_name()
         except Exception:  # noqa: BLE001  whatever a half-made object says
             return None
-        cls = owner if isinstance(owner, type) else type(owner)
+        cls = owner if issubclass(type(owner), type) else type(owner)
         if not any(base.__module__ == "mpi4py.MPI" for base in cls.__mro__):
             return None
         return owner, op, text if len(text) <= _LONGEST_TEXT else ""
 
     def _by_name(self) -> tuple[Any, str, str] | None:
         """A property or a function gave the communicator: the name of the method is
-        all there is. Only names that nothing but MPI has."""
+        all there is, and others than MPI may have methods of that name."""
         function = self._node.func
         if not isinstance(function, ast.Attribute) or function.attr not in OPS:
             return None
@@ -194,11 +237,12 @@ class _Reader:
         MPI = self._MPI
         if MPI.Query_thread() != MPI.THREAD_MULTIPLE:
             return None
-        if isinstance(owner, MPI.Comm):
+        if issubclass(type(owner), MPI.Comm):
             return owner
         for node in (*self._node.args, *(word.value for word in self._node.keywords)):
             value = self._value(node)
-            if isinstance(value, MPI.Comm):
+            # isinstance would ask the object, if it is of the program's.
+            if issubclass(type(value), MPI.Comm):
                 return value
         return None
 

@@ -1,8 +1,8 @@
 """Communicators and peers, named alike on all ranks.
 
 A handle is a local matter, and so is a rank in a communicator. What all ranks agree
-about: the ranks of the world that a communicator has, the name that the user gave it,
-and, if it is a duplicate, the how manyth of which.
+about: the ranks of the world that a communicator has and, if it is a duplicate, the how
+manyth of which. The name that the program gave it is shown, and proves nothing.
 
 All calls of MPI here are local by the standard (Group_translate_ranks and its like do
 not communicate), so that another thread than main may make them while main is blocked,
@@ -20,6 +20,7 @@ from typing import Any
 from steer.core.rankstates import ANY, UNKNOWN, Comm, Message
 from steer.ranks import RankSet
 
+_LONGEST_NAME = 24
 _DEFAULT_NAME = re.compile(r"MPI[ _]COMM", re.IGNORECASE)
 
 
@@ -29,17 +30,23 @@ class Members:
     def __init__(self, MPI: Any, comm: Any) -> None:
         self._MPI = MPI
         self._comm = comm
-        local = comm.Get_group()
-        between = comm.Is_inter()
-        self._peers = comm.Get_remote_group() if between else local
-        all_of_it = MPI.Group.Union(local, self._peers) if between else local
-        world = numbering(MPI).Get_group()
-        self._all = MPI.Group.Translate_ranks(all_of_it, None, world)
-        self._to = MPI.Group.Translate_ranks(self._peers, None, world)
-        groups = [local, world]
-        groups += [self._peers, all_of_it] if between else []
-        for group in groups:
-            group.Free()
+        groups: list[Any] = []
+
+        def group(made: Any) -> Any:
+            groups.append(made)
+            return made
+
+        try:
+            local = peers = all_of_it = group(comm.Get_group())
+            if comm.Is_inter():
+                peers = group(comm.Get_remote_group())
+                all_of_it = group(MPI.Group.Union(local, peers))
+            world = group(numbering(MPI).Get_group())
+            self._all = MPI.Group.Translate_ranks(all_of_it, None, world)
+            self._to = MPI.Group.Translate_ranks(peers, None, world)
+        finally:  # main may have freed the communicator in the middle
+            for made in groups:
+                made.Free()
 
     def describe(self, text: str) -> Comm:
         """The communicator, as all its ranks name it."""
@@ -48,6 +55,8 @@ class Members:
         name, sure = self._name()
         if "MPI" in text or name:
             text = ""
+        if not sure or name.startswith("#"):
+            text = self._given() or text
         whole = len(inside) == len(self._all)
         return Comm(str(RankSet(inside)), name, text, sure, whole)
 
@@ -57,11 +66,14 @@ class Members:
             return "WORLD", True
         if self._comm == MPI.COMM_SELF:
             return "SELF", True
-        own = self._comm.Get_name()
-        if own and not _DEFAULT_NAME.match(own):
-            return own, True
         number = name_of(self._comm)
         return number, bool(number)
+
+    def _given(self) -> str:
+        """The name that the program gave it, for showing: ranks may give one
+        communicator different ones, and several the same."""
+        own = str(self._comm.Get_name())
+        return "" if _DEFAULT_NAME.match(own) else own[:_LONGEST_NAME]
 
     def rank(self, peer: int) -> int:
         """A peer's rank in the world."""
@@ -83,9 +95,10 @@ class Members:
 
 def as_number(value: Any) -> int | None:
     """A rank or a tag, which may be a number of numpy's."""
-    if isinstance(value, int):
-        return value
-    numpy = type(value).__module__ == "numpy" and hasattr(value, "__index__")
+    cls = type(value)  # isinstance would ask the object, if it is of the program's
+    if issubclass(cls, int):
+        return int.__index__(value)
+    numpy = cls.__module__ == "numpy" and hasattr(cls, "__index__")
     return operator.index(value) if numpy and not getattr(value, "ndim", 0) else None
 
 

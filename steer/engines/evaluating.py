@@ -7,8 +7,8 @@ refused, because that code could wait for a lock that main holds, call MPI, or c
 something. Calls are left to who asks: `allow` says what may be called.
 
 Every step looks at the clock, so that a comprehension over a million items ends when
-the time is up. What one step costs is bounded by what it may do: numbers and texts do
-not grow beyond `LONGEST`."""
+the time is up. What may be done in one step, and what it may cost, is in `harmless.py`:
+what is not known to be harmless is refused."""
 
 from __future__ import annotations
 
@@ -16,18 +16,30 @@ import ast
 import operator
 import types
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from time import monotonic
 from typing import Any
 
-LONGEST = 1_000_000
-"""Items of a list, characters of a text, bits of a number that a step may make."""
+from steer.engines.harmless import (
+    LARGEST,
+    LONGEST,
+    MISSING,
+    CannotEvaluate,
+    check_arithmetic,
+    check_comparison,
+    check_key,
+    check_operand,
+    dict_of,
+    in_classes,
+    items_of,
+    name_of,
+    part_of,
+    truth,
+    written,
+)
+from steer.engines.harmlesscalls import call, is_plain
 
-_MISSING = object()
-
-
-class CannotEvaluate(Exception):
-    """The expression asks for more than can be done safely; says what."""
-
+__all__ = ["LARGEST", "LONGEST", "CannotEvaluate", "Evaluator", "stored_attribute"]
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -72,6 +84,7 @@ class Evaluator:
         *scopes: Mapping[str, Any],
         allow: Callable[[Any, str], None],
         deadline: float,
+        largest: int = LARGEST,
     ) -> None:
         """Make one.
 
@@ -79,7 +92,9 @@ class Evaluator:
             scopes: where names are looked up, the innermost first.
             allow: raises CannotEvaluate for a callable that must not be called.
             deadline: when to give up, by `time.monotonic`.
+            largest: bytes of arrays that are computed with.
         """
+        self._largest = largest
         self._scopes = scopes
         self._allow = allow
         self._deadline = deadline
@@ -100,8 +115,8 @@ class Evaluator:
 
     def _name(self, node: ast.Name) -> Any:
         for scope in self._scopes:
-            value = scope.get(node.id, _MISSING)
-            if value is not _MISSING:
+            value = scope.get(node.id, MISSING)
+            if value is not MISSING:
                 return value
         raise CannotEvaluate(f"name '{node.id}' is not defined there")
 
@@ -110,11 +125,7 @@ class Evaluator:
 
     def _subscript(self, node: ast.Subscript) -> Any:
         owner = self.evaluate(node.value)
-        key = self.evaluate(node.slice)
-        check_native(owner, "__getitem__")
-        if isinstance(owner, dict):
-            check_key(key)
-        return owner[key]
+        return part_of(owner, self.evaluate(node.slice), self._largest)
 
     def _slice(self, node: ast.Slice) -> slice:
         parts = (node.lower, node.upper, node.step)
@@ -124,22 +135,21 @@ class Evaluator:
 
     def _binop(self, node: ast.BinOp) -> Any:
         left, right = self.evaluate(node.left), self.evaluate(node.right)
-        check_operand(left)
-        check_operand(right)
-        _check_growth(node.op, left, right)
+        check_arithmetic(node.op, left, right, self._largest)
         return _BINARY[type(node.op)](left, right)
 
     def _unaryop(self, node: ast.UnaryOp) -> Any:
         value = self.evaluate(node.operand)
-        check_operand(value)
+        if isinstance(node.op, ast.Not):
+            return not truth(value)
+        check_operand(value, self._largest)
         return _UNARY[type(node.op)](value)
 
     def _boolop(self, node: ast.BoolOp) -> Any:
         value = None
         for part in node.values:
             value = self.evaluate(part)
-            check_operand(value)
-            if bool(value) is isinstance(node.op, ast.Or):
+            if truth(value) is isinstance(node.op, ast.Or):
                 return value
         return value
 
@@ -149,18 +159,15 @@ class Evaluator:
         for op, part in zip(node.ops, node.comparators, strict=True):
             right = self.evaluate(part)
             if not isinstance(op, ast.Is | ast.IsNot):
-                for side in (left, right):
-                    check_operand(side)
-                    check_items(side)
+                check_comparison(op, left, right, self._largest)
             result = _COMPARE[type(op)](left, right)
-            if len(node.ops) > 1 and not result:
+            if len(node.ops) > 1 and not truth(result):
                 return result
             left = right
         return result
 
     def _ifexp(self, node: ast.IfExp) -> Any:
-        test = self.evaluate(node.test)
-        check_operand(test)
+        test = truth(self.evaluate(node.test))
         return self.evaluate(node.body if test else node.orelse)
 
     # -- making things
@@ -194,11 +201,8 @@ class Evaluator:
 
     def _formattedvalue(self, node: ast.FormattedValue) -> str:
         value = self.evaluate(node.value)
-        check_operand(value)
-        check_items(value)
         spec = self.evaluate(node.format_spec) if node.format_spec else ""
-        shown = repr(value) if node.conversion == ord("r") else value
-        return format(shown, spec)
+        return written(value, spec, node.conversion == ord("r"))
 
     # -- comprehensions
 
@@ -224,7 +228,7 @@ class Evaluator:
             raise CannotEvaluate("such a comprehension is not allowed here")
         for value in self._iterate(first.iter):
             inner = self._with(_bound(first.target, value))
-            if not all(inner.evaluate(test) for test in first.ifs):
+            if not all(truth(inner.evaluate(test)) for test in first.ifs):
                 continue
             if rest:
                 yield from inner._comprehend(rest, element)
@@ -233,13 +237,12 @@ class Evaluator:
 
     def _with(self, names: Mapping[str, Any]) -> Evaluator:
         return Evaluator(
-            names, *self._scopes, allow=self._allow, deadline=self._deadline
-        )
+            names, *self._scopes, allow=self._allow, deadline=self._deadline,
+            largest=self._largest,
+        )  # fmt: skip
 
     def _iterate(self, node: ast.expr) -> Iterator[Any]:
-        value = self.evaluate(node)
-        check_native(value, "__iter__")
-        for count, item in enumerate(value):
+        for count, item in enumerate(items_of(self.evaluate(node))):
             if count >= LONGEST or monotonic() > self._deadline:
                 raise CannotEvaluate("the time is up")
             yield item
@@ -247,36 +250,28 @@ class Evaluator:
     # -- calls
 
     def _call(self, node: ast.Call) -> Any:
-        function = self.evaluate(node.func)
-        self._allow(function, ast.unparse(node.func))
+        function, text = self.evaluate(node.func), ast.unparse(node.func)
+        if not is_plain(function):
+            raise CannotEvaluate(
+                f"{text} is a call of which nobody knows that it changes nothing"
+            )
+        self._allow(function, text)
         args = list(self._items(node.args))
         kwargs = {}
         for keyword in node.keywords:
             if keyword.arg is None:
                 raise CannotEvaluate("** is not allowed here")
             kwargs[keyword.arg] = self.evaluate(keyword.value)
-        self._check_arguments(function, [*args, *kwargs.values()])
-        return function(*args, **kwargs)
-
-    def _check_arguments(self, function: Any, values: list[Any]) -> None:
-        """What is called must not call the program's code on what it is given."""
-        if any(function is known for known in _ASIDE):
-            return
-        for value in values:
-            if callable(value):
-                self._allow(value, getattr(value, "__name__", "what is passed"))
-            check_operand(value)
-            if not any(function is known for known in _AROUND):
-                check_items(value)
+        return call(function, args, kwargs)
 
 
 def _bound(target: ast.expr, value: Any) -> dict[str, Any]:
     if isinstance(target, ast.Name):
         return {target.id: value}
     assert isinstance(target, ast.Tuple)
-    check_native(value, "__iter__")
     found: dict[str, Any] = {}
-    for part, item in zip(target.elts, list(value), strict=True):
+    items = islice(items_of(value), len(target.elts) + 1)
+    for part, item in zip(target.elts, items, strict=True):
         found |= _bound(part, item)
     return found
 
@@ -307,157 +302,69 @@ _PASSIVE = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
 def stored_attribute(owner: Any, name: str) -> Any:
     """An attribute that is stored, in the instance, in its class or in a slot."""
-    if isinstance(owner, types.ModuleType):
-        value = vars(owner).get(name, _MISSING)
-        if value is _MISSING:
-            raise CannotEvaluate(f"module {owner.__name__} has no '{name}' yet")
+    cls = type(owner)  # isinstance would ask the object
+    if issubclass(cls, types.ModuleType):
+        value = types.ModuleType.__getattribute__(owner, "__dict__").get(name, MISSING)
+        if value is MISSING:
+            raise CannotEvaluate(f"that module has no '{name}' yet")
         return value
-    if isinstance(owner, type):
+    if issubclass(cls, type):
         return _class_attribute(owner, name)
-    cls = type(owner)
-    found = _in_classes(cls.__mro__, name)
-    if isinstance(found, _PASSIVE) or _is_native(found):
+    found = in_classes(cls, name)
+    if type(found) in _PASSIVE or _is_native(found):
         return getattr(owner, name) if _plain_getattribute(cls) else _no(owner, name)
-    if isinstance(found, property):
+    if issubclass(type(found), property):
         raise CannotEvaluate(f"'{name}' is a property: it would run code")
+    computed = _computes(found, "__get__") and type(found) is not types.FunctionType
+    if computed and in_classes(type(found), "__set__") is not MISSING:
+        raise CannotEvaluate(f"'{name}' is computed: it would run code")
     try:
         stored = object.__getattribute__(owner, "__dict__")
     except AttributeError:
         stored = {}
-    if isinstance(stored, dict) and name in stored:
+    if type(stored) is dict and name in stored:
         return stored[name]
-    if found is _MISSING:
+    if found is MISSING:
         return _no(owner, name)
-    if hasattr(type(found), "__get__") and not isinstance(found, types.FunctionType):
+    if computed:
         raise CannotEvaluate(f"'{name}' is computed: it would run code")
-    return found.__get__(owner) if isinstance(found, types.FunctionType) else found
+    return found.__get__(owner) if type(found) is types.FunctionType else found
+
+
+def _computes(found: Any, method: str) -> bool:
+    return found is not MISSING and in_classes(type(found), method) is not MISSING
 
 
 def _class_attribute(owner: type, name: str) -> Any:
-    found = _in_classes(owner.__mro__, name)
-    if found is _MISSING:  # its metaclass's, as `__name__`
-        found = vars(type).get(name, _MISSING)
-        return getattr(owner, name) if isinstance(found, _PASSIVE) else _no(owner, name)
-    if isinstance(_in_classes(type(found).__mro__, "__get__"), types.FunctionType):
+    meta = type(owner)
+    found = in_classes(owner, name)
+    if found is MISSING:  # its metaclass's, as `__name__`
+        found = dict_of(type).get(name, MISSING)
+        return getattr(owner, name) if type(found) in _PASSIVE else _no(owner, name)
+    its = in_classes(meta, name)
+    if not _plain_getattribute(meta) or (
+        its is not MISSING and type(its) not in _PASSIVE and not _is_native(its)
+    ):
+        return _no(owner, name)
+    if type(in_classes(type(found), "__get__")) is types.FunctionType:
         raise CannotEvaluate(f"'{name}' is computed: it would run code")
     return getattr(owner, name)
 
 
 def _no(owner: Any, name: str) -> Any:
-    raise CannotEvaluate(f"{type(owner).__name__} has no plain attribute '{name}'")
+    raise CannotEvaluate(f"{name_of(type(owner))} has no plain attribute '{name}'")
 
 
 def _plain_getattribute(cls: type) -> bool:
-    return not isinstance(cls.__getattribute__, types.FunctionType)
-
-
-def _in_classes(classes: tuple[type, ...], name: str) -> Any:
-    for cls in classes:
-        if name in cls.__dict__:
-            return cls.__dict__[name]
-    return _MISSING
+    return type(in_classes(cls, "__getattribute__")) is not types.FunctionType
 
 
 def _is_native(found: Any) -> bool:
     """A method or attribute of a class written in C (Cython's have a type of their
     own)."""
-    return isinstance(found, _NATIVE) or type(found).__name__ in (
+    cls = type(found)
+    return cls in _NATIVE or name_of(cls) in (
         "cython_function_or_method",
         "method_descriptor",
         "getset_descriptor",
     )
-
-
-def check_native(owner: Any, method: str) -> None:
-    """Refuse if this method of the object's class is written in Python."""
-    found = _in_classes(type(owner).__mro__, method)
-    if found is _MISSING:
-        raise CannotEvaluate(f"{type(owner).__name__} has no {method}")
-    if isinstance(found, types.FunctionType):
-        raise CannotEvaluate(
-            f"{type(owner).__name__}.{method} is written in Python: it would run code"
-        )
-
-
-_SAFE = (int, float, complex, bool, str, bytes, type(None), range, slice)
-_OWN = ("__add__", "__eq__", "__bool__", "__hash__", "__len__", "__format__")
-
-
-LARGEST = 100_000_000
-"""Bytes of an array that are gone through: what takes longer than a moment must not be
-done by a thread that others need."""
-
-
-def check_operand(value: Any) -> None:
-    """Refuse objects whose class says in Python what operators and builtins do, and
-    what is so large that one step with it would take long."""
-    if isinstance(value, range) and len(value) > LONGEST:
-        raise CannotEvaluate(f"{value} is too long")
-    cls = type(value)
-    if cls in _SAFE or cls in (list, tuple, dict, set, frozenset):
-        return
-    home = cls.__module__.partition(".")[0]
-    if home == "numpy":
-        return check_array(value)
-    if home in ("builtins", "datetime", "decimal"):
-        return None
-    for method in _OWN:
-        if isinstance(_in_classes(cls.__mro__, method), types.FunctionType):
-            raise CannotEvaluate(
-                f"{cls.__name__} has its own {method}: it would run code"
-            )
-
-
-_ASIDE = (type, id, isinstance, issubclass)
-"""They do not touch what they are given."""
-_AROUND = (len, list, tuple, zip, enumerate, reversed)
-"""They do not touch what is in what they are given."""
-
-
-def check_items(value: Any, deep: int = 3) -> None:
-    """Refuse a collection whose items would be compared, added or written by code of
-    the program's."""
-    if not isinstance(value, list | tuple | set | frozenset | dict):
-        return
-    parts = [value, value.values()] if isinstance(value, dict) else [value]
-    for part in parts:
-        if len(part) > LONGEST:
-            raise CannotEvaluate(f"it has {len(part):,} items; take a part of it")
-        one_of_each = {type(item): item for item in part}
-        for item in one_of_each.values():
-            check_operand(item)
-        if not deep or len(part) > 1000:
-            continue
-        for item in part:
-            check_items(item, deep - 1)
-
-
-def check_array(array: Any) -> None:
-    """Refuse an array that is too large to be gone through."""
-    size = getattr(array, "nbytes", 0)
-    if isinstance(size, int) and size > LARGEST:
-        raise CannotEvaluate(
-            f"the array has {size / 1e6:,.0f} MB; take a part of it, as u[:1000]"
-        )
-
-
-def check_key(key: Any) -> Any:
-    """Refuse keys that are compared by code of the program's."""
-    check_operand(key)
-    if isinstance(key, tuple):
-        for part in key:
-            check_key(part)
-    return key
-
-
-def _check_growth(op: ast.operator, left: Any, right: Any) -> None:
-    """Refuse arithmetic that would take all memory, or for ever."""
-    if isinstance(op, ast.Pow | ast.LShift) and isinstance(left, int):
-        bits = right * (left.bit_length() if isinstance(op, ast.Pow) else 1)
-        if isinstance(right, int) and bits > LONGEST:
-            raise CannotEvaluate("that number would be too large")
-    if isinstance(op, ast.Mult):
-        for text, times in ((left, right), (right, left)):
-            sized = isinstance(text, str | bytes | list | tuple)
-            if sized and isinstance(times, int) and len(text) * times > LONGEST:
-                raise CannotEvaluate("that would be too long")

@@ -11,6 +11,7 @@ threads of their own, because they may take a while or wait.
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -28,11 +29,12 @@ from steer.core.freeing import (
     Stale,
     Testimony,
 )
-from steer.core.rankstates import Look, Spot
+from steer.core.rankstates import Look, Open, Spot
 from steer.core.sightings import SILENT_AFTER, UNASKED, Frame, LookWish, Report
 from steer.core.verdicttext import call_text
 from steer.engines.interrupting import LASTS, Interrupt
 from steer.engines.looking import NATIVE_AFTER, Watcher, users_frame
+from steer.engines.underway import open_operations
 from steer.wire.frames import pack, unpack
 from steer.wire.messages import Glance, Glanced
 from steer.witness import Witness
@@ -47,7 +49,12 @@ BEAT = 1.0
 SAMPLE = 0.01
 """Seconds between two samples of a stack; looking takes a hundredth of that."""
 
+PROGRAM = "the program"
+"""What runs, if no cell and no task does."""
+
 _Stack = tuple[Frame, ...]
+
+log = logging.getLogger("steer.engine")
 
 
 class Eyes:
@@ -96,7 +103,25 @@ class Eyes:
         """The hub asks."""
         answer = self._answers.get(message.what)
         if answer is not None:
-            answer(message)
+            self._trying(message.number, lambda: answer(message))
+
+    def _trying(self, number: int, job: Callable[[], None]) -> None:
+        """Whatever is met among the program's objects, this thread goes on: it carries
+        everything else too."""
+        try:
+            job()
+        except Exception as error:
+            log.exception("what main does could not be seen")
+            if number:
+                why = f"it could not be seen: {type(error).__name__}"
+                self._wire.send(Glanced(number, trouble=why))
+
+    def _note(self, text: str) -> None:
+        """For who asks when nobody can answer; not to be had when memory is full."""
+        try:
+            self.witness.note(text)
+        except OSError as error:
+            log.debug("what was seen could not be noted: %s", error)
 
     def _say(self, number: int, body: bytes) -> None:
         self._wire.send(Glanced(number, body))
@@ -119,7 +144,8 @@ class Eyes:
         self._say(message.number, pack(report))
 
     def _look_again(self, message: Glance, wish: LookWish) -> None:
-        self._say(message.number, pack(self.report(wish)))
+        number = message.number
+        self._trying(number, lambda: self._say(number, pack(self.report(wish))))
 
     def report(self, wish: LookWish) -> Report:
         """What main does now."""
@@ -128,19 +154,23 @@ class Eyes:
         if not busy:
             return self._idle_report(wish)
         look = self.watcher.look(deep=wish.deep)
-        self.witness.note(_seen(look))
+        self._note(_seen(look))
         age = max(0.0, time.time() - runner.started) if runner.started else None
         stacks = ((1, self.stack()),) if wish.stacks else ()
-        return Report(busy, age, look, self.held(), stacks=stacks)
+        return Report(
+            busy, age, look, self.held(), stacks=stacks, inside=busy != PROGRAM
+        )
 
     def _idle_report(self, wish: LookWish) -> Report:
+        opened = open_operations() if wish.deep else Open()
+        still = time.monotonic() - self._runner.ended
+        look = Look(Spot(), still=still, open=opened)
         failed = self._runner.failure
         if failed is None:
-            return Report()
+            return Report(look=look)
         stacks = ((1, failed.stack),) if wish.stacks else ()
         since = time.time() - failed.when
-        return Report("", None, Report().look, "", failed.ename, failed.spot, since,
-                      stacks)  # fmt: skip
+        return Report("", None, look, "", failed.ename, failed.spot, since, stacks)
 
     def _busy(self) -> str:
         core, desk = self._wire.core, self._wire.desk.core
@@ -148,7 +178,7 @@ class Eyes:
             return core.running
         if desk.running is not None:
             return f"task {desk.running.key[1]}"
-        return "the program" if self._wire.occupied else ""
+        return PROGRAM if self._wire.occupied else ""
 
     def stack(self) -> _Stack:
         """Main's stack."""
@@ -169,13 +199,16 @@ class Eyes:
         busy = self._busy()
         if not busy:
             self._beating = False
-            self.witness.note("")
+            self._note("")
             return
+        self._wire.loop.call_later(BEAT, self._beat)
+        self._trying(0, self._see)
+
+    def _see(self) -> None:
         look = self.watcher.look()
-        self.witness.note(_seen(look))
+        self._note(_seen(look))
         if self._wire.occupied:
             self._say_if_still(look)
-        self._wire.loop.call_later(BEAT, self._beat)
 
     def _say_if_still(self, look: Look) -> None:
         if look.call is None or look.still < BEAT:
@@ -213,7 +246,7 @@ class Eyes:
         helper, interrupt = self._help(), self.interrupt
         pending, inside = interrupt.pending, helper.joined()
         if not self._busy():
-            report, recipe, mark = self._idle_report(LookWish()), None, Mark()
+            report, recipe, mark = self._idle_report(LookWish(deep=True)), None, Mark()
         else:
             report, recipe, mark = self._call_of_main()
         # Afterwards: who has raised is not pending any more.
@@ -333,13 +366,16 @@ class _Sampling:
         self._until = time.monotonic() + wish.seconds
         self._take()
 
+    def _later(self) -> None:
+        self._eyes._trying(self._number, self._take)
+
     def _take(self) -> None:
         eyes = self._eyes
         if eyes._busy():
             stack = eyes.stack()
             self._counts[stack] = self._counts.get(stack, 0) + 1
         if time.monotonic() < self._until:
-            eyes._wire.loop.call_later(SAMPLE, self._take)
+            eyes._wire.loop.call_later(SAMPLE, self._later)
             return
         report = eyes.report(LookWish())
         samples = tuple((count, stack) for stack, count in self._counts.items())

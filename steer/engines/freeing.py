@@ -48,7 +48,7 @@ from steer.engines.evaluating import CannotEvaluate, Evaluator
 from steer.engines.interrupting import LASTS, Interrupt
 from steer.engines.looking import Watcher
 from steer.engines.peeking import check_call
-from steer.engines.underway import kinds
+from steer.engines.underway import bytes_of, kinds
 
 LONGEST_ACTS = 4.0
 """Seconds for all that is to be done at once; less than the hub waits."""
@@ -193,6 +193,8 @@ class _Cook:
         if not _is_native(value):
             kind = type(value).__name__
             raise CannotEvaluate(f"it reduces objects of the program's own ({kind})")
+        if not 0 <= bytes_of(value, 3) <= LARGEST:  # before it is written out
+            raise CannotEvaluate("what it reduces is too large")
         body = pickle.dumps(value)
         if len(body) > LARGEST:
             raise CannotEvaluate("what it reduces is too large")

@@ -185,7 +185,10 @@ def user_spot(frame: FrameType) -> Spot:
 
 def _spot(frame: FrameType) -> Spot:
     code = frame.f_code
-    return Spot(code.co_filename, frame.f_lineno or 0, code.co_qualname)
+    file = code.co_filename
+    if not file.isascii():  # it may hold halves of characters, which cannot travel
+        file = file.encode(errors="backslashreplace").decode()
+    return Spot(file, frame.f_lineno or 0, code.co_qualname)
 
 
 def stack_of(frame: FrameType | None) -> list[tuple[str, int, str]]:

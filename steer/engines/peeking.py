@@ -17,7 +17,12 @@ from __future__ import annotations
 
 import ast
 import builtins
+import collections
+import datetime
+import decimal
+import itertools
 import reprlib
+import sys
 import types
 from collections.abc import Mapping
 from time import monotonic
@@ -25,7 +30,9 @@ from types import FrameType
 from typing import Any
 
 from steer.core.sightings import Peeked as Peeked
-from steer.engines.evaluating import LARGEST, CannotEvaluate, Evaluator, check_array
+from steer.engines.evaluating import LARGEST, CannotEvaluate, Evaluator
+from steer.engines.harmless import is_array, is_numpys, module_of, name_of
+from steer.engines.harmlesscalls import is_numpy, is_plain
 
 LONGEST = 2000
 """Characters of an answer."""
@@ -47,7 +54,7 @@ _BUILTINS = frozenset(
 )
 _METHODS: Mapping[type, frozenset[str]] = {
     str: _words("""
-        count endswith find format join lower lstrip partition replace rstrip split
+        count endswith find join lower lstrip partition replace rstrip split
         splitlines startswith strip title upper
     """),
     bytes: _words("count decode find hex startswith endswith"),
@@ -65,8 +72,8 @@ _ARRAY = _words("""
 """)
 _NUMPY = _words("""
     abs absolute all allclose any argmax argmin argsort array_equal asarray average
-    bincount ceil corrcoef cos count_nonzero cumsum diff dot exp flatnonzero floor
-    histogram hypot isclose isfinite isinf isnan log log10 max maximum mean median min
+    ceil cos count_nonzero cumsum diff dot exp flatnonzero floor
+    hypot isclose isfinite isinf isnan log log10 max maximum mean median min
     minimum nanmax nanmean nanmin nansum ndim norm percentile prod ptp quantile ravel
     reshape round shape sign sin size sort sqrt square std sum tan trace transpose
     unique var where float64 float32 int64 int32
@@ -101,7 +108,8 @@ def peek(
     except RecursionError:
         return Peeked(refused="Refused: the expression is nested too deeply.")
     except Exception as error:  # noqa: BLE001  whatever the expression raises
-        return Peeked(refused=f"{type(error).__name__}: {error}"[:LONGEST])
+        said = f"{type(error).__name__}: {error}"[:LONGEST]
+        return Peeked(refused=said.encode(errors="backslashreplace").decode())
 
 
 def _not_an_expression(text: str) -> str:
@@ -117,11 +125,10 @@ def _not_an_expression(text: str) -> str:
 
 def check_call(function: Any, text: str) -> None:
     """Refuse what must not be called."""
-    try:
-        if function in _BUILTINS:
-            return
-    except TypeError:
-        pass  # not hashable: no function of Python's
+    if any(function is known for known in _BUILTINS):
+        return
+    if not is_plain(function):
+        raise CannotEvaluate(f"{text} is a call of which nobody knows what it does")
     owner = getattr(function, "__self__", None)
     name = getattr(function, "__name__", "")
     module = (type(owner).__module__ if owner is not None else "") or ""
@@ -131,11 +138,11 @@ def check_call(function: Any, text: str) -> None:
         if name in _METHODS[type(owner)]:
             return
         raise CannotEvaluate(f"{text} may change what it is called on")
-    if module == "numpy" and isinstance(function, types.BuiltinMethodType):
+    if is_array(owner) or is_numpys(owner):
         if name in _ARRAY:
-            return check_array(owner)
+            return
         raise CannotEvaluate(f"{text} may change the array")
-    if _is_numpy(function) and name in _NUMPY:
+    if name in _NUMPY and is_numpy(function):
         return
     raise CannotEvaluate(
         f"{text} is a call of which nobody knows that it changes nothing; "
@@ -143,34 +150,90 @@ def check_call(function: Any, text: str) -> None:
     )
 
 
-def _is_numpy(function: Any) -> bool:
-    home = getattr(function, "__module__", None) or type(function).__module__
-    return isinstance(home, str) and home.partition(".")[0] == "numpy"
-
-
-class _Brief(reprlib.Repr):
-    """Texts of builtins, and of others only what no code of theirs is needed for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxlist = self.maxtuple = self.maxset = self.maxdict = 20
-        self.maxstring = self.maxlong = LONGEST // 2
-        self.maxlevel = 4
-
-    def repr_instance(self, x: Any, level: int) -> str:
-        cls = type(x)
-        module = cls.__module__.partition(".")[0]
-        if isinstance(cls.__repr__, types.FunctionType) and module != "numpy":
-            return f"<{cls.__name__} object>"
-        if getattr(x, "nbytes", 0) > LARGEST:
-            return f"<array of {x.shape}, {x.dtype}, {x.nbytes / 1e6:,.0f} MB>"
-        return repr(x)
-
-    repr_ndarray = repr_instance
+_ITEMS = 20
+"""Of a collection that are shown."""
+_DEEP = 4
 
 
 def _shown(value: Any) -> Peeked:
-    text = _Brief().repr(value)
+    text = brief(value).encode(errors="backslashreplace").decode()
     if len(text) <= LONGEST:
         return Peeked(text)
     return Peeked(text[: LONGEST - 1] + "…", cut=True)
+
+
+def brief(value: Any, deep: int = _DEEP) -> str:
+    """A value as Python writes it, but shorter; of what may have code for that, no more
+    than what it is."""
+    cls = type(value)
+    if cls in (str, bytes):
+        return _brief_text(value)
+    if cls is int and value.bit_length() > LONGEST:
+        return f"<number of {value.bit_length():,} bits>"
+    if cls in _WRITTEN:
+        return repr(value)
+    if cls in _BRACKETS:
+        return _brief_items(value, *_BRACKETS[cls], deep)
+    if is_array(value):
+        return _brief_array(value)
+    if is_numpys(value) or module_of(cls) == "mpi4py.MPI":
+        return repr(value)
+    if cls is datetime.datetime and type(value.tzinfo) in _ZONES:
+        return repr(value)
+    if cls is type:
+        return f"<class '{value.__module__}.{value.__qualname__}'>"
+    return f"<{name_of(cls)} object>"
+
+
+_WRITTEN = (int, float, complex, bool, type(None), type(...), range, decimal.Decimal,
+            datetime.date, datetime.timedelta, types.BuiltinFunctionType,
+            types.FunctionType)  # fmt: skip
+_ZONES = (type(None), datetime.timezone)
+_BRACKETS: Mapping[type, tuple[str, str]] = {
+    list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}"), dict: ("{", "}"),
+    frozenset: ("frozenset({", "})"), collections.deque: ("deque([", "])"),
+    collections.OrderedDict: ("OrderedDict({", "})"),
+    collections.defaultdict: ("defaultdict({", "})"),
+    type({}.keys()): ("dict_keys([", "])"), type({}.values()): ("dict_values([", "])"),
+    type({}.items()): ("dict_items([", "])"),
+}  # fmt: skip
+
+
+def _brief_text(value: str | bytes) -> str:
+    if len(value) <= LONGEST:
+        return repr(value)
+    half = LONGEST // 2
+    return f"{value[:half]!r}...{value[-half:]!r}"
+
+
+def _brief_items(value: Any, begin: str, end: str, deep: int) -> str:
+    if not value:
+        empty = type(value) in (list, tuple, dict)
+        return begin + end if empty else f"{name_of(type(value))}()"
+    if not deep:
+        return f"{begin}...{end}"
+    first = list(itertools.islice(value, _ITEMS))
+    if issubclass(type(value), dict):
+        said = [f"{brief(k, deep - 1)}: {brief(dict.get(value, k), deep - 1)}"
+                for k in first]  # fmt: skip
+    else:
+        said = [brief(item, deep - 1) for item in first]
+    if len(value) > _ITEMS:
+        said.append("...")
+    one = "," if type(value) is tuple and len(value) == 1 else ""
+    return f"{begin}{', '.join(said)}{one}{end}"
+
+
+def _brief_array(value: Any) -> str:
+    numpy = sys.modules["numpy"]
+    said = f"array of {value.shape}, {value.dtype}, {value.nbytes / 1e6:,.0f} MB"
+    options = numpy.get_printoptions()
+    own = options["formatter"] or options.get("override_repr")
+    long = min(value.size, options["threshold"]) > _PRINTED
+    if value.nbytes > LARGEST or value.dtype.hasobject or own or long:
+        return f"<{said}>"
+    return repr(value)
+
+
+_PRINTED = 10_000
+"""Items of an array that numpy would write, if the program wants it to write all."""

@@ -80,12 +80,17 @@ class Runner:
         self.request = ""
         self.started = 0.0
         """When what runs began (since 1970)."""
+        self.ended = time.monotonic()
+        """When something ended last."""
         self.failure: Failure | None = None
         """How the last request failed, if it did."""
         self.failed_before: Failure | None = None
         """How the one before it did."""
         self.mourned: tuple[Failure, BaseException] | None = None
-        """The last failure with its frames, for who wants to look into them."""
+        """The last failure with its frames, for who wants to look into them; of a cell,
+        until another has gone well."""
+        self._programs: tuple[Failure, BaseException] | None = None
+        """What has ended the program, which is kept."""
         self.forked = False
         """Whether this is a child of the engine, which is not another engine."""
         self._sock = work
@@ -177,6 +182,7 @@ class Runner:
                 yield
         finally:
             self.wire.occupied = self.namespace.in_use = False
+            self.ended = time.monotonic()
             self._shell.surroundings.for_cells()
 
     def _receive(self) -> None:
@@ -298,9 +304,12 @@ class Runner:
                 reply = self._kinds[submit.kind](submit, whole)
         except BaseException as error:  # noqa: BLE001  whatever user code raises
             status, reply = "error", [pack(self.describe(error))]
+        if status == "ok" and submit.kind in ("execute", "apply"):
+            self.mourned = self._programs  # and let go of what a cell's frames held
         self.namespace.settle()
         completed = time.time()
         self.started = since
+        self.ended = time.monotonic()
         self.finish()
         store, reply = self._share(reply)
         result = Result(submit.id, status, started, completed, count, store)
@@ -430,7 +439,7 @@ class Runner:
 
     def _info(self, error: Any, raised: BaseException | None = None) -> ErrorInfo:
         raised = raised if raised is not None else error.exception
-        self.mourn(raised)
+        self._keep(raised)
         return ErrorInfo(
             error.ename,
             _encodable(error.evalue),
@@ -439,7 +448,11 @@ class Runner:
         )
 
     def mourn(self, error: BaseException) -> None:
-        """Keep the error that ended something, for who wants to look into it."""
+        """Keep the error that ended the program, for who wants to look into it."""
+        self._keep(error)
+        self._programs = self.mourned
+
+    def _keep(self, error: BaseException) -> None:
         self.failure = failure_of(error, time.time())
         self.mourned = self.failure, error
 

@@ -91,8 +91,6 @@ class Shell:
         self._ipython: SteerShell | None = None
         self._flags = 0
         self._cells: OrderedDict[tuple[str, int], _Plain | None] = OrderedDict()
-        self.last_error: BaseException | None = None
-        """Kept with its frames, for whoever looks into them afterwards."""
         self.surroundings = Surroundings(_names(self.get_ipython), self.warm)
 
     def warm(self) -> SteerShell:
@@ -218,7 +216,6 @@ class Shell:
         tb = users_part(error.__traceback__)
         if tb is not None:
             error.__traceback__ = tb
-        self.last_error = error
         sys.last_type, sys.last_value = type(error), error
         sys.last_traceback = error.__traceback__
         if sys.version_info >= (3, 12):

@@ -22,7 +22,7 @@ from typing import Any
 from mpi4py import MPI
 
 from steer.core.mpiops import OPS
-from steer.core.tracerows import KEPT, Row
+from steer.core.tracerows import KEPT, NOBODY, UNKNOWN, Row
 from steer.engines import here, mpi, waitsnoted
 from steer.engines.comms import Members, as_number
 
@@ -68,6 +68,7 @@ def traced(comm: Any) -> Any:
 
 _CALL = """
 def call({taken}):
+    {before}
     began = now()
     try:
         result = original({given})
@@ -78,12 +79,22 @@ def call({taken}):
         raise
     ended = now()
     frame = frame_of(1)
-    note((name, began, ended, {peer}, {tag}, {size}, self, frame.f_code, frame.f_lasti))
+    note((name, began, ended, {peer}, {tag}, {size}, self, frame.f_code, frame.f_lasti,
+          {came}))
     return result
 """
 """Written out for each method: gathering arguments of any kind, and looking for some
 among them, would take longer than all the rest. What can be made of a note later is
 made then."""
+
+
+_STATUS = """
+    wild = source == any_source or {tag} == any_tag
+    if wild and status is None:
+        status = Status()
+"""
+"""Of a receive of anything: what came, its Status tells. Read at once: it may be the
+program's, which uses it again."""
 
 
 def _noting(name: str) -> Callable[..., Any]:
@@ -97,7 +108,15 @@ def _noting(name: str) -> Callable[..., Any]:
     }
     taken = (f"{n}=_{n}" if f"_{n}" in defaults else n for n in names)
     data = names[1] if len(names) > 1 and names[1] in _DATA else ""
+    tag = _first(names, "recvtag", "tag")
+    came, before = "None", "pass"
+    if "source" in names:
+        came = f"(source, {tag})"
+    if "source" in names and "status" in names:
+        came = f"(status.Get_source(), status.Get_tag()) if wild else {came}"
+        before = _STATUS.format(tag=tag).strip()
     text = _CALL.format(
+        before=before, came=came,
         taken=", ".join(taken), given=", ".join(names),
         peer=_first(names, "dest", "source"), tag=_first(names, "tag", "sendtag"),
         size=f"{data}.nbytes if type({data}) is array else size({data})"
@@ -106,6 +125,7 @@ def _noting(name: str) -> Callable[..., Any]:
     known = defaults | {
         "original": original, "name": name, "note": ring.append, "now": time.time_ns,
         "frame_of": sys._getframe, "size": _size, "array": _array(),
+        "Status": MPI.Status, "any_source": MPI.ANY_SOURCE, "any_tag": MPI.ANY_TAG,
     }  # fmt: skip
     # A file that is not there: nobody shall read the lines of this one instead.
     exec(compile(text, f"{__file__}:{name}", "exec"), known)
@@ -140,17 +160,30 @@ def _row(
     comm: Traced | None,
     code: CodeType,
     at: int,
+    came: tuple[Any, Any] | None = None,
 ) -> Row:
-    world, other = [] if comm is None else comm.world, as_number(peer)
-    whom = world[other] if other is not None and 0 <= other < len(world) else -1
+    source, tag_came = came or (None, None)
     lines = (line for start, end, line in code.co_lines() if start <= at < end)
-    number = as_number(tag)
     return (
-        name, began, ended, whom,
-        -1 if number is None else number, size, "" if comm is None else comm.key,
-        code.co_filename,
-        next(lines, 0) or 0,
+        name, began, ended, _whom(comm, peer), _number(tag), size,
+        "" if comm is None else comm.key, code.co_filename, next(lines, 0) or 0,
+        _whom(comm, source), _number(tag_came),
     )  # fmt: skip
+
+
+def _whom(comm: Traced | None, peer: Any) -> int:
+    """A rank of the world."""
+    other = as_number(peer)
+    if comm is None or other is None:
+        return UNKNOWN
+    if other == MPI.PROC_NULL:
+        return NOBODY
+    return comm.world[other] if 0 <= other < len(comm.world) else UNKNOWN
+
+
+def _number(tag: Any) -> int:
+    found = as_number(tag)
+    return UNKNOWN if found is None else max(found, UNKNOWN)
 
 
 def _size(data: Any) -> int:

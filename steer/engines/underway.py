@@ -26,7 +26,7 @@ def bytes_of(value: Any, deep: int = 2) -> int:
         return -1 if getattr(value, "dtype", "") == "O" else int(value.nbytes)
     if cls is dict:
         value = [*value.keys(), *value.values()]
-    if isinstance(value, list | tuple | dict) and deep and len(value) <= 1000:
+    if type(value) in (list, tuple) and deep and len(value) <= 1000:
         sizes = [bytes_of(item, deep - 1) for item in value]
         return -1 if -1 in sizes else sum(sizes)
     return -1
@@ -44,7 +44,7 @@ def open_operations() -> Open:
     count = size = 0
     requests = kinds(MPI.Request)
     for thing in [each for each in gc.get_objects() if type(each) in requests]:
-        if not thing:  # null: complete, or never begun
+        if not MPI.Request.__bool__(thing):  # null: complete, or never begun
             continue
         count += 1
         given = _bytes_held(thing, MPI)
@@ -65,11 +65,12 @@ def kinds(cls: type) -> set[type]:
 def _bytes_held(thing: Any, MPI: Any, deep: int = 3) -> int:
     """What a request keeps alive is what it sends, or what it receives into: mpi4py 4.1
     holds it in `ob_buf`, two objects deep."""
-    if isinstance(thing, MPI.buffer):
+    cls = type(thing)
+    if issubclass(cls, MPI.buffer):
         return int(thing.nbytes)
-    if isinstance(thing, bytes):
-        return len(thing)
-    if not deep or isinstance(thing, type):
+    if issubclass(cls, bytes):
+        return bytes.__len__(thing)
+    if not deep or issubclass(cls, type):
         return 0
     held = gc.get_referents(thing)
     return sum(_bytes_held(item, MPI, deep - 1) for item in held)

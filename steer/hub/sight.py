@@ -79,6 +79,9 @@ class Outsight:
             if engine is None or engine.uuid not in self._witnessed:
                 continue
             witnessed = self._witnessed[engine.uuid]
+            if stopped := witnessed.stopped():
+                self._feed_soon(SeenOutside(id, "", halted=stopped))
+                continue
             before = witnessed.size()
             starved = witnessed.starves()
             if starved:
@@ -106,7 +109,8 @@ class Outsight:
             return
         frames = read_faulthandler(text)
         source = self._line(frames[-1]) if frames else ""
-        self._feed(SeenOutside(engine.id, text, source, starved))
+        halted = "" if frames else witnessed.halted()
+        self._feed(SeenOutside(engine.id, text, source, starved, halted))
 
     def _line(self, frame: tuple[str, int, str]) -> str:
         """The source of a line: of a file, or of a cell."""

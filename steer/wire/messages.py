@@ -908,6 +908,8 @@ class Glanced(Message, frozen=True):
     number: int
     """0: nobody asked; main has been in one call of MPI for long (`core/sight.py`)."""
     body: bytes = b""
+    trouble: str = ""
+    """Why there is no answer, and will be none."""
 
 
 class Insight(Message, frozen=True):

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from steer.client.rungs import Unstuck
-from steer.client.sight import Peek, Status, Stuck, Where, waiters_text
+from steer.client.sight import Peek, Status, Stuck, Where, verdict_text, waiters_text
 from steer.core.rankstates import Call, Comm, Doing, Message, RankState, Spot
 from steer.core.sightings import Freed, Snapshot, World
 from steer.ranks import RankSet
@@ -51,8 +51,29 @@ def test_a_diagnosis_has_a_verdict_and_a_picture():
 
 def test_engines_of_a_second_world_are_named():
     seen = Stuck(snapshot(CYCLE, first=4))
-    assert seen.text.startswith("World of engines 4-6, whose ranks count from 0:")
+    assert seen.text.startswith("Ranks 0-2 of their world, told as engines 4-6:")
     assert seen.blocked == RankSet.parse("4-6")
+
+
+def test_all_that_is_said_of_a_second_world_has_the_numbers_of_engines():
+    """What is suggested goes to the ranks that are meant."""
+    seen = Stuck(snapshot(CYCLE, first=4))
+    assert seen.causes == RankSet.parse("4-6")
+    assert "cycle 4 → 6 → 5 → 4" in seen.text
+    assert "[4]  Recv(source=6, tag=7, comm WORLD)" in seen.text
+    assert "%pxwhere --ranks 4-6" in seen.text
+    assert "Recv(source=6" in "".join(ElementTree.fromstring(seen.svg).itertext())
+    failed = {0: waits(2), 1: waits(2), 2: FAILED}
+    shown = snapshot(failed, first=4)
+    assert "%pxdebug --ranks 6" in Stuck(shown).text
+    assert "%pxdebug --ranks 6" in verdict_text(shown)
+    assert "told as engines 4-6" in verdict_text(shown)
+    said = waiters_text(shown, RankSet([6])).splitlines()[0]
+    assert said.startswith("waiting for rank 6: 4-5 in Recv(source=6, tag=7")
+    assert "Recv(source=6" in Status(shown, [4, 5]).text
+    both = Snapshot(100.0, (*snapshot(CYCLE).worlds, *shown.worlds))
+    assert set(Stuck(both).states) == {0, 1, 2, 4, 5, 6}
+    assert Stuck(both).verdict == "DEADLOCK"
 
 
 def test_status_tells_each_rank():
@@ -103,7 +124,7 @@ def test_peeks_are_told_with_their_ranks():
         "[0-1] (2)  a",
         "           b",
         "[3]        Refused: no.",
-        "[2]        no answer: native code holds the GIL there",
+        "[2]        no answer in time; %pxstatus tells more",
         "racy: read while the ranks went on",
     ]
 

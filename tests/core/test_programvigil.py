@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from steer.core import events as ev
+from steer.core import programvigil
 from steer.core.programvigil import LULL
 from steer.core.rankstates import Look, Spot
 from steer.core.sightings import UNASKED, LookWish, Report
@@ -66,6 +67,36 @@ def test_what_is_proved_is_said_to_all_once(hub):
     hub.now += 10
     (glance,) = still(hub, 1, 20.0)
     assert not answer(hub, glance, *RING)
+
+
+def test_a_later_program_of_the_same_name_is_told_of_too(hub):
+    (glance,) = still(hub, 0)
+    assert answer(hub, glance, *RING)
+    for rank in range(3):
+        hub.feed(ev.Died(f"e{rank}", "ended"))
+    for rank in range(3):
+        hub.register(f"n{rank}", rank, 3, job="another")
+        hub.hear(f"cn{rank}", wire.Ready(f"n{rank}", rank, 3))
+        hub.hear(f"cn{rank}", wire.RunBegan("sim", "sim.py"))
+    hub.now += 1
+    actions = hub.hear("cn0", wire.Glanced(UNASKED, pack(10.0)))
+    ((_, glance),) = sent(actions, wire.Glance)
+    for rank, said in enumerate(RING):
+        actions = hub.hear(f"cn{rank}", wire.Glanced(glance.number, pack(said)))
+    (told,) = [a for a in actions if isinstance(a.message, wire.Notice)]
+    assert unpack(told.frames[0])["verdict"] == "DEADLOCK"
+    vigil = hub.core.sight.stands_still.__self__
+    assert len(vigil._asked) == len(vigil._said) == 1  # nothing is kept of the first
+
+
+def test_what_is_said_of_one_program_has_an_end(hub, monkeypatch):
+    monkeypatch.setattr(programvigil, "MOST", 1)
+    (glance,) = still(hub, 0)
+    assert answer(hub, glance, *RING)
+    hub.now += 60
+    (glance,) = still(hub, 0)
+    waits = report(recv(0))  # rank 0 for itself, too
+    assert not answer(hub, glance, waits, waits, waits)
 
 
 def test_ranks_that_say_it_together_are_asked_once(hub):

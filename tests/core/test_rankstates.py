@@ -34,12 +34,37 @@ def test_a_computing_rank_computes_since_its_cell_began():
 
 
 def test_silence_means_that_the_gil_is_held():
-    silent = tell(Evidence(10.0, silent_since=4.0))
+    outside = Look(SPOT, native="ksp.solve(b, x)")
+    silent = tell(Evidence(10.0, silent_since=4.0, outside=outside))
     assert (silent.doing, silent.moved) == (Doing.HOLDING, 4.0)
     assert silent.open == Open(1, -1)
-    outside = Look(SPOT, call=Call("allreduce"))
+    guess = Call("allreduce", guessed=True)
+    outside = Look(SPOT, call=guess)
     silent = tell(Evidence(10.0, silent_since=4.0, outside=outside))
-    assert (silent.doing, silent.detail) == (Doing.MPI, "GIL held")
+    assert (silent.doing, silent.call) == (Doing.HOLDING, guess)
+
+
+def test_silence_without_a_stack_means_nothing():
+    silent = tell(Evidence(10.0, silent_since=4.0))
+    assert silent.doing is Doing.SILENT
+    stopped = tell(Evidence(10.0, since=4.0, halted="stopped by a signal"))
+    assert (stopped.doing, stopped.detail) == (Doing.SILENT, "stopped by a signal")
+
+
+@pytest.mark.parametrize("error", ["", "ValueError"])
+def test_what_is_over_is_told_with_what_it_has_begun(error):
+    opened = Open(2, 800)
+    look = Look(Spot(), still=3.0, open=opened)
+    known = Evidence(10.0, 10.5, look, idle=True, error=error)
+    state = tell(known)
+    assert (state.moved, state.open) == (7.5, opened)
+
+
+def test_a_cell_that_runs_at_a_hold_is_what_the_rank_does():
+    look = Look(SPOT, call=RECV, still=2.0)
+    known = Evidence(10.0, 10.5, look, held="point 7 'step'", inside=True)
+    cell = tell(known)
+    assert (cell.doing, cell.call, cell.inside) == (Doing.MPI, RECV, "point 7 'step'")
 
 
 @pytest.mark.parametrize(
@@ -60,4 +85,4 @@ def test_the_last_word_is_not_the_ranks(what, doing):
 
 
 def test_nothing_known_is_nothing_said():
-    assert tell(Evidence(10.0)).doing is Doing.UNREACHABLE
+    assert tell(Evidence(10.0)).doing is Doing.SILENT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steer.core.rankstates import ANY, Call, Comm, Doing, Open
+from steer.core.rankstates import ANY, Call, Comm, Doing, Open, RankState, Spot
 from steer.core.verdict import Kind, arrows, diagnose, waiters
 from steer.ranks import RankSet
 
@@ -112,6 +112,21 @@ def test_a_slow_rank_is_no_deadlock(how):
     assert found.kind is Kind.IMBALANCE
     assert found.waiting == RankSet.parse("0-1")
     assert found.causes == RankSet.parse("2")
+
+
+def test_nothing_is_drawn_from_a_call_that_is_only_guessed():
+    """`np.add.reduce(u)` and `sim.gather()` are written as calls of MPI are."""
+    guess = Call("reduce", size=-1, guessed=True)
+    holds = RankState(Doing.HOLDING, Spot(), guess, "", 70.0, NOW, 70.0, Open(1, -1))
+    by_name = RankState(Doing.MPI, Spot(), guess, "", 70.0, NOW, 70.0)
+    for busy in (holds, by_name):
+        found = head(busy, blocked(recv(0)), blocked(joint("Barrier")))
+        assert found.kind is Kind.QUIET
+        assert "may be in reduce, or in something else" in found.doubts[0]
+        assert head(busy, busy, busy).kind is Kind.QUIET
+        circle = head(busy, blocked(recv(2)), blocked(recv(1)))
+        assert circle.kind is Kind.DEADLOCK  # that it is not part of
+        assert circle.causes == RankSet.parse("1-2")
 
 
 def test_a_wildcard_without_a_sender():
@@ -226,6 +241,28 @@ def test_what_is_under_way_needs_time():
     assert head(*big).kind is Kind.DEADLOCK
     early = [blocked(recv(peer), open=unknown, moved=93) for peer in (1, 0)]
     assert head(*early, COMPUTING).kind is Kind.QUIET
+
+
+@pytest.mark.parametrize("how", [Doing.FINISHED, Doing.POST_MORTEM])
+def test_what_was_begun_by_those_that_are_over_may_still_come(how):
+    """`comm.Isend(data, 0)` was the last thing that rank 1 did."""
+
+    def after(seconds, opened):
+        spot = Spot("/home/ann/solver.py", 2, "rhs")
+        over = RankState(how, spot, None, "", NOW - seconds, NOW, NOW - seconds, opened)
+        return head(blocked(recv(1), moved=50), over)
+
+    proved = Kind.FINISHED if how is Doing.FINISHED else Kind.FAILED
+    assert after(2.0, Open()).kind is proved
+    found = after(0.3, Open())
+    assert (found.kind, found.suspect) == (Kind.QUIET, proved)
+    assert "rank 1: what was begun there last may still arrive" in found.doubts[0]
+    assert after(2.0, open_requests(10**9)).kind is Kind.QUIET
+    assert after(2.0, open_requests(-1)).kind is Kind.QUIET
+    assert after(12.0, open_requests(-1)).kind is proved
+    helped = after(30.0, Open(threads=("sender",)))
+    assert helped.kind is Kind.QUIET
+    assert "its thread sender may act" in helped.doubts[0]
 
 
 def test_another_thread_may_help():

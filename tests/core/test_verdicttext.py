@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hypothesis
+import msgspec
 from hypothesis import strategies as st
 
 from steer.core.rankstates import ANY, Call, Comm, Doing, Message, RankState, Spot
@@ -116,3 +117,20 @@ def test_the_word_deadlock_stands_only_for_what_is_proved(world, chance, still):
     kinds = [finding.kind for finding in found.findings if finding.proved]
     if Kind.DEADLOCK not in kinds:
         assert "deadlock" not in said
+
+
+def test_a_cell_at_a_hold_is_not_told_to_go_on():
+    """`%pxgo` would not end it: its own program waits for it."""
+    cell = msgspec.structs.replace(blocked(joint("Barrier")), inside="point 7 'step'")
+    held = doing(Doing.HELD, "point 7 'step'")
+    said = text(diagnose({0: cell, 1: held, 2: held}, NOW))
+    assert "verdict: WAITING ON HELD (ranks 1-2)" in said
+    assert (
+        "Rank 0 waits for ranks 1-2, which are held too and run nothing there: its cell"
+        " cannot end unless the same is run there too." in said
+    )
+    assert "%pxunstick" in said
+    assert "%pxgo" not in said
+    other = text(diagnose({0: blocked(joint("Barrier")), 1: held, 2: held}, NOW))
+    assert "It goes on when those are let go" in other
+    assert "%pxgo" in other

@@ -117,6 +117,38 @@ def test_frames_of_a_failure_are_walked(notebook):
     assert "2 post-mortem" in notebook.run("%pxstatus").out
 
 
+HOLDS = """%%px --on-error continue
+import weakref
+class Big: pass
+def fails():
+    global seen
+    big = Big()
+    seen = weakref.ref(big)
+    1 / 0
+fails()
+"""
+
+
+# Python and IPython keep the last error too, for who asks for `sys.last_value`, `%tb`.
+FORGETS = """%%px
+import sys
+sys.last_value = sys.last_traceback = sys.last_exc = None
+get_ipython().InteractiveTB.tb = get_ipython().last_execution_result = None
+"""
+
+
+def test_a_cell_that_goes_well_lets_go_of_the_frames_of_one_that_failed(notebook):
+    notebook.run(HOLDS)
+    rc = notebook.names["rc"]
+    for _ in range(2):  # looking lets go of nothing
+        assert "1 / 0" in notebook.run("%pxdebug where").out
+    assert rc[:].pull("seen() is not None", block=True) == [True] * 4
+    notebook.run(FORGETS)
+    assert "nothing to look into" in notebook.mistake("%pxdebug")
+    code = "(__import__('gc').collect(), seen())[1] is None"
+    assert rc[:].pull(code, block=True) == [True] * 4
+
+
 def test_the_debugger_talks_at_a_prompt(notebook, monkeypatch):
     notebook.run(FAIL.format(who="True"))
     lines = iter(["up", "p c", "what", "", "help", "q"])

@@ -139,3 +139,21 @@ def test_a_rank_that_is_held_is_told_with_its_point_and_looked_into(tmp_path):
         run.execute("1")
         assert run.debug().p("n").said == {0: "100000", 1: "100000"}
         run.go()
+
+
+def test_a_cell_that_hangs_at_a_hold_is_told_and_brought_back(tmp_path):
+    with running(tmp_path, LOOPS, n=2, keep=True) as run:
+        run.stop(timeout=30)
+        rc = run.client
+        code = "from mpi4py import MPI\nMPI.COMM_WORLD.Barrier()"
+        result = rc[0].execute(code, silent=False, block=False)
+        wait_until(lambda: run.stuck().verdict == "WAITING ON HELD", 30, "the verdict")
+        seen = run.stuck()
+        assert seen.states[0].doing.value == "blocked", seen.text
+        assert "Barrier(comm WORLD)" in seen.text
+        assert "its cell cannot end unless the same is run there too" in seen.text
+        assert "%pxgo" not in seen.text
+        back = run.unstick()
+        assert set(back.ranks) == {0}, back.text
+        assert result.wait(20)
+        run.go()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from steer.client.client import Client
+from steer.core.rankstates import Doing
 from steer.errors import SteerError
 from steer.ranks import RankSet
 from steer.testing.waiting import wait_until
@@ -70,15 +72,45 @@ def test_a_rank_that_holds_the_gil_is_seen_from_outside(
     works_again(ranks)
 
 
+@pytest.mark.either_mpi
+def test_a_rank_that_is_stopped_is_not_said_to_compute(ranks: Client) -> None:
+    pid = ranks[0].apply_sync(os.getpid)
+    result = ranks[1:].execute("comm.Barrier()", silent=False, block=False)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(
+            lambda: ranks[:].stuck().states[0].detail == "stopped by a signal",
+            LONG, "that it is told to be stopped",
+        )  # fmt: skip
+        seen = ranks[:].stuck()
+        assert seen.states[0].doing is Doing.SILENT
+        assert seen.verdict == "QUIET", seen.text
+        assert "not answering (stopped by a signal)" in seen.text
+        assert ranks[0].peek("rank").text.startswith("[0]  no answer in time")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    ranks[0].execute("comm.Barrier()", block=True)
+    result.get(LONG)
+    works_again(ranks)
+
+
 def test_a_collective_that_holds_the_gil(ranks: Client) -> None:
     """mpi4py 4.1.2 duplicates a communicator in its first reduction, under the GIL."""
     result = ranks[:].execute("gil_holding_collective()", silent=False, block=False)
-    wait_until(lambda: set(ranks[:].stuck().blocked) == {1, 2}, LONG, "ranks that wait")
+
+    def hold() -> bool:
+        states = ranks[:].stuck().states
+        return all(
+            states[rank].doing is Doing.HOLDING and states[rank].call is not None
+            for rank in (1, 2)
+        )
+
+    wait_until(hold, LONG, "ranks that hold the GIL in a collective")
     seen = ranks[:].stuck()
-    # Nobody can see from outside on which communicator.
+    # Nobody can see from outside on which communicator, nor that it is MPI's.
     assert seen.verdict == "QUIET", seen.text
     assert "deadlock" not in seen.text.lower()
-    assert seen.text.count("allreduce(comm ?) (GIL held)") == 1
+    assert seen.text.count("may be in allreduce(comm ?), holding the GIL") == 1
     for rank in (1, 2):
         line = SETUP.split("\n")[seen.states[rank].spot.line - 1]
         assert "mine.allreduce(1)" in line

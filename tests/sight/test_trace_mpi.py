@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from steer.client.client import Client
+from steer.core.tracerows import pairs
 from steer.testing.waiting import wait_until
 
 pytestmark = pytest.mark.mpi
@@ -55,8 +56,30 @@ def test_calls_are_noted_with_peer_tag_bytes_and_line(traced, tmp_path: Path):
     assert traced.mpi("save", file).strip() == str(file)
     events = json.loads(file.read_text())["traceEvents"]
     arrows = {e["id"] for e in events if e["ph"] == "s"}
-    assert len(arrows) == 1
+    assert len(arrows) == 10  # one Send, and three times a ring
     assert {e["tid"] for e in events if e["ph"] == "X"} == {0, 1, 2}
+
+
+ANYBODY = """
+if rank:
+    comm.send(rank, 0, tag=rank)
+else:
+    mine = MPI.Status()
+    got = [comm.recv(), comm.recv(status=mine)]
+    assert mine.Get_source() == got[1]
+    comm.Recv(np.zeros(1), MPI.PROC_NULL)
+"""
+
+
+@pytest.mark.either_mpi
+def test_of_receives_from_anybody_is_noted_what_came(traced):
+    traced.execute(ANYBODY, block=True)
+    told = traced.mpi("last", 100)
+    assert sorted(row[9:] for row in told.rows[0] if row[0] == "recv") == [
+        (1, 1), (2, 2),
+    ]  # fmt: skip
+    assert len(list(pairs(told.rows))) == 2
+    assert "recv(0-2 WORLD, peer=2, tag=2)" in told.text
 
 
 @pytest.mark.either_mpi
