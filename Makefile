@@ -31,14 +31,14 @@ demo: $(DEMO)  ## start 4 MPI ranks, show what Steer does, draw a picture, stop
 	@$(PY) examples/demo.py $(ARGS)
 
 test: $(DEV) $(DEV_OPENMPI)  ## run every test but the long ones, with MPICH; what MPI matters to also with Open MPI
-	@.ci/both-mpis "not slow" "mpi and not slow and not either_mpi" $(SAME_ORDER) $(ARGS)
+	@$(PY) .ci/both-mpis "not slow" "mpi and not slow and not either_mpi" $(SAME_ORDER) $(ARGS)
 
 test-mpi: $(DEV) $(DEV_OPENMPI)  ## run only what starts real ranks, with both MPIs
-	@.ci/both-mpis "mpi and not slow" "mpi and not slow" $(ARGS)
+	@$(PY) .ci/both-mpis "mpi and not slow" "mpi and not slow" $(ARGS)
 
 test-long: test-browser $(DEV) $(DEV_OPENMPI) $(APPS)  ## run all tests, the long ones too, with more examples
 	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-night} \
-		.ci/both-mpis "not browser" "mpi" --timeout 1200 $(ARGS)
+		$(PY) .ci/both-mpis "not browser" "mpi" --timeout 1200 $(ARGS)
 
 test-browser: $(LAB)  ## run JupyterLab in a browser (chromium comes by apt-get)
 	@.ci/chromium

@@ -248,6 +248,8 @@ class _Pilot:
         self._statuses: Mapping[str, int] = {}
         """How ranks have ended that did not end well, the first one first."""
         self._went_well = self._over = False
+        self._told: set[str] = set()
+        """The ranks of whose failure was told."""
         self._waits = script.wait
         self._jobs: list[Job] = []
         """Ours to look after, once there is no hub."""
@@ -303,7 +305,7 @@ class _Pilot:
         self._waits = run["waits"]
         self._went_well = run["over"] and not run["lost"]
         name = shlex.quote(self._script.run)
-        if not run["kept"]:
+        if not run["kept"] or self._over:
             return
         if run["over"]:
             self._over = True
@@ -313,6 +315,9 @@ class _Pilot:
             )
             return
         for rank, how in run["lost"].items():
+            if rank in self._told:
+                continue
+            self._told.add(rank)
             self._say(
                 f"rank {rank} {how}, and stays to be looked into with `steer attach "
                 f"{name}`; the others go on. Ctrl-C ends all."
@@ -362,7 +367,13 @@ class _Pilot:
     # -- the hub
 
     def _is_running(self) -> bool:
+        """Ask, also how it ended: that may have been told before we listened."""
+        for run in self._link.wait(self._link.ask("runs"), PATIENCE)["runs"]:
+            if run["run"] == self._script.run:
+                self._events.put(("program", run))
         jobs = self._link.wait(self._link.ask("jobs"), PATIENCE)["jobs"]
+        for job in jobs:
+            self._status = job.get("status", 0)
         return any(job["running"] for job in jobs)
 
     def _watch_hub(self) -> None:

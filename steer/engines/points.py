@@ -87,7 +87,7 @@ _POINT, _SURE = int(Plan.POINT), int(Plan.SURE)
 
 
 def point(
-    label: str | None = None, *, step: int | None = None, comm: Any = None
+    label: str | None = None, step: int | None = None, comm: Any = None
 ) -> None:
     """A place at which all ranks can be stopped together.
 

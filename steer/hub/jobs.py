@@ -38,7 +38,8 @@ class Jobs:
         self._store = store
         self._jobs: dict[str, Job] = {}
         self._sizes: dict[str, int] = {}
-        self._ended: dict[str, str] = {}
+        self._ended: dict[str, tuple[str, int]] = {}
+        """How, in words and as shells have it."""
         self._how: dict[str, _How] = {}
         """How jobs were started, to start more of the same."""
         self._mapped: dict[str, set[str]] = {}
@@ -143,7 +144,7 @@ class Jobs:
         job.sweep(self._mapped.pop(job.id, set()).union(job.mapped()))
         job.close()
         self._jobs.pop(job.id, None)
-        self._ended[job.id] = how
+        self._ended[job.id] = how, _status(ended)
         self._save()
         self._feed(JobEnded(job.id, how, text, _status(ended)))
 
@@ -180,9 +181,10 @@ class Jobs:
             for j in self._jobs.values()
         ]  # fmt: skip
         ended = [
-            {"job": name, "n": self._sizes[name], "running": False, "how": how}
-            for name, how in self._ended.items()
-        ]
+            {"job": name, "n": self._sizes[name], "running": False, "how": how,
+             "status": status}
+            for name, (how, status) in self._ended.items()
+        ]  # fmt: skip
         return {"jobs": [*running, *ended]}
 
     def _find(self, arguments: dict[str, Any]) -> str:

@@ -15,8 +15,10 @@ import time
 import pytest
 
 import steer
+from steer.client.running import run_program
 from steer.config import ClusterFiles, Connection, list_clusters
 from steer.errors import UsageError
+from steer.launch.script import Script
 from steer.testing.waiting import wait_until
 
 pytestmark = pytest.mark.mpi
@@ -135,6 +137,27 @@ def test_arguments_input_output_and_status_pass_through(here):
     assert b"\xff bytes\n" in done.stdout
     assert b"to stderr\n" in done.stderr
     assert b"steer" not in done.stdout
+    assert gone()
+
+
+@pytest.mark.parametrize(
+    ("last", "status"), [("raise SystemExit(7)", 7), ("fails()", 1)]
+)
+def test_its_status_is_known_though_it_ended_before_we_listened(here, last, status):
+    here(f"from mpi4py import MPI\nif MPI.COMM_WORLD.rank == 1: {last}")
+
+    def ended(cluster):
+        link = cluster._connected()
+        wait_until(
+            lambda: not any(
+                job["running"] for job in link.wait(link.ask("jobs"))["jobs"]
+            ),
+            SECONDS,
+            "its end",
+        )
+
+    script = Script(run="sim", argv=("sim.py",))
+    assert run_program(script, True, {"n": 2}, quiet=True, begun=ended) == status
     assert gone()
 
 
