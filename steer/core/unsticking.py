@@ -184,7 +184,7 @@ class Unstick:
         if self._back and not self._pending & self._there():
             self._note_what_is_left(made, told)
             return self._end([], now)
-        if made.unproved and now < self._proved_by:
+        if made.unsettled and now < self._proved_by:
             return self._again(now)
         waiting = self._pending & self._there()
         if waiting and self._may_try(now) and (made.refusals or not made.blocked):
