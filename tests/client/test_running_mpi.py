@@ -376,7 +376,7 @@ def test_a_program_that_hangs_says_why_and_is_brought_back(here):
         attach = [sys.executable, "-P", "-m", "steer", "attach", "sim", "-c", "unstick"]
         done = subprocess.run(attach, capture_output=True, timeout=SECONDS)
         assert done.returncode == 0, done
-        assert b"back, with KeyboardInterrupt at" in done.stdout
+        assert b"KeyboardInterrupt at" in done.stdout  # by now it may have ended
         out, _ = child.communicate(timeout=SECONDS)
         assert out.count(b"back 2") == 2
         assert child.returncode == 0

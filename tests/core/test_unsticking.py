@@ -394,6 +394,16 @@ def the_ranks_end(hub):
     return tick(hub, 1.0)
 
 
+def test_a_program_that_ended_before_it_could_say_so_is_told(hub):
+    """All of it ends with the first rank that does not catch the interrupt."""
+    until_acted(hub, RECEIVES, IDLE, IDLE)
+    for rank in range(3):
+        hub.feed(ev.Died(f"e{rank}", "ended"))
+    freed = told(tick(hub, 1.0))
+    assert [ranks for ranks, _ in freed.ended] == ["0"]
+    assert not freed.refusals
+
+
 @pytest.mark.parametrize("ends", [the_hub_ends, the_ranks_end])
 def test_what_was_brought_back_is_told_though_all_ends(hub, ends):
     """As it does when a program that was brought back comes to its end at once."""
@@ -405,6 +415,7 @@ def test_what_was_brought_back_is_told_though_all_ends(hub, ends):
     (freed,) = [unpack(a.frames[0]) for a in found if b"freed" in a.frames[0]]
     assert [ranks for ranks, _ in freed["freed"]] == ["0"]
     assert [ranks for ranks, _ in freed["ended"]] == ["1"]
+    assert freed["gone"] == ("0" if ends is the_ranks_end else "")
     assert not freed["refusals"]
     assert not freed["left"]
     assert not sent(tick(hub, 1.0), wire.Answer)

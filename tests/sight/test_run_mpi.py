@@ -51,6 +51,15 @@ def test_a_program_that_hangs_is_seen_and_comes_back_to_be_looked_into(tmp_path)
         assert run["total"] == [3] * 3
 
 
+@pytest.mark.either_mpi
+def test_a_program_that_ends_by_it_is_not_said_to_be_as_it_was(tmp_path):
+    with running(tmp_path, HANGS, n=3, points=5) as run:
+        wait_until(lambda: run.stuck().verdict == "DEADLOCK", 40, "a verdict")
+        told = run.unstick().text
+        assert "--post-mortem its ranks stay" in told
+        assert "as they were" not in told
+
+
 @pytest.mark.slow
 @pytest.mark.either_mpi
 def test_it_is_told_unasked_why_a_program_does_not_go_on(tmp_path):
