@@ -433,6 +433,21 @@ def test_unstick_of_several_worlds_is_refused():
     assert sent(hub.ask("unstick", targets="0-1"), wire.Refused)
 
 
+def test_reasons_of_a_second_world_say_how_its_ranks_are_counted(hub):
+    for rank in range(2):
+        hub.register(f"n{rank}", rank, 2, job="another")
+        hub.hear(f"cn{rank}", wire.Ready(f"n{rank}", rank, 2))
+    hub.submit(targets="3-4", joint=True, silent=False)
+    ((_, glance),) = asked(hub.ask("unstick", targets="3"))
+    two = world(2)
+    recipe = Recipe("Recv")
+    hub.hear("cn0", wire.Glanced(glance.number, pack((waits(recv(1, 7, two)), recipe))))
+    actions = hub.hear("cn1", wire.Glanced(glance.number, pack((COMPUTES, recipe))))
+    freed = msgspec.convert(answered(actions), type=Freed)
+    assert "Rank 1 computes" in freed.refusals[0]
+    assert "Reasons count ranks as their world does: 0 is engine 3" in freed.refusals
+
+
 def test_unstick_goes_from_step_to_step(hub):
     hub.submit(targets="0", joint=True, silent=False)
     ((_, glance),) = asked(hub.ask("unstick", targets="0"))

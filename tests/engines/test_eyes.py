@@ -79,6 +79,15 @@ def test_it_looks_again_a_second_later_all_the_same(eyes):
     assert len(eyes._wire.timers) == 2
 
 
+def test_what_is_met_each_second_is_logged_once(eyes, caplog):
+    eyes.watcher.look = broken
+    for _ in range(3):
+        eyes.heard(Glance(7, "look", pack(LookWish())))
+    levels = [record.levelname for record in caplog.records]
+    assert levels.count("WARNING") == 1
+    assert len(eyes._wire.said) == 3
+
+
 def test_memory_that_is_full_is_no_reason_not_to_answer(eyes, monkeypatch):
     def full(text):
         raise OSError(errno.ENOSPC, "No space left on device")
