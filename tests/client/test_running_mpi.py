@@ -324,7 +324,7 @@ def terminal():
 
 
 @pytest.mark.either_mpi
-def test_in_a_terminal_one_types_into_it_and_interrupts_it(here, terminal):
+def test_in_a_terminal_one_types_into_it_and_interrupts_it(here, terminal, mpi):
     here("""
         import steer, time
         from mpi4py import MPI
@@ -340,7 +340,8 @@ def test_in_a_terminal_one_types_into_it_and_interrupts_it(here, terminal):
     """)
     child, talk = terminal(*command("-n", 2, "sim.py"))
     talk(b"`steer attach sim` takes the wheel")
-    talk(b"who? ")
+    if mpi == "mpich":  # mpiexec of Open MPI 5 keeps a line until it is whole
+        talk(b"who? ")
     assert talk(b"hello me", b"me\n").count(b"steer:") == 1
     with connect() as wheel:
         wheel.stop()
