@@ -92,11 +92,7 @@ class Witnessed:
     def starves(self) -> bool:
         """Whether the thread that would answer wants a core and has none, or runs: then
         it is not the GIL that it waits for."""
-        raw = os.pread(self._fd, ROOM, 0)
-        _, found, said = raw.partition(THREAD)
-        if not found:
-            return False
-        tid = said.partition(b"\n")[0].decode()
+        tid = self._thread()
         try:
             with open(f"/proc/{self._pid}/task/{tid}/stat") as stat_:
                 state = stat_.read().rpartition(")")[2].split()[0]
@@ -104,8 +100,24 @@ class Witnessed:
             return False
         return state == "R"
 
+    def _thread(self) -> str:
+        """The thread that would answer; empty if it has not said so."""
+        raw = os.pread(self._fd, ROOM, 0)
+        _, found, said = raw.partition(THREAD)
+        return said.partition(b"\n")[0].decode() if found else ""
+
+    def _thread_is_gone(self) -> bool:
+        tasks = f"/proc/{self._pid}/task"
+        tid = self._thread()
+        return bool(tid) and os.path.exists(tasks) and not os.path.exists(
+            f"{tasks}/{tid}"
+        )  # fmt: skip
+
     def stopped(self) -> str:
-        """By what the process is stopped; empty if it is not, or nobody knows."""
+        """Why nothing is to be heard of the process, whatever main does; empty if
+        nobody knows."""
+        if self._thread_is_gone():
+            return "its thread that answers has ended"
         return _STOPPED.get(self._state(), "")
 
     def halted(self) -> str:

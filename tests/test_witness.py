@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -93,6 +94,30 @@ def test_a_process_that_is_stopped_is_told_from_one_that_runs(start):
     process.send_signal(signal.SIGCONT)
     wait_until(lambda: witnessed.stopped() == "", 20, "that it goes on")
     witnessed.close()
+
+
+def test_a_thread_that_has_ended_is_not_waited_for():
+    """What is silent then is not said to hold the GIL."""
+    witness = Witness()
+    witnessed = Witnessed(os.getpid(), witness.fd)
+    assert witnessed.stopped() == ""
+    begun, end = threading.Event(), threading.Event()
+
+    def answers():
+        witness.introduce()
+        begun.set()
+        end.wait(20)
+
+    thread = threading.Thread(target=answers)
+    thread.start()
+    assert begun.wait(20)
+    assert witnessed.stopped() == ""
+    end.set()
+    thread.join(20)
+    gone = "its thread that answers has ended"
+    wait_until(lambda: witnessed.stopped() == gone, 20, "the thread's end")
+    witnessed.close()
+    os.close(witness.fd)
 
 
 def test_what_is_no_memory_is_not_waited_for():

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 PATIENCE = LONGEST + 15.0
 """Seconds in which all of a world can be brought back: longer than the hub tries."""
+_ENDS = (
+    "A program under steer run ends by it if it does not catch it; with --post-mortem "
+    "its ranks stay."
+)
 _KILL = "%pxkill ends the ranks, with all that they have"
 
 
@@ -50,6 +54,8 @@ class Unstuck(Seen):
         self.ended: dict[str, str] = dict(told.ended)
         """By ranks: the call in which those were that are gone by now."""
         self.dropped = told.dropped
+        self.gone = RankSet.parse(told.gone)
+        """Those of them that have ended since."""
         self.notes = told.notes
         self.text = "".join(f"{line}\n" for line in self._lines())
 
@@ -76,16 +82,24 @@ class Unstuck(Seen):
         if not self.freed:
             return []
         lines = [f"{_upper(describe(self.ranks))}: back, with KeyboardInterrupt at"]
+        if not self.ranks - self.gone:
+            lines = [f"{_upper(describe(self.ranks))}: raised KeyboardInterrupt at"]
         return lines + [f"  [{ranks}]  {call}" for ranks, call in self.freed.items()]
 
     def _gone(self) -> list[str]:
+        if self.gone:
+            have = "has" if len(self.gone) == 1 else "have"
+            who = _upper(describe(self.gone))
+            return [f"{who} {have} ended since. {_ENDS}", *self._not_heard()]
+        return self._not_heard()
+
+    def _not_heard(self) -> list[str]:
         if not self.ended:
             return []
         who = _upper(describe(_all(self.ended)))
         return [
-            f"{who}: given KeyboardInterrupt, and not there any more. A program under "
-            "steer run ends by it if it does not catch it; with --post-mortem its "
-            "ranks stay. They were at",
+            f"{who}: given KeyboardInterrupt, and not there any more. {_ENDS} They "
+            "were at",
             *[f"  [{ranks}]  {call}" for ranks, call in self.ended.items()],
         ]
 
@@ -99,7 +113,7 @@ class Unstuck(Seen):
 
     def _lost(self) -> list[str]:
         lost = []
-        if self.freed and not (self.left or self.refusals):
+        if self.ranks - self.gone and not (self.left or self.refusals):
             lost = ["Variables and communicators are as they were."]
         if self.dropped:
             many = "message" if self.dropped == 1 else "messages"

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from steer.client.sight import Seen, ask
-from steer.core.rankstates import Doing
 from steer.errors import UsageError
 from steer.ranks import RankSet, describe
 
@@ -55,10 +54,11 @@ def shrink(view: DirectView, targets: Sequence[int], replace: bool) -> Shrunk:
     lost = _members(link, survivors, first, size) - RankSet(survivors)
     if not lost and not (replace and places):
         raise UsageError("No rank of this world has died.")
-    if replace:
-        _refuse_if_held(view, survivors)
     if lost:
         _free(link, survivors)
+    if replace:
+        _refuse_in_a_program(view, survivors)
+    if lost:
         _call(view, survivors, "shrink()")
         _members(link, survivors, first, size)  # the hub hears of it
     if not replace:
@@ -87,16 +87,6 @@ def _members(link: Any, survivors: list[int], first: int, size: int) -> RankSet:
     return RankSet(members)
 
 
-def _refuse_if_held(view: DirectView, survivors: list[int]) -> None:
-    states = view.status(survivors).states
-    held = RankSet(i for i in survivors if states[i].doing is Doing.HELD)
-    if held:
-        raise UsageError(
-            f"{describe(held)} hold in the middle of a program, which a new process "
-            "has not run so far. Leave out the replacing to go on without the dead."
-        )
-
-
 def _free(link: Any, survivors: list[int]) -> None:
     """Have calls end in which they wait for each other, or for the dead."""
     said: dict[Any, str] = ask(link, "revoke", survivors)
@@ -108,7 +98,17 @@ def _free(link: Any, survivors: list[int]) -> None:
         raise UsageError(f"{'; '.join(reasons)}.")
 
 
-def _call(view: DirectView, ranks: list[int], what: str) -> None:
+def _refuse_in_a_program(view: DirectView, survivors: list[int]) -> None:
+    said = _call(view, survivors, "holds()")
+    held = RankSet(rank for rank, holds in said.items() if holds)
+    if held:
+        raise UsageError(
+            f"{describe(held)} hold in the middle of a program, which a new process "
+            "has not run so far. Leave out the replacing to go on without the dead."
+        )
+
+
+def _call(view: DirectView, ranks: list[int], what: str) -> dict[int, Any]:
     """Do it on all of them, behind what they run."""
     done = view.pull(_CALL.format(what), targets=ranks, block=False)
     if not done.wait(PATIENCE):
@@ -119,4 +119,5 @@ def _call(view: DirectView, ranks: list[int], what: str) -> None:
             "will when free: hold the program with run.stop(), or interrupt what runs; "
             "view.stuck() shows what they do."
         )
-    done.get()
+    answers: dict[int, Any] = done.get_dict()
+    return answers

@@ -174,8 +174,9 @@ class Plan:
     acts: dict[int, list[Act]] = field(default_factory=dict)
     """By the rank that does them."""
     refusals: list[str] = field(default_factory=list)
-    unproved: bool = False
-    """It is refused for nothing else than that it is not proved."""
+    unsettled: bool = False
+    """It is refused only because something is not proved, or could not be seen: on a
+    crowded machine there may not have been the time."""
 
     def add(self, rank: int, act: Act) -> None:
         """Have a rank do something; once, if it frees several."""
@@ -199,7 +200,8 @@ def plan(
     made = Plan()
     blocked = [rank for rank, state in states.items() if state.doing is Doing.MPI]
     made.blocked = RankSet(blocked)
-    made.refusals += _cannot_help(states)
+    certain = list(_cannot_help(states))
+    made.refusals += certain
     found = diagnose(states, 0.0)
     made.refusals += _going_on(found, states, insist)
     unproved: list[str] = []
@@ -215,8 +217,22 @@ def plan(
         elif call is not None and call.comm is not None and recipe is not None:
             made.refusals += _Freed(made, states, rank, call, call.comm, recipes).plan()
     made.refusals = list(dict.fromkeys(made.refusals))
-    made.unproved = bool(unproved) and made.refusals == unproved
+    vague = not certain and any(_is_vague(states[rank].call) for rank in blocked)
+    made.unsettled = bool(made.refusals) and (vague or made.refusals == unproved)
     return made
+
+
+def _is_vague(call: Call | None) -> bool:
+    """Whether something that could be known of a call is not."""
+    if call is None:
+        return True
+    op = OPS[call.op]
+    if op.need is Need.REQUEST:
+        return False
+    parts = [call.root] if "root" in op.parameters else []
+    for message in (call.send, call.receive):
+        parts += [message.peer, message.tag] if message is not None else []
+    return call.comm is None or UNKNOWN in parts
 
 
 _FOR_EVER = (Kind.MISMATCH, Kind.DEADLOCK, Kind.FAILED, Kind.FINISHED)
@@ -245,6 +261,10 @@ def _not_proved(found: Diagnosis, blocked: RankSet) -> Iterator[str]:
     for finding in found.findings:
         if finding.proved and finding.kind in _FOR_EVER:
             left = left - finding.waiting - finding.causes
+        elif finding.proved and finding.kind is Kind.HELD:
+            # A cell at a hold: its own program cannot go on before it ends.
+            inside = RankSet(r for r in finding.waiting if found.states[r].inside)
+            left = left - inside
     left = left - RankSet(found.graph.moving)
     if not left:
         return

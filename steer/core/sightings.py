@@ -117,6 +117,8 @@ class Freed(msgspec.Struct, frozen=True):
     """Messages that nobody had received."""
     ended: tuple[tuple[str, str], ...] = ()
     """Engines that were given KeyboardInterrupt and are gone, and their calls."""
+    gone: str = ""
+    """Engines of those that came back, and have ended since."""
     notes: tuple[str, ...] = ()
     """What else is to be known; sentences without their full stops."""
 

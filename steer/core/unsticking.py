@@ -112,6 +112,8 @@ class Unstick:
         """Ranks on which nothing runs."""
         self._begun = False
         """Whether anything was done that ranks may notice."""
+        self._acting = False
+        """Whether ranks were told to do it."""
         self._lost: list[Lost] = []
         self._notes: list[str] = []
         self._troubles: list[str] = []
@@ -184,7 +186,7 @@ class Unstick:
         if self._back and not self._pending & self._there():
             self._note_what_is_left(made, told)
             return self._end([], now)
-        if made.unproved and now < self._proved_by:
+        if made.unsettled and now < self._proved_by:
             return self._again(now)
         waiting = self._pending & self._there()
         if waiting and self._may_try(now) and (made.refusals or not made.blocked):
@@ -260,6 +262,7 @@ class Unstick:
 
     def _are_flagged(self, round_: Round, made: Plan, now: float) -> list[Action]:
         if not self._problems(round_):
+            self._acting = True
             acts = {rank: made.acts.get(rank, []) for rank in made.blocked}
             return self._ask(
                 "act", self._order(acts | made.acts), Done, self._acted, now, ACTING
@@ -279,7 +282,8 @@ class Unstick:
             if done.raised:
                 name = f"{self._name}.{self._tries}"
                 self._heard_raised(id - self._first, name)
-        self._begun |= bool(round_.missing)
+        # Of who is silent, or has ended by it, nobody knows.
+        self._begun |= len(round_.answers) < len(self._engines)
         self._troubles = self._problems(round_)
         self._failures += bool(self._troubles)
         return self._again(now)
@@ -396,7 +400,7 @@ class Unstick:
     def _cut_short(self) -> list[Action]:
         """The ranks end, or the hub does: as with a program that was brought back and
         has come to its end by that."""
-        if not self._begun and not self._back:
+        if not self._acting and not self._back:
             self._pending = set()
             return self._say(["The ranks are gone"], RankSet(), gone=True)
         return self._say([], RankSet(), gone=True)
@@ -412,7 +416,8 @@ class Unstick:
             return []  # told already
         self._sight.unfinished.remove(self._cut_short)
         self._over()
-        there = set() if gone else self._there()
+        known = self._there()
+        there = set() if gone else known
         ended: dict[str, RankSet] = {}
         left = RankSet(self._pending & there)
         for noted in self._flagged.values():
@@ -433,7 +438,8 @@ class Unstick:
             )
         freed = Freed(
             self._by_call(self._back), tuple(refusals), self._ids(left), dropped,
-            self._by_call(ended), tuple(dict.fromkeys(self._notes)),
+            self._by_call(ended), self._ids(RankSet(self._comms) - RankSet(known)),
+            tuple(dict.fromkeys(self._notes)),
         )  # fmt: skip
         return [action for tell in self._tell for action in tell(freed)]
 

@@ -24,7 +24,7 @@ import linecache
 import sys
 import types
 from functools import lru_cache
-from time import monotonic
+from time import thread_time
 from types import FrameType
 from typing import Any
 
@@ -35,7 +35,8 @@ from steer.engines.evaluating import CannotEvaluate, Evaluator
 from steer.engines.underway import bytes_of
 
 LONGEST_LOOK = 0.05
-"""Seconds for the evaluation of one call."""
+"""Seconds for the evaluation of one call, of a core: on a crowded machine it may be
+given none for as long."""
 LARGEST = 10_000
 """Bytes of arrays that are computed with: it is done each second, in the thread that
 everything needs. How large `a + b` is, is not known then; that of `a` is."""
@@ -60,7 +61,8 @@ def pending(frame: FrameType) -> tuple[Call | None, str]:
         frame.f_globals,
         frame.f_builtins,
         allow=_only_local_queries,
-        deadline=monotonic() + LONGEST_LOOK,
+        deadline=thread_time() + LONGEST_LOOK,
+        clock=thread_time,
         largest=LARGEST,
     )
     try:

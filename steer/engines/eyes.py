@@ -72,6 +72,8 @@ class Eyes:
         self._patience = SILENT_AFTER
         """Seconds of stillness after which a program's rank says so."""
         self._helper: Helper | None = None
+        self._met: set[str] = set()
+        """Kinds of errors that looking has met."""
         self._answers: dict[str, Callable[[Glance], None]] = {
             "look": self._look,
             "watch": self._watch,
@@ -111,9 +113,12 @@ class Eyes:
         try:
             job()
         except Exception as error:
-            log.exception("what main does could not be seen")
+            kind = type(error).__name__
+            level = logging.DEBUG if kind in self._met else logging.WARNING
+            log.log(level, "what main does could not be seen", exc_info=True)
+            self._met.add(kind)  # it may be met each second from now on
             if number:
-                why = f"it could not be seen: {type(error).__name__}"
+                why = f"it could not be seen: {kind}"
                 self._wire.send(Glanced(number, trouble=why))
 
     def _note(self, text: str) -> None:

@@ -26,7 +26,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from time import monotonic
+from time import monotonic, thread_time
 from types import FrameType
 from typing import Any
 
@@ -130,7 +130,7 @@ class _Cook:
         names = _PARAMETERS.get(op, ())
         evaluator = Evaluator(
             frame.f_locals, frame.f_globals, frame.f_builtins,
-            allow=_only_looks, deadline=monotonic() + LONGEST_LOOK,
+            allow=_only_looks, deadline=thread_time() + LONGEST_LOOK, clock=thread_time,
         )  # fmt: skip
         self._evaluate = evaluator.evaluate
         assert isinstance(node.func, ast.Attribute)

@@ -46,6 +46,11 @@ def why_not() -> str:
     )
 
 
+def holds() -> bool:
+    """Whether this rank is in the middle of a program."""
+    return here.held is not None
+
+
 def shrink() -> int:
     """Go on as a world of those that are left; how many. Collective over them."""
     MPI = sys.modules["mpi4py.MPI"]

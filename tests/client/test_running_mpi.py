@@ -347,7 +347,7 @@ def terminal():
 
 
 @pytest.mark.either_mpi
-def test_in_a_terminal_one_types_into_it_and_interrupts_it(here, terminal):
+def test_in_a_terminal_one_types_into_it_and_interrupts_it(here, terminal, mpi):
     here("""
         import steer, time
         from mpi4py import MPI
@@ -363,7 +363,8 @@ def test_in_a_terminal_one_types_into_it_and_interrupts_it(here, terminal):
     """)
     child, talk = terminal(*command("-n", 2, "sim.py"))
     talk(b"`steer attach sim` takes the wheel")
-    talk(b"who? ")
+    if mpi == "mpich":  # mpiexec of Open MPI 5 keeps a line until it is whole
+        talk(b"who? ")
     assert talk(b"hello me", b"me\n").count(b"steer:") == 1
     with connect() as wheel:
         wheel.stop()
@@ -392,14 +393,14 @@ def test_a_program_that_hangs_says_why_and_is_brought_back(here):
             assert select.select([child.stderr], [], [], SECONDS)[0], told
             told += os.read(child.stderr.fileno(), 65536)
         said = told.decode()
-        assert said.startswith("steer: sim does not go on.\n2 ranks: 2 blocked")
+        assert "steer: sim does not go on.\n2 ranks: 2 blocked" in said
         assert "verdict: DEADLOCK" in said
         assert "recv(source=1, comm WORLD)  sim.py:5" in said
         assert "raises KeyboardInterrupt there, which ends it unless it catches" in said
         attach = [sys.executable, "-P", "-m", "steer", "attach", "sim", "-c", "unstick"]
         done = subprocess.run(attach, capture_output=True, timeout=SECONDS)
         assert done.returncode == 0, done
-        assert b"back, with KeyboardInterrupt at" in done.stdout
+        assert b"KeyboardInterrupt at" in done.stdout  # by now it may have ended
         out, _ = child.communicate(timeout=SECONDS)
         assert out.count(b"back 2") == 2
         assert child.returncode == 0

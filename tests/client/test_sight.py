@@ -131,6 +131,7 @@ def test_peeks_are_told_with_their_ranks():
 
 PARTLY = Freed((("1-2", "Barrier()  s.py:1"),), ("Rank 1 cannot help: no",), "0")
 
+OVER = Freed((("0-1", "Recv()  s.py:1"),), gone="0-1")
 GONE = Freed(ended=(("0-1", "Recv()  s.py:1"),))
 NOTED = Freed((("0", "Recv()"),), notes=("Rank 0 went on: messages are left",))
 UNKNOWN = Freed((), ("Rank 1 computes",), notes=("Rank 2 did not answer",))
@@ -142,6 +143,8 @@ UNKNOWN = Freed((), ("Rank 1 computes",), notes=("Rank 2 did not answer",))
         (Freed(), "No rank waits in MPI."),
         (Freed((("0-1", "Recv()  s.py:1"),), (), "", 2), "2 messages that nobody"),
         (Freed((), ("Rank 1 computes",)), "Refused, nothing was lost"),
+        (OVER, "Ranks 0-1: raised KeyboardInterrupt at\n  [0-1]  Recv()"),
+        (OVER, "Ranks 0-1 have ended since. A program under steer run ends by it if"),
         (GONE, "Ranks 0-1: given KeyboardInterrupt, and not there any more. A prog"),
         (GONE, "with --post-mortem its ranks stay. They were at\n  [0-1]  Recv()"),
         (NOTED, "Rank 0 went on: messages are left.\n"),

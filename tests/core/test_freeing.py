@@ -109,10 +109,24 @@ def test_nothing_is_done_about_ranks_that_have_waited_for_a_moment():
     made = planned(young, other, FINISHED)
     (why,) = made.refusals
     assert why.startswith("Ranks 0-1 wait, and it is not proved")
-    assert made.unproved
+    assert made.unsettled
     made = planned(young, other, FINISHED, insist=True)
     assert not made.refusals
     assert set(made.acts) == {0, 1}
+
+
+@pytest.mark.parametrize("call", [recv(UNKNOWN), joint("Bcast", root=UNKNOWN)])
+def test_what_could_not_be_seen_may_be_seen_in_a_moment(call):
+    assert planned(blocked(call), FINISHED, FINISHED).unsettled
+    assert not planned(blocked(call), doing(Doing.PYTHON), FINISHED).unsettled
+    assert not planned(blocked(Call("Wait")), FINISHED, FINISHED).unsettled
+
+
+def test_a_cell_at_a_hold_may_be_brought_back():
+    """Its program cannot go on before it ends."""
+    held = doing(Doing.HELD, "point 5 'step'")
+    inside = blocked(recv(1), inside=True)
+    assert not planned(inside, held, held).refusals
 
 
 def test_a_message_on_its_way_is_waited_for_though_one_insists():
@@ -123,7 +137,7 @@ def test_a_message_on_its_way_is_waited_for_though_one_insists():
         (first, second) = made.refusals
         assert first == "Rank 0 may go on: a message from rank 1 is on its way"
         assert second == "Rank 1 may go on: its message to rank 0 is on its way"
-        assert not made.unproved
+        assert not made.unsettled
 
 
 def test_threads_of_the_programs_may_act_unless_one_insists():

@@ -392,6 +392,22 @@ def test_who_waits_is_told_though_others_go_on(hub):
     assert told == [0, 0, 1]
 
 
+def test_an_error_is_told_within_half_a_second_whatever_the_others_do(hub):
+    """The hub's part: on its clock, with ranks that answer at once."""
+    hub.submit(targets="0-2", joint=True, silent=False)
+    fail(hub, 2)
+    began, told = hub.now, []
+    while not told and hub.core.deadline() is not None:
+        hub.now = max(hub.now, hub.core.deadline())
+        for _, glance in asked(hub.feed(ev.Tick())):
+            say(hub, 0, glance.number, waits(recv(2), 0.01))
+            say(hub, 1, glance.number, COMPUTES)
+            failed = Report(error="ValueError", error_age=0.1)
+            told += sent(say(hub, 2, glance.number, failed), wire.Insight)
+    assert told
+    assert hub.now - began <= 0.5
+
+
 def test_those_on_their_way_are_looked_at_again_but_not_for_ever(hub):
     hub.submit(targets="0-2", joint=True, silent=False)
     fail(hub, 2)

@@ -24,7 +24,7 @@ from steer.wire import messages as wire
 from steer.wire.frames import pack, unpack
 
 from .hubs import Hub, sent
-from .sightings import joint, recv, send
+from .sightings import joint, recv, send, world
 from .test_sight import COMPUTES, answered, asked, say, tick, waits
 
 OTHER = Comm("0-2", "#3", sure=True)
@@ -112,6 +112,22 @@ def test_of_several_worlds_is_refused():
         hub.hear(f"ce{rank}", wire.Ready(f"e{rank}", 0, 1))
     hub.hello()
     assert sent(hub.ask("unstick", targets="0-1"), wire.Refused)
+
+
+def test_sentences_of_a_second_world_say_how_its_ranks_are_counted():
+    hub = Hub()
+    hub.join(3)
+    hub.hello()
+    for rank in range(2):
+        hub.register(f"n{rank}", rank, 2, job="another")
+        hub.hear(f"cn{rank}", wire.Ready(f"n{rank}", rank, 2))
+    hub.submit(targets="3-4", joint=True, silent=False)
+    ((_, glance),) = asked(hub.ask("unstick", targets="3"))
+    call = in_call(waits(recv(1, 7, world(2))), "Recv")
+    hub.hear("cn0", wire.Glanced(glance.number, pack(call)))
+    freed = told(hub.hear("cn1", wire.Glanced(glance.number, pack(BUSY))))
+    assert "Rank 1 computes" in freed.refusals[0]
+    assert freed.notes == ("Sentences count ranks as their world does: 0 is engine 3",)
 
 
 def test_it_goes_from_step_to_step(hub):
@@ -394,6 +410,16 @@ def the_ranks_end(hub):
     return tick(hub, 1.0)
 
 
+def test_a_program_that_ended_before_it_could_say_so_is_told(hub):
+    """All of it ends with the first rank that does not catch the interrupt."""
+    until_acted(hub, RECEIVES, IDLE, IDLE)
+    for rank in range(3):
+        hub.feed(ev.Died(f"e{rank}", "ended"))
+    freed = told(tick(hub, 1.0))
+    assert [ranks for ranks, _ in freed.ended] == ["0"]
+    assert not freed.refusals
+
+
 @pytest.mark.parametrize("ends", [the_hub_ends, the_ranks_end])
 def test_what_was_brought_back_is_told_though_all_ends(hub, ends):
     """As it does when a program that was brought back comes to its end at once."""
@@ -405,6 +431,7 @@ def test_what_was_brought_back_is_told_though_all_ends(hub, ends):
     (freed,) = [unpack(a.frames[0]) for a in found if b"freed" in a.frames[0]]
     assert [ranks for ranks, _ in freed["freed"]] == ["0"]
     assert [ranks for ranks, _ in freed["ended"]] == ["1"]
+    assert freed["gone"] == ("0" if ends is the_ranks_end else "")
     assert not freed["refusals"]
     assert not freed["left"]
     assert not sent(tick(hub, 1.0), wire.Answer)

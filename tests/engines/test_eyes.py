@@ -4,6 +4,7 @@ meets there."""
 from __future__ import annotations
 
 import errno
+import itertools
 import sys
 import types
 import weakref
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from steer.core.sightings import LookWish
-from steer.engines import blocked, freeing
+from steer.engines import blocked, evaluating, freeing
 from steer.engines.evaluating import CannotEvaluate
 from steer.engines.eyes import BEAT, Eyes
 from steer.wire.frames import pack
@@ -77,6 +78,15 @@ def test_it_looks_again_a_second_later_all_the_same(eyes):
     assert seconds == BEAT
     job()
     assert len(eyes._wire.timers) == 2
+
+
+def test_what_is_met_each_second_is_logged_once(eyes, caplog):
+    eyes.watcher.look = broken
+    for _ in range(3):
+        eyes.heard(Glance(7, "look", pack(LookWish())))
+    levels = [record.levelname for record in caplog.records]
+    assert levels.count("WARNING") == 1
+    assert len(eyes._wire.said) == 3
 
 
 def test_memory_that_is_full_is_no_reason_not_to_answer(eyes, monkeypatch):
@@ -150,6 +160,16 @@ def test_arguments_are_not_asked_what_they_are(mpi, monkeypatch):
     with pytest.raises(AssertionError, match="that far"):
         comm.allgather(dead)
     assert Nosy.asked == 0
+
+
+def test_who_is_given_no_core_knows_its_call_all_the_same(mpi, monkeypatch):
+    """It takes a moment of a core's time, and may take long by the clock."""
+    hours = itertools.count(0, 3600)
+    monkeypatch.setattr(MPI, "Query_thread", lambda: 0)
+    monkeypatch.setattr(evaluating, "monotonic", lambda: float(next(hours)))
+    comm, data = Comm(), [b"xyz", 7]
+    call, _ = comm.allgather(data[0] + b"1")
+    assert call.size == 4
 
 
 def test_a_communicator_that_main_frees_meanwhile_is_no_error(mpi):

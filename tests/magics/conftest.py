@@ -19,6 +19,7 @@ from traitlets.config import Config
 
 from steer.client.client import Client
 from steer.client.cluster import Cluster
+from steer.client.undisturbed import Undisturbed
 from steer.testing.waiting import wait_until
 
 SECONDS = 20
@@ -135,7 +136,9 @@ def press() -> Iterator[Callable[[Callable[[], object]], None]]:
 
     def when(condition: Callable[[], object]) -> None:
         def now() -> bool:
-            return signal.getsignal(signal.SIGINT) is not nobody and bool(condition())
+            handler = signal.getsignal(signal.SIGINT)
+            sending = isinstance(getattr(handler, "__self__", None), Undisturbed)
+            return handler is not nobody and not sending and bool(condition())
 
         def go() -> None:
             wait_until(now, SECONDS, "the moment to press Ctrl-C")

@@ -39,8 +39,8 @@ def test_ctrl_c_where_a_rank_waits_for_another(bare, world, press, tmp_path):
     press(mark.exists)
     ran = bare.fails(
         "%%px\nimport time, pathlib\nif rank == 0:\n"
-        f"    pathlib.Path({str(mark)!r}).touch()\n"
-        "    try: time.sleep(60)\n    finally: comm.send(1, 1); comm.send(1, 2)\n"
+        f"    try: pathlib.Path({str(mark)!r}).touch(); time.sleep(60)\n"
+        "    finally: comm.send(1, 1); comm.send(1, 2)\n"
         "else: comm.recv(source=0)",  # or it was interrupted before: then it never does
         KeyboardInterrupt,
     )

@@ -11,6 +11,7 @@ from mpi4py import MPI
 comm = MPI.COMM_WORLD
 rank, size = comm.Get_rank(), comm.Get_size()
 kept = {"rank": rank}
+comm.allreduce(0)  # the first of a communicator holds the GIL
 
 def head_to_head():
     ghost = np.zeros(4)
@@ -19,8 +20,9 @@ def head_to_head():
     comm.Send(ghost, (rank + 1) % size, 7)
 
 def large_sends():
-    comm.Send(np.zeros(1_000_000), dest=(rank + 1) % size, tag=3)
-    comm.Recv(np.zeros(1_000_000), source=(rank - 1) % size, tag=3)
+    data = np.zeros(1_000_000)
+    comm.Send(data, dest=(rank + 1) % size, tag=3)
+    comm.Recv(data, source=(rank - 1) % size, tag=3)
 
 def missing_participant():
     if rank != 1:
@@ -38,10 +40,11 @@ def mismatch():
         comm.allreduce(rank)
 
 def mismatch_of_buffers():
+    given, total = np.ones(3), np.zeros(3)
     if rank == 0:
         comm.Barrier()
     else:
-        comm.Allreduce(np.ones(3), np.zeros(3))
+        comm.Allreduce(given, total)
 
 def wildcard():
     if rank == 0:
@@ -76,7 +79,7 @@ def worker_that_dies_when_told(door):
 
 def slow_rank():
     if rank == 1:
-        total, end = 0, time.monotonic() + 60
+        total, end = 0, time.monotonic() + 600
         while time.monotonic() < end:
             total += 1
     comm.Barrier()
@@ -88,7 +91,7 @@ def python_loop():
 
 def sleeper():
     if rank == 0:
-        time.sleep(60)
+        time.sleep(600)
     comm.allgather(rank)
 
 def c_loop():
@@ -112,12 +115,13 @@ def gil_holding_collective():
 def nested():
     rows = comm.Split(rank // 2)
     pair = comm.Create_group(comm.Get_group().Incl([0, 2]))
+    total = np.zeros(3)
     if rank == 2:
         pair.Barrier()
     elif rank == 0:
         rows.Barrier()
     elif rank == 1:
-        rows.Allreduce(MPI.IN_PLACE, np.zeros(3), op=MPI.SUM)
+        rows.Allreduce(MPI.IN_PLACE, total, op=MPI.SUM)
 
 def duplicates():
     first, second = comm.Dup(), comm.Dup()

@@ -25,11 +25,10 @@ SIZES = [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (8, 32))]
 class Expected:
     """What is to be seen of a program."""
 
-    verdicts: str
-    """Any of these words."""
-    causes: str = ""
-    line: str = ""
-    """The line that waits."""
+    verdict: str
+    causes: str
+    line: str
+    """What is in the lines that wait: any of these, between bars."""
     first: str = ""
     """What has to be done before it can be brought back: "interrupt", "wait"."""
     refused: str = ""
@@ -40,15 +39,20 @@ PROGRAMS = {
     "head_to_head": Expected(
         "DEADLOCK", "0-LAST", "comm.Recv([ghost", said=["receive before they send"]
     ),
-    "large_sends": Expected("DEADLOCK QUIET", "", "comm.Send(np.zeros(1_000"),
+    "large_sends": Expected("DEADLOCK", "0-LAST", "comm.Send(data"),
     "missing_participant": Expected("WAITING ON FINISHED", "1", "comm.Barrier()"),
     "missing_reduction": Expected("WAITING ON FINISHED", "1", "comm.Allreduce(np."),
-    "mismatch": Expected("MISMATCH QUIET", "", "comm."),
-    "mismatch_of_buffers": Expected("MISMATCH QUIET", "", "comm."),
-    "wildcard": Expected("DEADLOCK", "", "comm."),
+    "mismatch": Expected("MISMATCH", "0-LAST", "comm.Barrier()|comm.allreduce("),
+    "mismatch_of_buffers": Expected(
+        "MISMATCH", "0-LAST", "comm.Barrier()|comm.Allreduce(given"
+    ),
+    "wildcard": Expected("DEADLOCK", "", "comm.recv(source=MPI.ANY|comm.bcast(None"),
     "early_return": Expected("WAITING ON FINISHED", "2", "comm.allreduce(step)"),
     "wrong_tag": Expected(
-        "DEADLOCK", "0-1", "comm.", said=["sends with tag 7", "receives with tag 9"]
+        "DEADLOCK",
+        "0-1",
+        "comm.ssend(|comm.recv(|comm.Barrier()",
+        said=["sends with tag 7", "receives with tag 9"],
     ),
     "dead_worker": Expected("WAITING ON FAILED", "LAST", "comm.recv(source=size"),
     "slow_rank": Expected("IMBALANCE", "1", "comm.Barrier()", "interrupt"),
@@ -57,7 +61,7 @@ PROGRAMS = {
     "c_loop": Expected("IMBALANCE", "0", "comm.Barrier()", "interrupt"),
     "duplicates": Expected("DEADLOCK", "", ".Barrier()", said=["comm "]),
     "duplicates_after_a_group": Expected("DEADLOCK", "", ".Barrier()"),
-    "nested": Expected("MISMATCH QUIET"),
+    "nested": Expected("DEADLOCK", "0-1", "pair.Barrier()|rows.Barrier()|rows.Allr"),
 }
 
 ALIKE = ("missing_participant", "slow_rank", "python_loop", "wildcard", "sleeper")
@@ -73,17 +77,17 @@ CASES = [
 
 
 def stuck(rc: Client, expected: Expected) -> Stuck:
-    """The verdict, when it is one of those expected, and all ranks are where they end
-    up: on a crowded machine some take a while."""
+    """What is seen when the verdict is the expected one, and all ranks are where they
+    end up: on a crowded machine some take a while."""
     seen: list[Stuck] = []
     causes = RankSet.parse(expected.causes.replace("LAST", str(len(rc.ids) - 1)))
 
     def there() -> bool:
         seen.append(last := rc[:].stuck())
-        right = not causes or last.verdict == "QUIET" or last.causes == causes
-        return last.verdict in expected.verdicts and bool(last.blocked) and right
+        right = not causes or last.causes == causes
+        return last.verdict == expected.verdict and bool(last.blocked) and right
 
-    wait_until(there, LONG, f"one of {expected.verdicts}")
+    wait_until(there, LONG, f"the verdict {expected.verdict}")
     return seen[-1]
 
 
@@ -117,7 +121,7 @@ def bring_back(rc: Client, result: AsyncResult, expected: Expected) -> None:
         )  # fmt: skip
     before = {i for i in rc.ids if rc[:].status().doing(i) == "blocked"}
     started = time.perf_counter()
-    back = rc[:].unstick(insist="QUIET" in expected.verdicts)
+    back = rc[:].unstick()
     took = time.perf_counter() - started
     assert not back.refusals, back.text
     assert set(back.ranks) == before, back.text
@@ -142,11 +146,10 @@ def test_a_program_that_hangs_is_explained_and_revived(
         seen = stuck(ranks, expected)
         for rank in seen.blocked:
             spot = seen.states[rank].spot
-            assert expected.line in SETUP.split("\n")[spot.line - 1], seen.text
+            line = SETUP.split("\n")[spot.line - 1]
+            assert any(part in line for part in expected.line.split("|")), seen.text
         for words in expected.said:
             assert words in seen.text
-        if seen.verdict == "QUIET":
-            assert "deadlock" not in seen.text.lower()
         bring_back(ranks, result, expected)
         works_again(ranks)
     finally:

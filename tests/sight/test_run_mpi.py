@@ -51,6 +51,15 @@ def test_a_program_that_hangs_is_seen_and_comes_back_to_be_looked_into(tmp_path)
         assert run["total"] == [3] * 3
 
 
+@pytest.mark.either_mpi
+def test_a_program_that_ends_by_it_is_not_said_to_be_as_it_was(tmp_path):
+    with running(tmp_path, HANGS, n=3, points=5) as run:
+        wait_until(lambda: run.stuck().verdict == "DEADLOCK", 40, "a verdict")
+        told = run.unstick().text
+        assert "--post-mortem its ranks stay" in told
+        assert "as they were" not in told
+
+
 @pytest.mark.slow
 @pytest.mark.either_mpi
 def test_it_is_told_unasked_why_a_program_does_not_go_on(tmp_path):
@@ -59,9 +68,13 @@ def test_it_is_told_unasked_why_a_program_does_not_go_on(tmp_path):
         notices: list[str] = []
         run.client.link.steering.listeners.append(news.append)
         run.client.link.listeners.append(lambda what, told: notices.append(what))
-        wait_until(lambda: any(n.kind == "stuck" for n in news), 40, "what is wrong")
-        (told,) = [n for n in news if n.kind == "stuck"]
-        assert told.facts == {"verdict": "DEADLOCK"}
+
+        def why() -> list[News]:
+            stuck = [n for n in news if n.kind == "stuck"]
+            return [n for n in stuck if n.facts == {"verdict": "DEADLOCK"}]
+
+        wait_until(why, 40, "what is wrong")
+        told = why()[0]
         assert "recv(source=0, tag=99, comm WORLD)" in told.text
         wait_until(lambda: "stuck" in notices, 10, "whoever started it to hear of it")
 

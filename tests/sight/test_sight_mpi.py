@@ -128,7 +128,7 @@ def test_calls_that_cannot_be_ended_are_refused_with_the_reason(ranks: Client) -
         "if rank: MPI.Request.Wait(end)"
     )
     result = ranks[:].execute(waits, silent=False, block=False)
-    wait_until(lambda: ranks[:].status().doing(1) == "blocked", LONG, "ranks that wait")
+    wait_until(lambda: set(ranks[:].stuck().blocked) == {1, 2}, LONG, "ranks that wait")
     refused = ranks[:].unstick()
     assert not refused.freed
     assert "for what, the call does not say" in refused.text
@@ -163,7 +163,7 @@ def test_an_error_is_shown_with_those_who_wait_for_it(
 def test_peek_reads_beside_a_blocked_program(ranks: Client) -> None:
     result = ranks[:].execute("head_to_head()", silent=False, block=False)
     try:
-        wait_until(lambda: ranks[:].status().doing(0) == "blocked", LONG, "a block")
+        wait_until(lambda: set(ranks[:].stuck().blocked) == {0, 1, 2}, LONG, "a block")
         peeked = ranks[:].peek("left")
         assert peeked.values == {0: "2", 1: "0", 2: "1"}
         assert "racy" in peeked.text
