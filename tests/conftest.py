@@ -42,6 +42,26 @@ _SECONDS_TO_GO = 5.0
 
 
 @pytest.fixture(scope="session", autouse=True)
+def plain_python() -> Iterator[None]:
+    """Start Python as it is by itself, whatever is set here.
+
+    Ranks that print unbuffered mix their lines, with every launcher. Thousands of
+    processes that may keep no bytecode would each compile all that they import.
+    """
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory(
+            prefix="steer-bytecode-", ignore_cleanup_errors=True
+        ) as bytecode,
+    ):
+        patch.delenv("PYTHONUNBUFFERED", raising=False)
+        if "PYTHONDONTWRITEBYTECODE" in os.environ:
+            patch.delenv("PYTHONDONTWRITEBYTECODE")
+            patch.setenv("PYTHONPYCACHEPREFIX", bytecode)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def private_home() -> Iterator[Path]:
     """Keep profiles, connection files and sockets out of the developer's own folders.
 
@@ -54,8 +74,6 @@ def private_home() -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPYTHONDIR", str(home / "ipython"))
         patch.setenv("XDG_RUNTIME_DIR", str(runtime))
-        # Ranks that print piece by piece mix their lines, with every launcher.
-        patch.delenv("PYTHONUNBUFFERED", raising=False)
         patch.setenv(TAG, _SESSION)
         before = traces(_SESSION, home)
         yield home
