@@ -84,7 +84,7 @@ class Unstuck(Seen):
         lines = [f"{_upper(describe(self.ranks))}: back, with KeyboardInterrupt at"]
         if not self.ranks - self.gone:
             lines = [f"{_upper(describe(self.ranks))}: raised KeyboardInterrupt at"]
-        return lines + [f"  [{ranks}]  {call}" for ranks, call in self.freed.items()]
+        return lines + _places(self.freed)
 
     def _gone(self) -> list[str]:
         if self.gone:
@@ -100,7 +100,7 @@ class Unstuck(Seen):
         return [
             f"{who}: given KeyboardInterrupt, and not there any more. {_ENDS} They "
             "were at",
-            *[f"  [{ranks}]  {call}" for ranks, call in self.ended.items()],
+            *_places(self.ended),
         ]
 
     def _only_in_part(self) -> list[str]:
@@ -125,6 +125,12 @@ class Unstuck(Seen):
 
     def _notes(self) -> list[str]:
         return [f"{note}." for note in self.notes]
+
+
+def _places(calls: dict[str, str]) -> list[str]:
+    """Where they were, the lowest rank first."""
+    ranks = sorted(calls, key=lambda some: min(RankSet.parse(some)))
+    return [f"  [{some}]  {calls[some]}" for some in ranks]
 
 
 def _all(calls: dict[str, str]) -> RankSet:

@@ -305,6 +305,8 @@ def _tree(
     for whose, samples_ in stacks:
         for _, raw in samples_[:1]:
             stack = frames.stack(raw)
+            if not stack:  # of a cell that could not be compiled
+                continue
             mine = [rank for rank in RankSet.parse(whose) if rank in targets]
             ranks += mine
             found += [stack] * len(mine)

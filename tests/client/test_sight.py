@@ -100,6 +100,8 @@ def test_where_is_a_tree_with_calls():
 def test_ranks_without_a_stack_are_named():
     seen = Where(snapshot({0: waits(2), 1: waits(2), 2: FAILED}), [0, 1, 2, 5], 0.0)
     assert "[5]  nothing runs there" in seen.text
+    none = Snapshot(100.0, (World(0, 3, {}),), (("0-2", ((1, ()),)),))
+    assert Where(none, [0, 1, 2], 0.0).text == "[0-2]  nothing runs there\n"
 
 
 def test_who_waits_for_a_failure():
@@ -133,6 +135,7 @@ PARTLY = Freed((("1-2", "Barrier()  s.py:1"),), ("Rank 1 cannot help: no",), "0"
 
 OVER = Freed((("0-1", "Recv()  s.py:1"),), gone="0-1")
 GONE = Freed(ended=(("0-1", "Recv()  s.py:1"),))
+RING = Freed(tuple((f"{r}", f"Recv(source={(r - 1) % 3})") for r in (2, 0, 1)))
 NOTED = Freed((("0", "Recv()"),), notes=("Rank 0 went on: messages are left",))
 UNKNOWN = Freed((), ("Rank 1 computes",), notes=("Rank 2 did not answer",))
 
@@ -150,6 +153,7 @@ UNKNOWN = Freed((), ("Rank 1 computes",), notes=("Rank 2 did not answer",))
         (NOTED, "Rank 0 went on: messages are left.\n"),
         (UNKNOWN, "Refused:\n  Rank 1 computes.\nRank 2 did not answer.\n→"),
         (PARTLY, "Ranks 1-2: back, with KeyboardInterrupt at\n  [1-2]  Barrier()"),
+        (RING, "  [0]  Recv(source=2)\n  [1]  Recv(source=0)\n  [2]  Recv(source=1)\n"),
         (PARTLY, "Rank 0 waits still:\n  Rank 1 cannot help: no.\n→ %pxunstick again"),
     ],
 )
