@@ -44,6 +44,7 @@ def eyes():
     wire = Wire()
     runner = SimpleNamespace(
         wire=wire,
+        was_interrupted=lambda: None,
         failure=None,
         started=0.0,
         ended=0.0,
