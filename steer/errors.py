@@ -37,6 +37,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import io
 import pickle
 import re
 import sys
@@ -579,11 +580,19 @@ def _describe_remote(
         error.__cause__ = RemoteTraceback(_title(engine_info), error.traceback)
 
 
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "mpi4py.MPI" and module not in sys.modules:
+            # Its import begins MPI in this process, of which files may be left.
+            raise pickle.UnpicklingError(f"{module} is not loaded here")
+        return super().find_class(module, name)
+
+
 def _unpickle(pickled: bytes) -> BaseException | None:
     if not pickled:
         return None
     try:
-        error = pickle.loads(pickled)
+        error = _Unpickler(io.BytesIO(pickled)).load()
     except Exception:  # noqa: BLE001  users' classes run here; the texts still tell all
         return None
     return error if isinstance(error, BaseException) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import traceback
 from dataclasses import dataclass
 from typing import Any
@@ -263,6 +264,17 @@ def test_what_would_end_the_client_does_not(original: BaseException) -> None:
     error = from_wire(wire(original, "tb"), HERE)
     assert type(error) is RemoteError
     assert error.ename == type(original).__name__
+
+
+def test_an_error_of_mpi_does_not_begin_mpi_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "mpi4py.MPI", raising=False)
+    pickled = b"cmpi4py.MPI\nException\n(I15\ntR."
+    error = from_wire(Info("Exception", "MPI_ERR_TRUNCATE", ("tb",), pickled), HERE)
+    assert "mpi4py.MPI" not in sys.modules
+    assert isinstance(error, RemoteError)
+    assert (error.ename, error.evalue) == ("Exception", "MPI_ERR_TRUNCATE")
 
 
 @pytest.mark.parametrize("pickled", [b"garbage", pickle.dumps("no exception"), b""])
