@@ -1,7 +1,7 @@
 """Steering points: `steer.point()` and `steer.loop()`, on the main thread of a rank.
 
 A point counts, then compares the count with the fence on the rank's page; that is all,
-as long as nobody wants anything: about a tenth of a microsecond. Without a session it
+as long as nobody wants anything: some tenths of a microsecond. Without a session it
 is less: one look at a global.
 
 At a fence the rank walks slowly (`point_at`). What it has to do follows from the page
