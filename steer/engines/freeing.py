@@ -24,7 +24,6 @@ import gc
 import pickle
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from time import monotonic, thread_time
 from types import FrameType
@@ -47,6 +46,7 @@ from steer.engines.comms import Members, as_number, numbering
 from steer.engines.evaluating import CannotEvaluate, Evaluator
 from steer.engines.interrupting import LASTS, Interrupt
 from steer.engines.looking import Watcher
+from steer.engines.pauses import Pauses
 from steer.engines.peeking import check_call
 from steer.engines.underway import bytes_of, kinds
 
@@ -61,7 +61,6 @@ STOPPING = 1.0
 """Seconds in which a helper sees that it is to stop."""
 LARGEST = 1 << 20
 """Bytes of an object that travels to those who take part in a reduction."""
-NAP = 0.0005
 _TRACING = "/steer/engines/tracing.py:"
 _PACKAGE = "/steer/engines/"
 CHUNK = 1000
@@ -306,10 +305,11 @@ class _Work:
 
     def until(self, over: Callable[[], Any], what: str) -> Any:
         """Look until it gives something true."""
+        pauses = Pauses()
         while not (found := over()):
             if not self.left():
                 raise TimeoutError(what)
-            time.sleep(NAP)
+            pauses.rest()
         return found
 
 
@@ -494,6 +494,7 @@ class Helper:
         dropped = 0
         problem = ""
         quiet = monotonic() + CALM
+        pauses = Pauses()
         left = [each for each in stale if (each.members, each.name) in known]
         while left and monotonic() < quiet and work.left():
             for each in list(left):
@@ -505,7 +506,7 @@ class Helper:
                     quiet = monotonic() + CALM
                     if each.once:
                         left.remove(each)
-            time.sleep(NAP)
+            pauses.rest()
         if unknown:
             problem = f"{_comm_text(unknown[0])} is not found there"
         return Drained(dropped, problem)
